@@ -1,0 +1,88 @@
+//! Values and indices among the arguments of a command.
+
+use std::cell::RefCell;
+use std::num::IntErrorKind;
+
+use crate::redis::api::{Args, Failure, Outcome};
+use crate::storage::types::{ItemType, excerpt};
+
+/// A buffer that served a large command is given back when it is longer than this, in bytes.
+const KEPT_BUFFER: usize = 1 << 20;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Encodes values and hands their bytes to `then`, all of them or, with an error that names the bad one, none.
+/// `position` tells which argument the i-th value is.
+pub fn with_encoded<'a>(
+    item: ItemType,
+    values: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+    position: impl Fn(usize) -> usize,
+    then: impl FnOnce(&[u8]) -> Outcome,
+) -> Outcome {
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        item.encode_all(values.clone(), buffer)
+            .map_err(|(bad, error)| {
+                let value = values.clone().nth(bad).unwrap_or_default();
+                Failure::Message(format!(
+                    "value '{}' (argument {}) {error}",
+                    excerpt(value),
+                    position(bad)
+                ))
+            })?;
+        let outcome = then(buffer);
+        if buffer.capacity() > KEPT_BUFFER {
+            *buffer = Vec::new();
+        }
+        outcome
+    })
+}
+
+/// An index, as it may be given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Index {
+    At(u64),
+    /// Negative, or larger than any file is long.
+    Outside,
+}
+
+/// The index that argument `position` gives.
+///
+/// # Errors
+/// If it is not an integer.
+pub fn index(args: Args<'_>, position: usize) -> Result<Index, Failure> {
+    match integer(args.get(position)) {
+        Ok(index) => Ok(u64::try_from(index).map_or(Index::Outside, Index::At)),
+        Err(Some(IntErrorKind::PosOverflow | IntErrorKind::NegOverflow)) => Ok(Index::Outside),
+        Err(_) => Err(Failure::Message(format!(
+            "index '{}' (argument {position}) is not an integer",
+            excerpt(args.get(position))
+        ))),
+    }
+}
+
+/// The number of things that argument `position` asks for.
+///
+/// # Errors
+/// If it is not an integer, or negative.
+pub fn count(args: Args<'_>, position: usize) -> Result<u64, Failure> {
+    integer(args.get(position))
+        .ok()
+        .and_then(|count| u64::try_from(count).ok())
+        .ok_or_else(|| {
+            Failure::Message(format!(
+                "count '{}' (argument {position}) is not an integer from 0 to {}",
+                excerpt(args.get(position)),
+                i64::MAX
+            ))
+        })
+}
+
+fn integer(text: &[u8]) -> Result<i64, Option<IntErrorKind>> {
+    std::str::from_utf8(text)
+        .map_err(|_| None)?
+        .parse()
+        .map_err(|e: std::num::ParseIntError| Some(*e.kind()))
+}

@@ -1,0 +1,52 @@
+//! The end of a command that wrote: when the client may be told.
+
+use crate::redis::api::{Ctx, Failure, Outcome, Pending};
+use crate::redis::store;
+use crate::storage::{Bound, Error, Fsync};
+
+/// Replies to a write that was carried out: at once, or, with `mmap.fsync always`, when it is on disk.
+pub fn reply_when_durable(
+    ctx: &Ctx,
+    bound: &Bound,
+    reply: impl FnOnce(&Ctx) + Send + 'static,
+) -> Outcome {
+    if store().settings().fsync() != Fsync::Always {
+        reply(ctx);
+        return Ok(());
+    }
+    sync_then(ctx, bound, false, move |ctx, synced| {
+        synced.map_err(|reason| {
+            Failure::Message(format!(
+                "the write was carried out but may not survive a power cut: {reason}"
+            ))
+        })?;
+        reply(ctx);
+        Ok(())
+    })
+}
+
+/// Syncs and then replies. The client waits, the server does not; but where a client cannot be kept waiting
+/// (`MULTI`, scripts, the link to the primary) the command itself syncs.
+pub fn sync_then(
+    ctx: &Ctx,
+    bound: &Bound,
+    exact: bool,
+    reply: impl FnOnce(&Ctx, Result<(), String>) -> Outcome + Send + 'static,
+) -> Outcome {
+    if !ctx.may_block() {
+        let synced = if exact {
+            bound.sync_exact()
+        } else {
+            bound.sync()
+        };
+        return reply(ctx, synced.map_err(|e| e.to_string()));
+    }
+    let waiting = ctx.block();
+    let done = move |synced: Result<(), &Error>| {
+        let synced = synced.map_err(ToString::to_string);
+        let pending: Pending = Box::new(move |ctx| reply(ctx, synced));
+        waiting.end(pending);
+    };
+    store().sync_in_background(bound, exact, Box::new(done));
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! `MMAP key path [type [size] [WRITABLE]]`: binds a file to a key.
+
+use std::ffi::CStr;
+
+use crate::redis::api::{Args, Command, Ctx, Failure, Key, Mode, Outcome};
+use crate::redis::binding::{self, Binding, Target};
+use crate::redis::store;
+use crate::storage::types::ItemType;
+use crate::storage::{Access, FilePath};
+
+/// `MMAP key path`: writable `double`s, in a file that is created if it is missing.
+/// `MMAP key path type [size] [WRITABLE]`: any type, read-only unless `WRITABLE`.
+///
+/// Replies with the number of values. On a key that is bound already to that file (and as that type and mode,
+/// where given) it only replies; on a key whose file was missing when the server started it binds it again.
+///
+/// Fails if the file cannot be opened as such an array, or the key holds anything else.
+pub struct Mmap;
+
+impl Command for Mmap {
+    const NAME: &'static CStr = c"MMAP";
+    const FLAGS: &'static CStr = c"write deny-oom";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        args.expect(3..=6)?;
+        let wish = Wish::parse(args)?;
+        let key = Key::open(ctx, args, Mode::Write);
+        let count = match binding::value(&key) {
+            Some(binding) => rebind(binding, &wish)?,
+            None if key.is_empty() => bind(ctx, &key, wish)?,
+            None => return Err(Failure::WrongType),
+        };
+        ctx.reply_count(count);
+        Ok(())
+    }
+}
+
+/// What the arguments ask for.
+struct Wish {
+    path: FilePath,
+    item: Option<ItemType>,
+    /// Whether `WRITABLE` was said.
+    writable: bool,
+}
+
+impl Wish {
+    fn parse(args: Args<'_>) -> Result<Self, Failure> {
+        let path = FilePath::new(args.get(2))?;
+        let words: Vec<&[u8]> = args.from(3).collect();
+        let (words, writable) = match words.split_last() {
+            Some((last, rest)) if last.eq_ignore_ascii_case(b"WRITABLE") => (rest, true),
+            _ => (&words[..], false),
+        };
+        let item = match words {
+            [] if writable => {
+                return Err(Failure::Message(
+                    "syntax error: a type must come before WRITABLE (MMAP key path type [size] [WRITABLE])"
+                        .to_owned(),
+                ));
+            }
+            [] => None,
+            [name] => Some(ItemType::parse(name, None)?),
+            [name, size] => Some(ItemType::parse(name, Some(size))?),
+            _ => {
+                return Err(Failure::Message(
+                    "syntax error: expected MMAP key path type [size] [WRITABLE]".to_owned(),
+                ));
+            }
+        };
+        Ok(Self {
+            path,
+            item,
+            writable,
+        })
+    }
+
+    /// The mode of a new binding.
+    fn access(&self) -> Access {
+        if self.item.is_none() || self.writable {
+            Access::Writable
+        } else {
+            Access::ReadOnly
+        }
+    }
+}
+
+fn bind(ctx: &Ctx, key: &Key<'_>, wish: Wish) -> Result<u64, Failure> {
+    let item = wish.item.unwrap_or(ItemType::DOUBLE);
+    let access = wish.access();
+    let binding = if ctx.is_loading() {
+        // The AOF is history: a file that it names and that is gone is not made anew, empty.
+        Binding::restore_from_aof(wish.path, item, access)
+    } else {
+        let bound = store().bind(&wish.path, item, access, true)?;
+        Binding {
+            path: wish.path,
+            item,
+            access,
+            target: Target::Open(bound),
+        }
+    };
+    let count = match &binding.target {
+        Target::Open(bound) => bound.view()?.count(),
+        Target::Unavailable { count, .. } => *count,
+    };
+    binding::set_value(key, binding);
+    key.signal_modified();
+    ctx.replicate_verbatim();
+    Ok(count)
+}
+
+/// The key is bound already. The same wish again is answered; any other is an error.
+fn rebind(binding: &mut Binding, wish: &Wish) -> Result<u64, Failure> {
+    let fits = wish.item.is_none_or(|item| item == binding.item)
+        && (!wish.writable || binding.access == Access::Writable);
+    match &binding.target {
+        Target::Open(bound) => {
+            let same_file = store()
+                .identify(&wish.path)
+                .is_ok_and(|id| id == Some(bound.id()));
+            if same_file && fits {
+                return Ok(bound.view()?.count());
+            }
+            if wish.path == binding.path && !same_file {
+                return Err(Failure::Message(format!(
+                    "file '{}' was replaced or removed after it was bound to this key: DEL the key and MMAP it again",
+                    binding.path
+                )));
+            }
+            Err(bound_already(binding))
+        }
+        Target::Unavailable { .. } if wish.path == binding.path && fits => {
+            let bound = store().bind(&binding.path, binding.item, binding.access, false)?;
+            let count = bound.view()?.count();
+            binding.target = Target::Open(bound);
+            Ok(count)
+        }
+        Target::Unavailable { .. } => Err(bound_already(binding)),
+    }
+}
+
+fn bound_already(binding: &Binding) -> Failure {
+    let mode = match binding.access {
+        Access::Writable => "writable",
+        Access::ReadOnly => "read-only",
+    };
+    Failure::Message(format!(
+        "this key is bound already to file '{}' as {}, {mode}: DEL the key first",
+        binding.path, binding.item
+    ))
+}

@@ -1,0 +1,51 @@
+//! The commands, one file each. A doc comment gives the syntax, the reply and the errors.
+
+mod arguments;
+mod commit;
+mod describe;
+mod mmap;
+mod reply;
+mod vadd;
+mod vall;
+mod vclear;
+mod vget;
+mod vmget;
+mod vpop;
+mod vset;
+mod vsize;
+mod vsync;
+
+use super::api::{Ctx, register};
+use super::vector_sets;
+
+/// Registers all commands.
+///
+/// # Errors
+/// Names the command whose name is taken, by another module say.
+pub fn register_all(ctx: &Ctx) -> Result<(), String> {
+    let registered = [
+        ("MMAP", register::<mmap::Mmap>(ctx)),
+        ("VPUSH", register::<vadd::VPush>(ctx)),
+        ("VGET", register::<vget::VGet>(ctx)),
+        ("VMGET", register::<vmget::VMGet>(ctx)),
+        ("VALL", register::<vall::VAll>(ctx)),
+        ("VSET", register::<vset::VSet>(ctx)),
+        ("VPOP", register::<vpop::VPop>(ctx)),
+        ("VCLEAR", register::<vclear::VClear>(ctx)),
+        ("VSIZE", register::<vsize::VSize>(ctx)),
+        ("VCOUNT", register::<vsize::VCount>(ctx)),
+        ("VITEMSIZE", register::<describe::VItemSize>(ctx)),
+        ("VTYPE", register::<describe::VType>(ctx)),
+        ("VFILEPATH", register::<describe::VFilePath>(ctx)),
+        ("VSYNC", register::<vsync::VSync>(ctx)),
+    ];
+    if let Some((name, _)) = registered.iter().find(|(_, done)| !done) {
+        return Err(format!(
+            "the command name {name} is taken: is another module with it loaded?"
+        ));
+    }
+    if !register::<vadd::VAdd>(ctx) {
+        vector_sets::share_vadd(ctx)?;
+    }
+    Ok(())
+}

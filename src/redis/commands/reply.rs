@@ -1,0 +1,47 @@
+//! Values as replies.
+
+use crate::redis::api::{Ctx, Resp};
+use crate::storage::types::{FloatText, ItemType, Value, widen};
+
+/// Replies with values of one type to one client.
+pub struct Replier<'a> {
+    ctx: &'a Ctx,
+    item: ItemType,
+    resp: Resp,
+}
+
+impl<'a> Replier<'a> {
+    pub fn new(ctx: &'a Ctx, item: ItemType) -> Self {
+        Self {
+            ctx,
+            item,
+            resp: ctx.resp(),
+        }
+    }
+
+    /// Replies with the value that lies in `bytes`: integers as integers, floats as the shortest text that
+    /// reads back to them (a double in RESP3), strings without their trailing NULs.
+    #[inline]
+    pub fn value(&self, bytes: &[u8]) {
+        let mut text = FloatText::new();
+        match (self.item.decode(bytes), self.resp) {
+            (Value::Int(value), _) => self.ctx.reply_integer(value),
+            (Value::Uint(value), resp) => match (i64::try_from(value), resp) {
+                (Ok(value), _) => self.ctx.reply_integer(value),
+                (Err(_), Resp::Two) => self.ctx.reply_bulk(value.to_string().as_bytes()),
+                (Err(_), Resp::Three) => self.ctx.reply_big_number(value.to_string().as_bytes()),
+            },
+            (Value::Double(value), Resp::Two) => {
+                self.ctx.reply_bulk(text.format(value).as_bytes());
+            }
+            (Value::Double(value), Resp::Three) => self.ctx.reply_double(value),
+            (Value::Float(value), Resp::Two) => {
+                self.ctx.reply_bulk(text.format(value).as_bytes());
+            }
+            (Value::Float(value), Resp::Three) => self.ctx.reply_double(widen(value)),
+            // No type of RESP holds 64 bits of mantissa: it is text in both versions.
+            (Value::LongDouble(value), _) => self.ctx.reply_bulk(value.to_string().as_bytes()),
+            (Value::Bytes(value), _) => self.ctx.reply_bulk(value),
+        }
+    }
+}

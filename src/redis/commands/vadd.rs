@@ -1,0 +1,48 @@
+//! `VADD key value [value ...]`, `VPUSH key value [value ...]`: appends.
+
+use std::ffi::CStr;
+
+use super::arguments::with_encoded;
+use super::commit::reply_when_durable;
+use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::binding;
+
+/// `VADD key value [value ...]`: appends all values, or none. Replies with their number.
+///
+/// Fails if a value is not one of the array's type, the key is bound read-only or not at all, or the disk is full.
+pub struct VAdd;
+
+impl Command for VAdd {
+    const NAME: &'static CStr = c"VADD";
+    const FLAGS: &'static CStr = c"write fast";
+
+    #[inline]
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        args.expect(3..)?;
+        let (key, binding) = binding::for_writing(ctx, args)?;
+        let bound = binding.writable()?;
+        with_encoded(
+            binding.item,
+            args.from(2),
+            |i| i + 2,
+            |bytes| {
+                let added = bound.append(bytes)?;
+                key.signal_modified();
+                reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(added))
+            },
+        )
+    }
+}
+
+/// `VPUSH key value [value ...]`: the same command under a name that no server has.
+pub struct VPush;
+
+impl Command for VPush {
+    const NAME: &'static CStr = c"VPUSH";
+    const FLAGS: &'static CStr = VAdd::FLAGS;
+
+    #[inline]
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        VAdd::run(ctx, args)
+    }
+}

@@ -1,0 +1,44 @@
+//! `VALL key`: all values.
+
+use std::ffi::CStr;
+
+use super::reply::Replier;
+use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::binding;
+
+/// How many bytes are copied out of the mapping at once.
+const CHUNK: usize = 64 * 1024;
+
+/// `VALL key`: replies with an array of all values, an empty one if there is no such key.
+pub struct VAll;
+
+impl Command for VAll {
+    const NAME: &'static CStr = c"VALL";
+    const FLAGS: &'static CStr = c"readonly";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        args.expect(2..=2)?;
+        let Some(binding) = binding::for_reading(ctx, args)? else {
+            ctx.reply_array(0);
+            return Ok(());
+        };
+        let view = binding.bound()?.view()?;
+        let count = view.count();
+        let size = binding.item.size();
+        let per_chunk = (CHUNK / size).max(1);
+        let mut buffer = vec![0; per_chunk * size];
+        let replier = Replier::new(ctx, binding.item);
+        ctx.reply_array(count as usize);
+        let mut index = 0;
+        while index < count {
+            let values = (count - index).min(per_chunk as u64);
+            let chunk = &mut buffer[..values as usize * size];
+            view.read(index, chunk);
+            for value in chunk.chunks_exact(size) {
+                replier.value(value);
+            }
+            index += values;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! `VGET key index`: one value.
+
+use std::ffi::CStr;
+
+use super::arguments::{Index, index};
+use super::reply::Replier;
+use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::binding;
+
+/// Values up to this size, in bytes, are copied to the stack; longer strings to the heap.
+pub const ON_STACK: usize = 64;
+
+/// `VGET key index`: replies with the value at `index`, counted from 0; nil if there is none.
+///
+/// Fails if `index` is not an integer.
+pub struct VGet;
+
+impl Command for VGet {
+    const NAME: &'static CStr = c"VGET";
+    const FLAGS: &'static CStr = c"readonly fast";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        args.expect(3..=3)?;
+        let index = index(args, 2)?;
+        let Some(binding) = binding::for_reading(ctx, args)? else {
+            ctx.reply_null();
+            return Ok(());
+        };
+        let size = binding.item.size();
+        let mut on_stack = [0; ON_STACK];
+        let mut on_heap = Vec::new();
+        let value = if size <= ON_STACK {
+            &mut on_stack[..size]
+        } else {
+            on_heap.resize(size, 0);
+            &mut on_heap[..]
+        };
+        let view = binding.bound()?.view()?;
+        if matches!(index, Index::At(index) if view.get(index, value)) {
+            Replier::new(ctx, binding.item).value(value);
+        } else {
+            ctx.reply_null();
+        }
+        Ok(())
+    }
+}

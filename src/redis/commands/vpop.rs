@@ -1,0 +1,46 @@
+//! `VPOP key [count]`: removes values at the end.
+
+use std::ffi::CStr;
+
+use super::arguments::count;
+use super::commit::reply_when_durable;
+use super::reply::Replier;
+use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::binding;
+
+/// `VPOP key`: removes the last value and replies with it, nil if there is none.
+/// `VPOP key count`: the same for up to `count` values, as an array, the last value first.
+///
+/// Fails if the key is bound read-only or not at all, or `count` is not a number of values.
+pub struct VPop;
+
+impl Command for VPop {
+    const NAME: &'static CStr = c"VPOP";
+    const FLAGS: &'static CStr = c"write fast";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        args.expect(2..=3)?;
+        let wanted = if args.len() == 3 {
+            Some(count(args, 2)?)
+        } else {
+            None
+        };
+        let (key, binding) = binding::for_writing(ctx, args)?;
+        let bound = binding.writable()?;
+        let item = binding.item;
+        let popped = bound.pop(wanted.unwrap_or(1))?;
+        if !popped.is_empty() {
+            key.signal_modified();
+        }
+        reply_when_durable(ctx, bound, move |ctx| {
+            let replier = Replier::new(ctx, item);
+            let values = popped.chunks_exact(item.size()).rev();
+            if wanted.is_some() {
+                ctx.reply_array(values.len());
+            } else if popped.is_empty() {
+                ctx.reply_null();
+            }
+            values.for_each(|value| replier.value(value));
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! `VSET key index value [index value ...]`: sets values in place.
+
+use std::ffi::CStr;
+
+use super::arguments::{Index, index, with_encoded};
+use super::commit::reply_when_durable;
+use crate::redis::api::{Args, Command, Ctx, Failure, Outcome};
+use crate::redis::binding;
+use crate::storage::types::excerpt;
+
+/// `VSET key index value [index value ...]`: sets all values, or none; where an index comes twice, the last
+/// value stands. Replies with the number of pairs.
+///
+/// Fails if an index is out of range, a value is not one of the array's type, or the key is bound read-only
+/// or not at all.
+pub struct VSet;
+
+impl Command for VSet {
+    const NAME: &'static CStr = c"VSET";
+    const FLAGS: &'static CStr = c"write fast";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        args.expect(4..)?;
+        if !args.len().is_multiple_of(2) {
+            return Err(Failure::WrongArity);
+        }
+        let (key, binding) = binding::for_writing(ctx, args)?;
+        let bound = binding.writable()?;
+        let count = bound.view()?.count();
+        let indices = (2..args.len())
+            .step_by(2)
+            .map(|position| match index(args, position)? {
+                Index::At(index) if index < count => Ok(index),
+                _ => Err(Failure::Message(format!(
+                    "index '{}' (argument {position}) is out of range: '{}' holds {count} values",
+                    excerpt(args.get(position)),
+                    binding.path
+                ))),
+            })
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let pairs = indices.len() as u64;
+        let values = (3..args.len())
+            .step_by(2)
+            .map(|position| args.get(position));
+        with_encoded(
+            binding.item,
+            values,
+            |i| 2 * i + 3,
+            |bytes| {
+                bound.set(&indices, bytes)?;
+                key.signal_modified();
+                reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(pairs))
+            },
+        )
+    }
+}

@@ -1,0 +1,216 @@
+//! The settings `mmap.*`: in `redis.conf`, with `CONFIG GET/SET`, and as words of `loadmodule`.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use redis_module::configuration::{
+    ConfigurationFlags, EnumConfigurationValue, register_enum_configuration,
+    register_i64_configuration, register_string_configuration,
+};
+use redis_module::{Context, RedisError, raw};
+
+use super::STORE;
+use super::api::{Args, Ctx};
+use crate::storage::Fsync;
+use crate::storage::settings::{MAX_SLACK_DEFAULT, MAX_SLACK_MAX, MAX_SLACK_MIN};
+use crate::storage::types::excerpt;
+
+static DIR: Mutex<String> = Mutex::new(String::new());
+static FSYNC: Mutex<FsyncWord> = Mutex::new(FsyncWord(Fsync::EverySecond));
+static MAX_SLACK: AtomicI64 = AtomicI64::new(MAX_SLACK_DEFAULT.cast_signed());
+
+const FSYNC_WORDS: [(&str, Fsync); 3] = [
+    ("always", Fsync::Always),
+    ("everysec", Fsync::EverySecond),
+    ("no", Fsync::No),
+];
+
+/// The word for a policy.
+pub fn fsync_name(fsync: Fsync) -> &'static str {
+    FSYNC_WORDS
+        .iter()
+        .find(|(_, policy)| *policy == fsync)
+        .map_or("", |(word, _)| word)
+}
+
+/// `mmap.fsync` as the server's enums are: words with numbers.
+#[derive(Clone)]
+struct FsyncWord(Fsync);
+
+impl TryFrom<i32> for FsyncWord {
+    type Error = RedisError;
+
+    fn try_from(number: i32) -> Result<Self, RedisError> {
+        usize::try_from(number)
+            .ok()
+            .and_then(|number| FSYNC_WORDS.get(number))
+            .map(|(_, fsync)| Self(*fsync))
+            .ok_or(RedisError::Str("mmap.fsync is always, everysec or no"))
+    }
+}
+
+impl From<FsyncWord> for i32 {
+    fn from(word: FsyncWord) -> Self {
+        FSYNC_WORDS
+            .iter()
+            .zip(0..)
+            .find(|((_, fsync), _)| *fsync == word.0)
+            .map_or(0, |(_, number)| number)
+    }
+}
+
+impl EnumConfigurationValue for FsyncWord {
+    fn get_options(&self) -> (Vec<String>, Vec<i32>) {
+        FSYNC_WORDS
+            .iter()
+            .zip(0..)
+            .map(|((word, _), number)| ((*word).to_owned(), number))
+            .unzip()
+    }
+}
+
+/// The values that settings have where `redis.conf` says nothing.
+struct Defaults {
+    dir: String,
+    fsync: Fsync,
+    max_slack: i64,
+}
+
+/// Reads the words after the module's path: pairs of a setting and its value.
+fn parse(args: Args<'_>) -> Result<Defaults, String> {
+    let mut defaults = Defaults {
+        dir: std::env::current_dir()
+            .map_err(|e| format!("cannot find out the server's directory: {e}"))?
+            .into_os_string()
+            .into_string()
+            .map_err(|dir| format!("the server's directory {dir:?} is no UTF-8; set mmap.dir"))?,
+        fsync: Fsync::EverySecond,
+        max_slack: MAX_SLACK_DEFAULT.cast_signed(),
+    };
+    let words: Vec<&[u8]> = args.from(0).collect();
+    for pair in words.chunks(2) {
+        let name = pair[0].to_ascii_lowercase();
+        let name = name.strip_prefix(b"mmap.").unwrap_or(&name);
+        let [_, value] = pair else {
+            return Err(format!("setting '{}' has no value", excerpt(pair[0])));
+        };
+        let value_text = String::from_utf8_lossy(value);
+        let wrong = |what: &str| format!("'{}' is no value of {what}", excerpt(value));
+        match name {
+            b"dir" => defaults.dir = value_text.into_owned(),
+            b"fsync" => {
+                defaults.fsync = FSYNC_WORDS
+                    .iter()
+                    .find(|(word, _)| word.eq_ignore_ascii_case(&value_text))
+                    .map(|(_, fsync)| *fsync)
+                    .ok_or_else(|| wrong("fsync: it is always, everysec or no"))?;
+            }
+            b"max-slack" => {
+                defaults.max_slack = parse_memory(&value_text)
+                    .filter(|bytes| (MAX_SLACK_MIN..=MAX_SLACK_MAX).contains(bytes))
+                    .map(u64::cast_signed)
+                    .ok_or_else(|| wrong("max-slack: it is from 64kb to 1tb"))?;
+            }
+            _ => {
+                return Err(format!(
+                    "unknown setting '{}': it is dir, fsync or max-slack",
+                    excerpt(pair[0])
+                ));
+            }
+        }
+    }
+    Ok(defaults)
+}
+
+/// A number of bytes as `redis.conf` writes it: `64mb` is 64 * 1024 * 1024, `64m` is 64 * 1000 * 1000.
+fn parse_memory(text: &str) -> Option<u64> {
+    let text = text.to_ascii_lowercase();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" | "b" => 1,
+        "k" => 1_000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        "t" => 1_000_000_000_000,
+        "tb" => 1 << 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// Registers the settings, with the words of `loadmodule` as their defaults, and has the server set them.
+/// Says which directory is the root.
+///
+/// # Errors
+/// What is wrong with which word.
+pub fn load(ctx: &Ctx, args: Args<'_>) -> Result<PathBuf, String> {
+    let defaults = parse(args)?;
+    let context = Context::new(ctx.raw());
+    register_string_configuration(
+        &context,
+        "dir",
+        &DIR,
+        &defaults.dir,
+        ConfigurationFlags::IMMUTABLE,
+        None,
+    );
+    register_enum_configuration(
+        &context,
+        "fsync",
+        &FSYNC,
+        FsyncWord(defaults.fsync),
+        ConfigurationFlags::DEFAULT,
+        Some(Box::new(|_, _, _| apply())),
+    );
+    register_i64_configuration(
+        &context,
+        "max-slack",
+        &MAX_SLACK,
+        defaults.max_slack,
+        MAX_SLACK_MIN.cast_signed(),
+        MAX_SLACK_MAX.cast_signed(),
+        ConfigurationFlags::MEMORY,
+        Some(Box::new(|_, _, _| apply())),
+    );
+    // SAFETY: the context is that of OnLoad.
+    let status = unsafe { raw::RedisModule_LoadConfigs.unwrap()(ctx.raw()) };
+    if status != raw::REDISMODULE_OK as i32 {
+        return Err("the server does not accept the settings".to_owned());
+    }
+    Ok(PathBuf::from(lock(&DIR).clone()))
+}
+
+/// Hands the settings to the store, once there is one.
+pub fn apply() {
+    if let Some(store) = STORE.get() {
+        store.set_fsync(lock(&FSYNC).0);
+        store
+            .settings()
+            .set_max_slack(MAX_SLACK.load(Ordering::Relaxed).cast_unsigned());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_reads_as_in_redis_conf() {
+        assert_eq!(parse_memory("64mb"), Some(64 << 20));
+        assert_eq!(parse_memory("64M"), Some(64_000_000));
+        assert_eq!(parse_memory("1024"), Some(1024));
+        for bad in ["", "mb", "-1", "1.5gb", "1xb", "99999999999999tb"] {
+            assert_eq!(parse_memory(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What happens when the server loads the module, and when it shuts down.
+
+use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use redis_module::raw;
+
+use super::api::{Args, Ctx, log};
+use super::{STORE, binding, commands, config, info};
+use crate::storage::{Root, Store};
+
+const NAME: &[u8] = b"mmap\0";
+const VERSION: c_int = 1;
+
+/// The server calls it first.
+///
+/// # Safety
+/// Only the server may call it, with what its module API promises.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub unsafe extern "C" fn RedisModule_OnLoad(
+    raw_ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // SAFETY: this fills the table of the API; nothing before it may call the server or allocate.
+    let status = unsafe {
+        raw::Export_RedisModule_Init(
+            raw_ctx,
+            NAME.as_ptr().cast(),
+            VERSION,
+            raw::REDISMODULE_APIVER_1 as c_int,
+        )
+    };
+    if status != raw::REDISMODULE_OK as c_int {
+        return status;
+    }
+    let ctx = Ctx::new(raw_ctx);
+    // SAFETY: the server passes `argc` strings that live during the call.
+    let args = unsafe { Args::from_raw(argv, argc) };
+    let reason = match catch_unwind(AssertUnwindSafe(|| load(&ctx, args))) {
+        Ok(Ok(())) => return raw::REDISMODULE_OK as c_int,
+        Ok(Err(reason)) => reason,
+        Err(_) => "it panicked: this is a bug".to_owned(),
+    };
+    log(raw_ctx, c"warning", &format!("cannot load: {reason}"));
+    raw::REDISMODULE_ERR as c_int
+}
+
+fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
+    super::log::install(ctx);
+    // SAFETY: the table was filled by Export_RedisModule_Init and is only read from now on.
+    if unsafe { raw::RedisModule_LoadConfigs }.is_none() {
+        return Err("this server is too old: Redis 7.0 or Valkey 7.2 is needed".to_owned());
+    }
+    // SAFETY: the context is that of OnLoad.
+    unsafe {
+        raw::RedisModule_SetModuleOptions.unwrap()(
+            ctx.raw(),
+            (raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
+                | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED) as c_int,
+        );
+    }
+    let dir = config::load(ctx, args)?;
+    let root = Root::open(&dir)
+        .map_err(|e| format!("mmap.dir '{}' cannot be opened: {e}", dir.display()))?;
+    tracing::info!("files are below '{}'", root.path().display());
+    let store = Store::new(root).map_err(|e| format!("cannot start the worker thread: {e}"))?;
+    STORE
+        .set(store)
+        .map_err(|_| "it is loaded already".to_owned())?;
+    config::apply();
+    if !binding::register(ctx) {
+        return Err("the server does not take its key type".to_owned());
+    }
+    commands::register_all(ctx)?;
+    if !info::register(ctx) || !subscribe_to_shutdown(ctx) {
+        return Err("the server does not take its callbacks".to_owned());
+    }
+    Ok(())
+}
+
+fn subscribe_to_shutdown(ctx: &Ctx) -> bool {
+    let event = raw::RedisModuleEvent {
+        id: raw::REDISMODULE_EVENT_SHUTDOWN,
+        dataver: 1,
+    };
+    // SAFETY: the context is that of OnLoad.
+    let status = unsafe {
+        raw::RedisModule_SubscribeToServerEvent.unwrap()(ctx.raw(), event, Some(on_shutdown))
+    };
+    status == raw::REDISMODULE_OK as c_int
+}
+
+/// The server is about to exit, by `SHUTDOWN` or a signal: the one time when the main thread waits for disks.
+extern "C" fn on_shutdown(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    if catch_unwind(AssertUnwindSafe(|| super::store().settle_all())).is_err() {
+        tracing::error!("shutting down panicked: this is a bug in the mmap module");
+    }
+}

@@ -1,0 +1,610 @@
+//! One file as an array: what commands do with it.
+//!
+//! An array has one of two forms (R1 and R2 in `docs/design.md`). In the *exact* form the file is as long as
+//! its values, and each append extends it. With *slack* there is allocated space behind the values and a
+//! [`Record`] at the end of the file; an append is a copy into memory and a store to the record.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use rustix::fs::fstat;
+
+use super::budget::Budget;
+use super::error::{Error, Result};
+use super::mapping::Mapping;
+use super::path::FilePath;
+use super::record::{self, Record};
+use super::root::{self, Access, FileId};
+use super::shared::Shared;
+use super::stats::Totals;
+use super::types::ItemType;
+use super::worker::Job;
+
+/// The unit of the page cache: a write within one is all or nothing for a killed process.
+const PAGE: u64 = 4096;
+/// How far ahead of the last value the worker takes page faults, in bytes.
+pub(super) const PREFAULT_WINDOW: u64 = 16 << 20;
+/// A truncation that frees more than this many bytes is the worker's, in bytes: it takes milliseconds.
+pub(super) const LONG_TRUNCATION: u64 = 8 << 20;
+
+/// A file bound to one or more keys. All methods may be called from any thread.
+pub struct Array {
+    pub(super) id: FileId,
+    pub(super) path: FilePath,
+    item: ItemType,
+    pub(super) shared: Arc<Shared>,
+    /// The count again, for those who must not wait for a lock: a forked child that saves.
+    published_count: AtomicU64,
+    pub(super) state: Mutex<State>,
+    /// Signalled when `State::end` becomes free.
+    pub(super) end_freed: Condvar,
+    /// Held during a sync, so that nobody takes what another has only begun to sync for synced.
+    /// Taken before `state`, never after.
+    pub(super) syncing: Mutex<()>,
+}
+
+/// What the lock protects.
+pub(super) struct State {
+    /// `None` once the array is closed.
+    pub file: Option<Arc<File>>,
+    pub access: Access,
+    pub map: Arc<Mapping>,
+    pub count: u64,
+    /// Length of the file in bytes.
+    pub file_len: u64,
+    /// Whether the file has slack, and so ends in a record.
+    pub slack: bool,
+    /// Who may set the file's length. Exact appends always may.
+    pub end: End,
+    /// Counts growths and their cancellations: a growth ends well only if its number still stands.
+    pub growth_number: u64,
+    /// The worker was asked to grow the file, or could not: it is not asked again until it answered.
+    pub growth_asked: bool,
+    /// When the values reach this many bytes, the next growth is due.
+    pub grow_at: u64,
+    /// Up to where page faults were taken, and from where on the next window is due, in bytes.
+    pub prefaulted_to: u64,
+    pub prefault_at: u64,
+    /// Number of writes so far; tells load from calm.
+    pub writes: u64,
+    pub budget: Budget,
+    /// Number of values known to be on disk.
+    pub synced: u64,
+    /// Lowest byte written since the last sync began; `None` if there is none.
+    pub dirty_from: Option<u64>,
+    /// The worker was told of a write and will sync it.
+    pub sync_scheduled: bool,
+    /// Why writes are refused, after a failed sync.
+    pub refusal: Option<String>,
+}
+
+/// Whose the end of a file is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    Free,
+    /// The worker allocates space behind it. Whoever needs the end calls that off.
+    Growing,
+    /// The worker cuts the file. Whoever needs the end waits.
+    Cutting,
+}
+
+/// The form in which an open file was found.
+struct Contents {
+    count: u64,
+    synced: u64,
+    file_len: u64,
+    slack: bool,
+}
+
+impl Array {
+    /// Makes an array of an open file. A writable file gets its exact length, whatever state a crash left it in.
+    ///
+    /// # Errors
+    /// If another process writes the file, if its length does not fit the type, or if it cannot be mapped.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        (file, id): (File, FileId),
+        path: &FilePath,
+        item: ItemType,
+        access: Access,
+    ) -> Result<Arc<Self>> {
+        if access == Access::Writable {
+            root::lock(&file, path)?;
+        }
+        let contents = Contents::recover(&file, path, item, access)?;
+        let map = map(&file, path, contents.file_len, access)?;
+        let array = Self {
+            id,
+            path: path.clone(),
+            item,
+            shared: Arc::clone(shared),
+            published_count: AtomicU64::new(contents.count),
+            state: Mutex::new(State {
+                file: Some(Arc::new(file)),
+                access,
+                map,
+                count: contents.count,
+                file_len: contents.file_len,
+                slack: contents.slack,
+                end: End::Free,
+                growth_number: 0,
+                growth_asked: false,
+                grow_at: u64::MAX,
+                prefaulted_to: 0,
+                prefault_at: u64::MAX,
+                writes: 0,
+                budget: Budget::full(),
+                synced: contents.synced,
+                dirty_from: None,
+                sync_scheduled: false,
+                refusal: None,
+            }),
+            end_freed: Condvar::new(),
+            syncing: Mutex::new(()),
+        };
+        Ok(Arc::new(array))
+    }
+
+    /// Turns a read-only array into a writable one, of the same file opened anew.
+    pub(super) fn make_writable(&self, file: File) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.access == Access::Writable {
+            return Ok(());
+        }
+        // Closing a descriptor drops the lock, so the old one goes first.
+        state.file = Some(Arc::new(file));
+        let file = self.file(&state)?;
+        root::lock(&file, &self.path)?;
+        let contents = Contents::recover(&file, &self.path, self.item, Access::Writable)?;
+        self.replace_map(
+            &mut state,
+            map(&file, &self.path, contents.file_len, Access::Writable)?,
+        );
+        state.access = Access::Writable;
+        state.file_len = contents.file_len;
+        state.slack = contents.slack;
+        state.synced = contents.synced;
+        self.set_count(&mut state, contents.count);
+        Ok(())
+    }
+
+    /// The path under which the file was opened first.
+    pub fn path(&self) -> &FilePath {
+        &self.path
+    }
+
+    /// Which file it is.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// The type of its values.
+    pub fn item(&self) -> ItemType {
+        self.item
+    }
+
+    pub(super) fn item_size(&self) -> u64 {
+        self.item.size() as u64
+    }
+
+    /// Number of values, as far as it is known without waiting for anyone: for a forked child.
+    pub fn published_count(&self) -> u64 {
+        self.published_count.load(Ordering::Acquire)
+    }
+
+    /// What it adds to the totals.
+    pub(super) fn totals(&self) -> Totals {
+        let state = self.state.lock();
+        let bytes_used = state.count * self.item_size();
+        Totals {
+            arrays: 1,
+            values: state.count,
+            bytes_used,
+            bytes_mapped: state.map.len(),
+            slack_bytes: if state.slack {
+                state.file_len - bytes_used
+            } else {
+                0
+            },
+        }
+    }
+
+    /// Looks at the values, which stay as they are while the view lives.
+    ///
+    /// # Errors
+    /// If the file of a read-only array cannot be looked at any more.
+    pub fn view(&self) -> Result<View<'_>> {
+        let mut state = self.state.lock();
+        if state.access == Access::ReadOnly {
+            self.refresh(&mut state)?;
+        }
+        Ok(View { array: self, state })
+    }
+
+    /// Appends whole values, encoded back to back, and says how many.
+    ///
+    /// # Errors
+    /// If the array cannot be written to or the disk is full; then nothing was appended.
+    pub fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<u64> {
+        let mut state = self.lock_for_writing()?;
+        let from = state.count * self.item_size();
+        let end = from + bytes.len() as u64;
+        if state.slack {
+            if end + record::SIZE > state.file_len {
+                self.make_room(&mut state, end)?;
+            }
+            state.map.write(from, bytes);
+            self.set_count(&mut state, end / self.item_size());
+            if end >= state.grow_at || end >= state.prefault_at {
+                self.ask_for_more(&mut state, end);
+            }
+        } else {
+            self.append_to_exact(&mut state, from, bytes)?;
+        }
+        self.wrote(&mut state, from);
+        Ok(bytes.len() as u64 / self.item_size())
+    }
+
+    fn append_to_exact(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        from: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let end = from + bytes.len() as u64;
+        let unhurried = state.budget.take();
+        if unhurried {
+            state.growth_asked = false;
+        }
+        if from / PAGE == (end - 1) / PAGE {
+            self.extend_within_page(state, from, bytes)?;
+            self.set_count(state, end / self.item_size());
+            if !unhurried && !state.growth_asked {
+                state.growth_asked = true;
+                self.shared.send(Job::Grow(Arc::clone(self)));
+            }
+            return Ok(());
+        }
+        // More than a page is not written at once, but must be appended at once: the record's count does it.
+        if unhurried {
+            self.make_momentary_room(state, end)?;
+        } else {
+            self.make_room(state, end)?;
+        }
+        state.map.write(from, bytes);
+        self.set_count(state, end / self.item_size());
+        if unhurried && self.trim(state).is_err() {
+            // The values are in; only the length is to be put right later.
+            self.shared.send(Job::Watch(Arc::clone(self)));
+        }
+        Ok(())
+    }
+
+    /// Appends to a file of exact length by one `pwrite`: it makes the file longer only once the bytes are there.
+    fn extend_within_page(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        from: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let file = self.file(state)?;
+        let end = from + bytes.len() as u64;
+        if state.map.len() < end {
+            let map = map(&file, &self.path, end, Access::Writable)?;
+            self.replace_map(state, map);
+        }
+        let written = file
+            .write_at(bytes, from)
+            .map_err(|e| self.failed("append to", e))?;
+        if written < bytes.len() {
+            file.set_len(from).map_err(|e| self.failed("shorten", e))?;
+            return Err(self.failed("append to", std::io::ErrorKind::StorageFull));
+        }
+        state.file_len = end;
+        Ok(())
+    }
+
+    /// Sets values in place: the i-th of `indices` becomes the i-th of the encoded values.
+    ///
+    /// # Errors
+    /// If the array cannot be written to or an index is out of range; then nothing was set.
+    pub fn set(self: &Arc<Self>, indices: &[u64], bytes: &[u8]) -> Result<()> {
+        let mut state = self.lock_for_writing()?;
+        if let Some(index) = indices.iter().find(|&&index| index >= state.count) {
+            return Err(self.out_of_range(&state, index));
+        }
+        let mut lowest = u64::MAX;
+        for (&index, value) in indices.iter().zip(bytes.chunks_exact(self.item.size())) {
+            let at = index * self.item_size();
+            state.map.write(at, value);
+            lowest = lowest.min(at);
+        }
+        self.wrote(&mut state, lowest);
+        Ok(())
+    }
+
+    fn out_of_range(&self, state: &State, index: impl std::fmt::Display) -> Error {
+        Error::IndexOutOfRange {
+            index: index.to_string(),
+            path: self.path.to_string(),
+            count: state.count,
+        }
+    }
+
+    /// Removes up to `count` values at the end and returns them as they lay in the file: the last one last.
+    ///
+    /// # Errors
+    /// If the array cannot be written to; then nothing was removed.
+    pub fn pop(self: &Arc<Self>, count: u64) -> Result<Vec<u8>> {
+        let mut state = self.lock_for_writing()?;
+        let count = count.min(state.count);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let left = state.count - count;
+        let mut popped = vec![0; (count * self.item_size()) as usize];
+        state.map.read(left * self.item_size(), &mut popped);
+        self.shorten(&mut state, left)?;
+        Ok(popped)
+    }
+
+    /// Removes all values and says how many there were.
+    ///
+    /// # Errors
+    /// If the array cannot be written to; then nothing was removed.
+    pub fn clear(self: &Arc<Self>) -> Result<u64> {
+        let mut state = self.lock_for_writing()?;
+        let count = state.count;
+        if count > 0 || state.slack {
+            self.shorten(&mut state, 0)?;
+        }
+        Ok(count)
+    }
+
+    fn shorten(self: &Arc<Self>, state: &mut MutexGuard<'_, State>, left: u64) -> Result<()> {
+        let freed = state.file_len - left * self.item_size();
+        // The worker may be allocating behind exact values, and a truncation would free that again.
+        if !state.slack {
+            self.claim_end(state)?;
+        }
+        let long = freed > LONG_TRUNCATION;
+        let was_exact = !state.slack;
+        if was_exact && long {
+            // The record makes the values gone at once; the worker frees their space. On a full disk there
+            // may be no room for a record; then it is done here and now.
+            let _ = self.make_momentary_room(state, state.count * self.item_size());
+        }
+        if state.slack {
+            self.set_count(state, left);
+            if left == 0 && !long && state.end != End::Cutting {
+                self.claim_end(state)?;
+                self.trim(state)?;
+            } else if left == 0 || was_exact {
+                self.shared.send(Job::Trim(Arc::clone(self)));
+            }
+        } else {
+            let len = left * self.item_size();
+            self.file(state)?
+                .set_len(len)
+                .map_err(|e| self.failed("shorten", e))?;
+            state.file_len = len;
+            self.set_count(state, left);
+        }
+        if state.synced > left {
+            state.synced = left;
+            self.publish_synced(state);
+        }
+        self.wrote(state, left * self.item_size());
+        Ok(())
+    }
+
+    pub(super) fn file(&self, state: &State) -> Result<Arc<File>> {
+        state.file.clone().ok_or_else(|| Error::Closed {
+            path: self.path.to_string(),
+        })
+    }
+
+    /// An error of a system call on this file, which is counted.
+    pub(super) fn failed(
+        &self,
+        operation: &'static str,
+        reason: impl Into<std::io::Error>,
+    ) -> Error {
+        self.shared.stats.errors.add_one();
+        Error::io(operation, &self.path, reason)
+    }
+
+    fn lock_for_writing(&self) -> Result<MutexGuard<'_, State>> {
+        self.shared.worker_alive()?;
+        let state = self.state.lock();
+        if state.access == Access::ReadOnly {
+            return Err(Error::ReadOnly {
+                path: self.path.to_string(),
+            });
+        }
+        if let Some(reason) = &state.refusal {
+            return Err(Error::Refused {
+                path: self.path.to_string(),
+                reason: reason.clone(),
+            });
+        }
+        if state.file.is_none() {
+            return Err(Error::Closed {
+                path: self.path.to_string(),
+            });
+        }
+        Ok(state)
+    }
+
+    /// Makes a count the count, for this process, its children and, with slack, for other processes.
+    pub(super) fn set_count(&self, state: &mut State, count: u64) {
+        state.count = count;
+        self.published_count.store(count, Ordering::Release);
+        if state.slack {
+            state
+                .map
+                .store(state.file_len - record::SIZE + record::LIVE_AT, count);
+        }
+    }
+
+    pub(super) fn publish_synced(&self, state: &State) {
+        if state.slack {
+            state.map.store(
+                state.file_len - record::SIZE + record::SYNCED_AT,
+                state.synced,
+            );
+        }
+    }
+
+    /// Notes a write, and has the worker sync it in time.
+    fn wrote(self: &Arc<Self>, state: &mut State, from: u64) {
+        state.writes += 1;
+        state.dirty_from = Some(state.dirty_from.map_or(from, |lowest| lowest.min(from)));
+        if !state.sync_scheduled {
+            state.sync_scheduled = true;
+            self.shared.send(Job::Dirty(Arc::clone(self)));
+        }
+    }
+
+    /// Number of writes so far.
+    pub(super) fn writes(&self) -> u64 {
+        self.state.lock().writes
+    }
+
+    /// Whether the file is longer than its values.
+    pub(super) fn has_slack(&self) -> bool {
+        let state = self.state.lock();
+        state.slack && state.file.is_some() && state.access == Access::Writable
+    }
+
+    /// Puts another mapping in place. The worker unmaps the old one: that takes long where much is mapped.
+    pub(super) fn replace_map(&self, state: &mut State, map: Arc<Mapping>) {
+        let old = std::mem::replace(&mut state.map, map);
+        self.shared.send(Job::Unmap(old));
+    }
+
+    /// Looks at what another process made of the file meanwhile.
+    fn refresh(&self, state: &mut State) -> Result<()> {
+        let file = self.file(state)?;
+        let len = fstat(&*file)
+            .map_err(|e| self.failed("look at", e))?
+            .st_size
+            .cast_unsigned();
+        // The record of a file that has slack changes without any change of length.
+        if len != state.file_len || state.slack {
+            let contents = Contents::recover(&file, &self.path, self.item, Access::ReadOnly)?;
+            if contents.file_len > state.map.len() {
+                let map = map(&file, &self.path, contents.file_len, Access::ReadOnly)?;
+                self.replace_map(state, map);
+            }
+            state.file_len = contents.file_len;
+            state.slack = contents.slack;
+            state.count = contents.count;
+            self.published_count
+                .store(contents.count, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+/// The values of an array at one moment. While it lives, nobody changes them from within this process.
+pub struct View<'a> {
+    array: &'a Array,
+    state: MutexGuard<'a, State>,
+}
+
+impl View<'_> {
+    /// Number of values.
+    pub fn count(&self) -> u64 {
+        self.state.count
+    }
+
+    /// Copies the value at `index` into `out`, which is as long as a value; `false` if there is none.
+    #[inline]
+    pub fn get(&self, index: u64, out: &mut [u8]) -> bool {
+        let exists = index < self.state.count;
+        if exists {
+            self.state.map.read(index * self.array.item_size(), out);
+        }
+        exists
+    }
+
+    /// Copies the values from `index` on into `out`, as many as it holds.
+    pub fn read(&self, index: u64, out: &mut [u8]) {
+        debug_assert!(index + out.len() as u64 / self.array.item_size() <= self.state.count);
+        self.state.map.read(index * self.array.item_size(), out);
+    }
+}
+
+fn map(file: &File, path: &FilePath, bytes: u64, access: Access) -> Result<Arc<Mapping>> {
+    Mapping::covering(file, bytes, access)
+        .map(Arc::new)
+        .map_err(|e| Error::io("map", path, e))
+}
+
+impl Contents {
+    /// Finds out what a file holds and, if it is ours to write, gives it its exact length.
+    fn recover(file: &File, path: &FilePath, item: ItemType, access: Access) -> Result<Self> {
+        let read_error = |e| Error::io("read", path, e);
+        let item_size = item.size() as u64;
+        let file_len = fstat(file)
+            .map_err(|e| Error::io("look at", path, e))?
+            .st_size
+            .cast_unsigned();
+        let Some(record) = Record::find(file, file_len).map_err(read_error)? else {
+            let odd = file_len % item_size;
+            if odd != 0 {
+                if access == Access::Writable {
+                    return Err(Error::OddLength {
+                        path: path.to_string(),
+                        len: file_len,
+                        item_size: item.size(),
+                        type_name: item.name(),
+                    });
+                }
+                tracing::warn!(
+                    "file '{path}': the last {odd} bytes are no whole value and are ignored"
+                );
+            }
+            return Ok(Self {
+                count: file_len / item_size,
+                synced: file_len / item_size,
+                file_len,
+                slack: false,
+            });
+        };
+        if u64::from(record.item_size) != item_size {
+            return Err(Error::ForeignSlack {
+                path: path.to_string(),
+                found: record.item_size,
+            });
+        }
+        let count = record.trusted_count();
+        let mut contents = Self {
+            count,
+            synced: record.synced.min(count),
+            file_len,
+            slack: true,
+        };
+        if access == Access::Writable {
+            contents.file_len = count * item_size;
+            contents.slack = false;
+            file.set_len(contents.file_len)
+                .map_err(|e| Error::io("shorten", path, e))?;
+            tracing::info!(
+                "file '{path}': recovered {count} values that an unclean stop left ({}), \
+                 and cut it from {file_len} to {} bytes",
+                if record.is_of_this_boot() {
+                    "all that were written"
+                } else {
+                    "those that were synced before the machine went down"
+                },
+                contents.file_len
+            );
+        }
+        Ok(contents)
+    }
+}

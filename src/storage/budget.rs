@@ -1,0 +1,66 @@
+//! Tells a person typing commands from a burst.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Exact appends that may come at once: more than anyone types or pipes in by hand.
+const BURST: u64 = 256;
+/// One more exact append is allowed each millisecond.
+const REFILL_NS: u64 = 1_000_000;
+
+/// A token bucket over appends that set the file's length each (see R1 and R2 in `docs/design.md`):
+/// while there are tokens the array is unhurried.
+#[derive(Debug)]
+pub struct Budget {
+    tokens: u64,
+    refilled_at: u64,
+}
+
+impl Budget {
+    pub fn full() -> Self {
+        Self {
+            tokens: BURST,
+            refilled_at: now_ns(),
+        }
+    }
+
+    /// Takes a token; `false` if there is none.
+    pub fn take(&mut self) -> bool {
+        self.take_at(now_ns())
+    }
+
+    fn take_at(&mut self, now: u64) -> bool {
+        let earned = now.saturating_sub(self.refilled_at) / REFILL_NS;
+        if earned > 0 {
+            self.tokens = (self.tokens + earned).min(BURST);
+            self.refilled_at += earned * REFILL_NS;
+        }
+        let has_one = self.tokens > 0;
+        self.tokens -= u64::from(has_one);
+        has_one
+    }
+}
+
+/// A clock that is cheap to read; it moves in steps of one to four milliseconds.
+fn now_ns() -> u64 {
+    let time = clock_gettime(ClockId::MonotonicCoarse);
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_uses_it_up_and_time_refills_it() {
+        let mut budget = Budget {
+            tokens: BURST,
+            refilled_at: 0,
+        };
+        assert!((0..BURST).all(|_| budget.take_at(0)));
+        assert!(!budget.take_at(REFILL_NS - 1));
+        assert!(budget.take_at(REFILL_NS));
+        assert!(!budget.take_at(REFILL_NS));
+        assert!((0..BURST).all(|_| budget.take_at(1_000 * REFILL_NS)));
+        assert!(!budget.take_at(1_000 * REFILL_NS));
+    }
+}

@@ -1,0 +1,85 @@
+//! What can go wrong with a file, in words for the person who typed the command.
+
+use std::io;
+
+use super::types::TypeError;
+
+/// The result of a storage operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of the storage layer. Its text names the file and says what to do where something can be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("path '{path}' {why}")]
+    Path { path: String, why: &'static str },
+    #[error(
+        "path '{path}' leaves the directory mmap.dir: only relative paths that stay below it are allowed"
+    )]
+    Escapes { path: String },
+    #[error("file '{path}' does not exist{hint}")]
+    Missing { path: String, hint: &'static str },
+    #[error("cannot {operation} file '{path}': {reason}")]
+    Io {
+        operation: &'static str,
+        path: String,
+        reason: io::Error,
+    },
+    #[error("'{path}' is {kind}, not a regular file")]
+    NotRegular { path: String, kind: &'static str },
+    #[error(
+        "file '{path}' is {len} bytes long, which is not a multiple of {item_size}, the size of one {type_name}: \
+         appending would damage its tail (map it read-only to ignore the odd bytes)"
+    )]
+    OddLength {
+        path: String,
+        len: u64,
+        item_size: usize,
+        type_name: &'static str,
+    },
+    #[error(
+        "file '{path}' was left by a server that bound it with values of {found} bytes; \
+         bind it with that size first, so that its length can be put right"
+    )]
+    ForeignSlack { path: String, found: u32 },
+    #[error("file '{path}' is being written by another process ({holder}); map it read-only here")]
+    Locked { path: String, holder: String },
+    #[error("file '{path}' is bound already as {bound}; one file has one type")]
+    TypeConflict { path: String, bound: String },
+    #[error("file '{path}' is mapped read-only")]
+    ReadOnly { path: String },
+    #[error("index {index} is out of range: '{path}' holds {count} values")]
+    IndexOutOfRange {
+        index: String,
+        path: String,
+        count: u64,
+    },
+    #[error("writes to file '{path}' are refused: {reason}")]
+    Refused { path: String, reason: String },
+    #[error("the mmap worker thread died ({0}); writes are refused until the server restarts")]
+    WorkerDead(String),
+    #[error("the file of this key, '{path}', is closed")]
+    Closed { path: String },
+    #[error(transparent)]
+    Type(#[from] TypeError),
+}
+
+impl Error {
+    /// An `Error::Io` for a failed system call.
+    pub(crate) fn io(
+        operation: &'static str,
+        path: impl std::fmt::Display,
+        reason: impl Into<io::Error>,
+    ) -> Self {
+        Self::Io {
+            operation,
+            path: path.to_string(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Whether the disk or a quota is full.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Io { reason, .. }
+            if matches!(reason.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+}

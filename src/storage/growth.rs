@@ -1,0 +1,447 @@
+//! How a file gets longer than its values, and exact again.
+//!
+//! Each step leaves the file such that [`Record::find`] finds the right count if the process is killed right
+//! after it; `docs/design.md` goes through them one by one.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
+use super::array::{Array, End, LONG_TRUNCATION, PREFAULT_WINDOW, State};
+use super::budget::Budget;
+use super::error::{Error, Result};
+use super::mapping::Mapping;
+use super::record::{self, Record};
+use super::root::Access;
+use super::worker::Job;
+
+/// Smallest step by which a burst makes a file grow, in bytes, where `mmap.max-slack` allows it: at 100 MB/s
+/// the worker has a tenth of a second for the next.
+const SMALLEST_STEP: u64 = 16 << 20;
+/// How often a command that waits for the worker looks whether it is still alive.
+const WORKER_CHECK: Duration = Duration::from_millis(100);
+
+/// A growth, decided under the lock and carried out without it.
+struct Plan {
+    file: Arc<File>,
+    map: Arc<Mapping>,
+    slack: bool,
+    /// Length of the file, in bytes.
+    file_len: u64,
+    /// Where the values end, in bytes.
+    end: u64,
+    /// The shortest and the best new length of the file, in bytes.
+    needed: u64,
+    wanted: u64,
+}
+
+/// A growth that waits to be put in place.
+pub(super) struct Grown {
+    file_len: u64,
+    map: Arc<Mapping>,
+}
+
+/// Length of a file whose slack holds values up to `end`, in bytes.
+fn len_with_record(end: u64) -> u64 {
+    (end + record::SIZE).next_multiple_of(record::ALIGNMENT)
+}
+
+impl Array {
+    /// Grows the file before it is needed. The worker calls it.
+    pub(super) fn grow_ahead(self: &Arc<Self>) {
+        let Some((plan, number)) = self.begin_growth() else {
+            return;
+        };
+        let result = self.carry_out(&plan, number);
+        drop(plan);
+        let Some(mut state) = self.lock_growth(number) else {
+            return;
+        };
+        state.end = End::Free;
+        self.end_freed.notify_all();
+        match result {
+            Ok(()) => self.shared.stats.growths_ahead.add_one(),
+            Err(error) => {
+                // The command that needs the space tries for itself, and its client is told.
+                state.grow_at = u64::MAX;
+                self.free_unused(&state);
+                tracing::warn!("could not grow ahead of need: {error}");
+            }
+        }
+    }
+
+    fn begin_growth(&self) -> Option<(Plan, u64)> {
+        let mut state = self.state.lock();
+        let end = state.count * self.item_size();
+        if state.slack && end < state.grow_at {
+            // Somebody else has grown it meanwhile.
+            state.growth_asked = false;
+            return None;
+        }
+        let needed = if state.slack {
+            state.file_len + record::ALIGNMENT
+        } else {
+            len_with_record(end + record::ALIGNMENT)
+        };
+        let plan = self
+            .plan(&state, needed, len_with_record(end + self.step(end)))
+            .ok()?;
+        state.end = End::Growing;
+        state.growth_number += 1;
+        Some((plan, state.growth_number))
+    }
+
+    /// The state, if the growth of that number was not called off.
+    fn lock_growth(&self, number: u64) -> Option<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        (state.growth_number == number).then_some(state)
+    }
+
+    fn carry_out(self: &Arc<Self>, plan: &Plan, number: u64) -> Result<()> {
+        let grown = self.prepare(plan)?;
+        if plan.slack {
+            let Some(state) = self.lock_growth(number) else {
+                return Ok(());
+            };
+            self.announce(&state, &grown)?;
+            drop(state);
+            self.settle_growth(plan, &grown)?;
+        }
+        match self.lock_growth(number) {
+            Some(mut state) => self.adopt(&mut state, grown),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes room for values up to `end`, growing the file here and now if the worker has not done so.
+    pub(super) fn make_room(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        end: u64,
+    ) -> Result<()> {
+        loop {
+            if state.slack && end + record::SIZE <= state.file_len {
+                return Ok(());
+            }
+            if state.end != End::Free {
+                self.shared.stats.growth_waits.add_one();
+                self.wait_for_end(state)?;
+                continue;
+            }
+            self.grow_now(
+                state,
+                len_with_record(end),
+                len_with_record(end + self.step(end)),
+            )?;
+            self.shared.stats.growths_inline.add_one();
+            self.shared.send(Job::Watch(Arc::clone(self)));
+        }
+    }
+
+    /// Gives an exact file slack for values up to `end` and no more, to be trimmed again soon.
+    pub(super) fn make_momentary_room(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        end: u64,
+    ) -> Result<()> {
+        self.claim_end(state)?;
+        let needed = len_with_record(end);
+        self.grow_now(state, needed, needed)
+    }
+
+    fn grow_now(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        needed: u64,
+        wanted: u64,
+    ) -> Result<()> {
+        let plan = self.plan(state, needed, wanted)?;
+        self.prepare(&plan)
+            .and_then(|grown| {
+                if plan.slack {
+                    self.announce(state, &grown)?;
+                    self.settle_growth(&plan, &grown)?;
+                }
+                self.adopt(state, grown)
+            })
+            .inspect_err(|_| self.free_unused(state))
+    }
+
+    /// Gives back the blocks that a failed growth allocated behind the end of the file.
+    fn free_unused(&self, state: &State) {
+        if let Ok(file) = self.file(state)
+            && let Err(error) = file.set_len(state.file_len)
+        {
+            tracing::error!("{}", self.failed("shorten", error));
+        }
+    }
+
+    /// Makes the end of the file the caller's: a growth is called off, a cut is waited for.
+    pub(super) fn claim_end(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
+        if state.end == End::Growing {
+            state.end = End::Free;
+            state.growth_number += 1;
+            state.growth_asked = false;
+            self.end_freed.notify_all();
+        }
+        self.wait_for_end(state)
+    }
+
+    fn wait_for_end(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
+        while state.end != End::Free {
+            self.shared.worker_alive()?;
+            self.end_freed.wait_for(state, WORKER_CHECK);
+        }
+        Ok(())
+    }
+
+    /// By how much a file grows: as much as it holds, within bounds.
+    fn step(&self, bytes: u64) -> u64 {
+        let most = self.shared.settings.max_slack();
+        bytes.clamp(SMALLEST_STEP.min(most), most)
+    }
+
+    fn plan(&self, state: &State, needed: u64, wanted: u64) -> Result<Plan> {
+        Ok(Plan {
+            file: self.file(state)?,
+            map: Arc::clone(&state.map),
+            slack: state.slack,
+            file_len: state.file_len,
+            end: state.count * self.item_size(),
+            needed,
+            wanted,
+        })
+    }
+
+    /// Allocates and maps what the plan says. The array is as before, whether this succeeds or not.
+    fn prepare(&self, plan: &Plan) -> Result<Grown> {
+        let file_len = self.allocate(plan)?;
+        let map = if plan.map.len() >= file_len {
+            Arc::clone(&plan.map)
+        } else {
+            Mapping::covering(&plan.file, file_len, Access::Writable)
+                .map(Arc::new)
+                .map_err(|e| self.failed("map", e))?
+        };
+        Ok(Grown { file_len, map })
+    }
+
+    /// Allocates blocks behind the end of the file, as many as there is room for, and says how long the
+    /// file can be. Its length stays.
+    fn allocate(&self, plan: &Plan) -> Result<u64> {
+        let mut wanted = plan.wanted.max(plan.needed);
+        loop {
+            let error = match fallocate(
+                &*plan.file,
+                FallocateFlags::KEEP_SIZE,
+                plan.file_len,
+                wanted - plan.file_len,
+            ) {
+                // Some file systems cannot allocate ahead; then a full disk is found out too late.
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(wanted),
+                Err(Errno::INTR) => continue,
+                Err(errno) => Error::io("allocate space for", &self.path, errno),
+            };
+            if !error.is_full() || wanted == plan.needed {
+                self.shared.stats.errors.add_one();
+                return Err(error);
+            }
+            let half = plan.file_len + (wanted - plan.file_len) / 2;
+            wanted = (half - half % record::ALIGNMENT).max(plan.needed);
+        }
+    }
+
+    /// Makes a file with slack longer: writes a record at the new end that says that the one before is still
+    /// the true one.
+    fn announce(&self, state: &State, grown: &Grown) -> Result<()> {
+        let record = Record::new(
+            self.item().size(),
+            grown.file_len,
+            state.count,
+            state.synced,
+            state.file_len,
+        );
+        self.file(state)?
+            .write_all_at(&record.to_bytes(), grown.file_len - record::SIZE)
+            .map_err(|e| self.failed("extend", e))
+    }
+
+    /// Waits until the new length and record are on disk: only then may values overwrite the old record.
+    fn settle_growth(&self, plan: &Plan, grown: &Grown) -> Result<()> {
+        plan.file.sync_data().map_err(|e| self.failed("sync", e))?;
+        grown
+            .map
+            .populate(plan.end, (plan.end + PREFAULT_WINDOW).min(grown.file_len));
+        Ok(())
+    }
+
+    /// Puts a growth in place, under the lock.
+    fn adopt(self: &Arc<Self>, state: &mut State, grown: Grown) -> Result<()> {
+        let at = grown.file_len - record::SIZE;
+        if state.slack {
+            grown.map.store(at + record::LIVE_AT, state.count);
+            grown.map.store(at + record::SYNCED_AT, state.synced);
+            grown.map.store(at + record::PREVIOUS_AT, 0);
+        } else {
+            let end = state.count * self.item_size();
+            if end > at {
+                // Exact appends have overtaken the little that could be allocated.
+                return Err(self.failed("allocate space for", std::io::ErrorKind::StorageFull));
+            }
+            let record = Record::new(
+                self.item().size(),
+                grown.file_len,
+                state.count,
+                state.synced,
+                0,
+            );
+            self.file(state)?
+                .write_all_at(&record.to_bytes(), at)
+                .map_err(|e| self.failed("extend", e))?;
+            state.prefaulted_to = end;
+        }
+        let old_end = if state.slack {
+            state.file_len
+        } else {
+            state.count * self.item_size()
+        };
+        if !Arc::ptr_eq(&state.map, &grown.map) {
+            self.replace_map(state, grown.map);
+        }
+        state.file_len = grown.file_len;
+        state.slack = true;
+        state.growth_asked = false;
+        state.grow_at = at - (at.saturating_sub(old_end)) / 2;
+        state.prefault_at = state
+            .prefaulted_to
+            .saturating_sub(PREFAULT_WINDOW / 2)
+            .max(1);
+        Ok(())
+    }
+
+    /// The values have come near the end of what is prepared: asks the worker for more.
+    #[cold]
+    pub(super) fn ask_for_more(self: &Arc<Self>, state: &mut State, end: u64) {
+        if end >= state.grow_at && !state.growth_asked {
+            state.growth_asked = true;
+            self.shared.send(Job::Grow(Arc::clone(self)));
+        }
+        if end >= state.prefault_at {
+            state.prefault_at = u64::MAX;
+            self.shared.send(Job::Prefault(Arc::clone(self)));
+        }
+    }
+
+    /// Takes the page faults of the next window. The worker calls it.
+    pub(super) fn prefault(&self) {
+        let (map, from, to) = {
+            let state = self.state.lock();
+            if !state.slack {
+                return;
+            }
+            let end = state.count * self.item_size();
+            let to = (end + PREFAULT_WINDOW).min(state.file_len);
+            (Arc::clone(&state.map), end.max(state.prefaulted_to), to)
+        };
+        map.populate(from, to);
+        let mut state = self.state.lock();
+        state.prefaulted_to = to;
+        state.prefault_at = if to == state.file_len {
+            u64::MAX
+        } else {
+            to - PREFAULT_WINDOW / 2
+        };
+    }
+
+    /// Cuts a file with slack to its exact length. The end of the file must not be the worker's.
+    pub(super) fn trim(&self, state: &mut State) -> Result<()> {
+        if !state.slack || state.access == Access::ReadOnly {
+            return Ok(());
+        }
+        let exact = state.count * self.item_size();
+        self.file(state)?
+            .set_len(exact)
+            .map_err(|e| self.failed("shorten", e))?;
+        state.file_len = exact;
+        state.slack = false;
+        state.growth_asked = false;
+        state.grow_at = u64::MAX;
+        state.prefault_at = u64::MAX;
+        state.prefaulted_to = 0;
+        state.budget = Budget::full();
+        // The new length is to be on disk in time, too.
+        state.dirty_from = Some(state.dirty_from.map_or(exact, |from| from.min(exact)));
+        self.shared.stats.trims.add_one();
+        Ok(())
+    }
+
+    /// The worker's trim: frees much space without keeping commands waiting.
+    ///
+    /// It is a growth in reverse. A record nearer to the values becomes the true one, the one at the end of
+    /// the file points to it, and then the file is cut behind it with no lock held.
+    ///
+    /// # Errors
+    /// The system's; the array stays as it is then, and can be trimmed later.
+    pub(super) fn trim_from_worker(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        if !state.slack || state.file.is_none() || state.access == Access::ReadOnly {
+            return Ok(());
+        }
+        let file = self.file(&state)?;
+        let near = len_with_record(state.count * self.item_size() + LONG_TRUNCATION / 2);
+        if near + LONG_TRUNCATION < state.file_len {
+            let record = Record::new(self.item().size(), near, state.count, state.synced, 0);
+            state.map.write(near - record::SIZE, &record.to_bytes());
+            state
+                .map
+                .store(state.file_len - record::SIZE + record::PREVIOUS_AT, near);
+            let far = state.file_len;
+            state.file_len = near;
+            state.end = End::Cutting;
+            let result = MutexGuard::unlocked(&mut state, || file.set_len(near));
+            state.end = End::Free;
+            self.end_freed.notify_all();
+            if let Err(error) = result {
+                // The record at the end must be the true one again.
+                state.file_len = far;
+                self.set_count_after_failed_trim(&mut state);
+                return Err(self.failed("shorten", error));
+            }
+        }
+        drop(file);
+        self.trim(&mut state)
+    }
+
+    fn set_count_after_failed_trim(&self, state: &mut State) {
+        let count = state.count;
+        self.set_count(state, count);
+        self.publish_synced(state);
+        state
+            .map
+            .store(state.file_len - record::SIZE + record::PREVIOUS_AT, 0);
+    }
+}
+
+#[cfg(test)]
+impl Array {
+    /// The first half of `grow_ahead`, as if the process were stopped there.
+    pub(super) fn announce_growth_for_test(&self) -> Grown {
+        self.state.lock().grow_at = 0;
+        let (plan, _) = self.begin_growth().expect("a growth is due");
+        let grown = self.prepare(&plan).unwrap();
+        self.announce(&self.state.lock(), &grown).unwrap();
+        grown
+    }
+
+    /// The second half.
+    pub(super) fn adopt_growth_for_test(self: &Arc<Self>, grown: Grown) {
+        let mut state = self.state.lock();
+        self.adopt(&mut state, grown).unwrap();
+        state.end = End::Free;
+    }
+}

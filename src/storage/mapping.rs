@@ -1,0 +1,116 @@
+//! A file in memory. All that reads or writes mapped memory is here.
+
+use std::fs::File;
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+use super::root::Access;
+
+/// Smallest mapping, in bytes.
+const SMALLEST: u64 = 64 * 1024;
+
+/// A shared mapping of a file from its first byte.
+///
+/// It may reach beyond the end of the file, so that the file can grow into it: a mapping costs address
+/// space, no memory. Whoever uses it keeps to the part that the file covers.
+#[derive(Debug)]
+pub struct Mapping {
+    raw: MmapRaw,
+}
+
+impl Mapping {
+    /// Maps at least `bytes` bytes; twice that at most, so that an array that doubles is mapped log(n) times.
+    ///
+    /// # Errors
+    /// The system's, for example when the address space is used up.
+    pub fn covering(file: &File, bytes: u64, access: Access) -> io::Result<Self> {
+        let len = bytes
+            .max(SMALLEST)
+            .checked_next_power_of_two()
+            .and_then(|len| usize::try_from(len).ok())
+            .ok_or(io::ErrorKind::FileTooLarge)?;
+        let mut options = MmapOptions::new();
+        options.len(len);
+        let raw = match access {
+            Access::ReadOnly => options.map_raw_read_only(file)?,
+            Access::Writable => options.map_raw(file)?,
+        };
+        Ok(Self { raw })
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        self.raw.len() as u64
+    }
+
+    fn at(&self, offset: u64, len: usize) -> *mut u8 {
+        let end = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| offset.checked_add(len));
+        assert!(
+            end.is_some_and(|end| end <= self.raw.len()),
+            "{len} bytes at {offset} are outside a mapping of {} bytes",
+            self.raw.len()
+        );
+        // SAFETY: the assertion keeps the address within the mapping.
+        unsafe { self.raw.as_mut_ptr().add(offset as usize) }
+    }
+
+    /// Copies `bytes` into the file. The mapping must be writable.
+    #[inline]
+    pub fn write(&self, offset: u64, bytes: &[u8]) {
+        let to = self.at(offset, bytes.len());
+        // SAFETY: `to` points at bytes.len() mapped bytes; no reference into a mapping exists, so that
+        // it cannot overlap `bytes`. Other processes may see the bytes arrive in any order: what they
+        // may rely on is published by `store` afterwards.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) }
+    }
+
+    /// Copies from the file into `out`.
+    #[inline]
+    pub fn read(&self, offset: u64, out: &mut [u8]) {
+        let from = self.at(offset, out.len());
+        // SAFETY: as in `write`.
+        unsafe { ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) }
+    }
+
+    fn word(&self, offset: u64) -> &AtomicU64 {
+        let word = self.at(offset, size_of::<AtomicU64>());
+        assert!(word.cast::<AtomicU64>().is_aligned());
+        // SAFETY: mapped, aligned, and shared with others as an atomic word only.
+        unsafe { AtomicU64::from_ptr(word.cast()) }
+    }
+
+    /// Stores a little-endian word that other processes read while it is written. What was written
+    /// before is seen by whoever sees the word.
+    #[inline]
+    pub fn store(&self, offset: u64, value: u64) {
+        self.word(offset).store(value.to_le(), Ordering::Release);
+    }
+
+    /// Waits until the bytes from `from` to `to`, and what is needed to find them again (the file's
+    /// length, its extents), are on disk: `msync(MS_SYNC)`, which Linux carries out as `fdatasync` of a range.
+    ///
+    /// # Errors
+    /// The system's: after one, nothing is known of what reached the disk.
+    pub fn sync(&self, from: u64, to: u64) -> io::Result<()> {
+        let to = to.min(self.len());
+        let from = from.min(to.saturating_sub(1));
+        self.raw
+            .flush_range(from as usize, (to - from).max(1) as usize)
+    }
+
+    /// Takes the page faults of writing to a range now, so that nobody takes them later.
+    /// It is help and no promise: where the system cannot do it, nothing is lost but time.
+    pub fn populate(&self, from: u64, to: u64) {
+        let to = to.min(self.len());
+        if from < to {
+            let _ =
+                self.raw
+                    .advise_range(Advice::PopulateWrite, from as usize, (to - from) as usize);
+        }
+    }
+}

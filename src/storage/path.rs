@@ -1,0 +1,104 @@
+//! Paths as users give them: relative to the root directory, printable, bounded.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::error::{Error, Result};
+
+/// Longest path that is accepted, in bytes: Linux' `PATH_MAX` less the final NUL.
+const MAX_LEN: usize = 4095;
+/// How much of a path an error shows, in bytes.
+const SHOWN_LEN: usize = 128;
+
+/// A path below the root directory, kept byte for byte as it was given.
+///
+/// That it stays below the root is the kernel's to check, at each open (see [`super::root::Root`]).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FilePath(Box<[u8]>);
+
+impl FilePath {
+    /// Checks the text of a path.
+    ///
+    /// # Errors
+    /// [`Error::Path`] if it is empty, too long, or holds a control character (they make logs and
+    /// listings lie); [`Error::Escapes`] if it is absolute.
+    pub fn new(bytes: &[u8]) -> Result<Self> {
+        let refuse = |why| {
+            Err(Error::Path {
+                path: shown(bytes),
+                why,
+            })
+        };
+        if bytes.is_empty() {
+            return refuse("is empty");
+        }
+        if bytes.len() > MAX_LEN {
+            return refuse("is longer than 4095 bytes");
+        }
+        if bytes.iter().any(u8::is_ascii_control) {
+            return refuse("holds a control character");
+        }
+        if bytes[0] == b'/' {
+            return Err(Error::Escapes { path: shown(bytes) });
+        }
+        Ok(Self(bytes.into()))
+    }
+
+    /// The path as it was given.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<Path> for FilePath {
+    fn as_ref(&self) -> &Path {
+        OsStr::from_bytes(&self.0).as_ref()
+    }
+}
+
+impl fmt::Display for FilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.0))
+    }
+}
+
+/// A path as errors and logs show it: escaped where it is not printable, and shortened.
+fn shown(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes[..bytes.len().min(SHOWN_LEN)].utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() {
+                text.extend(c.escape_default());
+            } else {
+                text.push(c);
+            }
+        }
+        text.push_str(&chunk.invalid().escape_ascii().to_string());
+    }
+    if bytes.len() > SHOWN_LEN {
+        text.push_str("...");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_shown_without_control_characters_and_shortened() {
+        assert_eq!(shown(b"a\nb\xffc"), "a\\nb\\xffc");
+        assert_eq!(shown("é".as_bytes()), "é");
+        assert_eq!(shown(&[b'x'; 10_000]).len(), SHOWN_LEN + 3);
+    }
+
+    #[test]
+    fn only_printable_relative_paths_are_paths() {
+        assert!(FilePath::new(b"a/b.f64").is_ok());
+        for bad in [&b""[..], b"a\0b", b"a\nb", b"/etc/passwd", &[b'x'; 4096]] {
+            assert!(FilePath::new(bad).is_err(), "{}", shown(bad));
+        }
+    }
+}

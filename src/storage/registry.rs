@@ -1,0 +1,214 @@
+//! Which files are open. Each file is open at most once in a process, under however many keys and names:
+//! so two keys can never see two versions of one file, and no closing drops the lock of another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::array::Array;
+use super::error::{Error, Result};
+use super::path::FilePath;
+use super::root::{Access, FileId, Root};
+use super::settings::Fsync;
+use super::shared::Shared;
+use super::stats::Totals;
+use super::types::ItemType;
+use super::worker::Job;
+
+/// The open files of a server. Its lock is taken before that of an array, never after.
+#[derive(Default)]
+pub struct Registry(Mutex<HashMap<FileId, Entry>>);
+
+struct Entry {
+    array: Arc<Array>,
+    /// Number of keys bound to it. At 0 it waits for the worker to close it.
+    bindings: usize,
+}
+
+impl Registry {
+    /// Opens the file at `path`, or finds that it is open already, and counts one more binding.
+    /// `create` makes a missing file, where it is to be writable.
+    ///
+    /// # Errors
+    /// Whatever keeps the file from being opened as an array of that type.
+    pub(super) fn bind(
+        &self,
+        shared: &Arc<Shared>,
+        root: &Root,
+        path: &FilePath,
+        item: ItemType,
+        access: Access,
+        create: bool,
+    ) -> Result<Arc<Array>> {
+        let mut entries = self.0.lock();
+        let Some(found) = root.find(path)? else {
+            if !create || access == Access::ReadOnly {
+                return Err(Error::Missing {
+                    path: path.to_string(),
+                    hint: if access == Access::ReadOnly {
+                        "; map it WRITABLE to create it"
+                    } else {
+                        ""
+                    },
+                });
+            }
+            let (file, id) = root.create(path)?;
+            let array = Array::new(shared, (file, id), path, item, access)?;
+            entries.insert(
+                id,
+                Entry {
+                    array: Arc::clone(&array),
+                    bindings: 1,
+                },
+            );
+            return Ok(array);
+        };
+
+        let mut unsynced = false;
+        match entries.get_mut(&found.id) {
+            Some(entry) if entry.bindings > 0 => {
+                let array = &entry.array;
+                if array.item() != item {
+                    return Err(Error::TypeConflict {
+                        path: path.to_string(),
+                        bound: array.item().to_string(),
+                    });
+                }
+                if access == Access::Writable && !array.is_writable() {
+                    array.make_writable(root.open_found(&found, path, access)?)?;
+                }
+                entry.bindings += 1;
+                return Ok(Arc::clone(array));
+            }
+            // Between two bindings anybody may have changed the file: it is looked at afresh.
+            Some(entry) => {
+                unsynced = entry.array.close()?;
+                entries.remove(&found.id);
+            }
+            None => {}
+        }
+        let file = root.open_found(&found, path, access)?;
+        let array = Array::new(shared, (file, found.id), path, item, access)?;
+        if unsynced {
+            array.mark_unsynced();
+        }
+        entries.insert(
+            found.id,
+            Entry {
+                array: Arc::clone(&array),
+                bindings: 1,
+            },
+        );
+        Ok(array)
+    }
+
+    /// Counts one binding less. After the last one the file gets its exact length and is closed.
+    pub(super) fn unbind(&self, array: &Arc<Array>) {
+        let mut entries = self.0.lock();
+        let Some(entry) = entries.get_mut(&array.id) else {
+            return;
+        };
+        if !Arc::ptr_eq(&entry.array, array) {
+            return;
+        }
+        entry.bindings -= 1;
+        if entry.bindings == 0 {
+            array.trim_at_unbinding();
+            array.shared.send(Job::Retire(Arc::clone(array)));
+        }
+    }
+
+    /// Closes an array that no key is bound to any more. The worker calls it, once the array is synced.
+    pub(super) fn retire(&self, array: &Arc<Array>) -> Result<()> {
+        let mut entries = self.0.lock();
+        let is_unbound = entries
+            .get(&array.id)
+            .is_some_and(|entry| Arc::ptr_eq(&entry.array, array) && entry.bindings == 0);
+        if is_unbound {
+            array.close()?;
+            entries.remove(&array.id);
+        }
+        Ok(())
+    }
+
+    /// All open arrays.
+    pub(super) fn arrays(&self) -> Vec<Arc<Array>> {
+        let entries = self.0.lock();
+        entries.values().map(|e| Arc::clone(&e.array)).collect()
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for entry in self.0.lock().values().filter(|e| e.bindings > 0) {
+            totals += entry.array.totals();
+        }
+        totals
+    }
+}
+
+impl Array {
+    pub fn is_writable(&self) -> bool {
+        self.state.lock().access == Access::Writable
+    }
+
+    /// Gives the file its exact length: nobody may find slack in a file that no key is bound to.
+    fn trim_at_unbinding(&self) {
+        let mut state = self.state.lock();
+        if let Err(error) = self
+            .claim_end(&mut state)
+            .and_then(|()| self.trim(&mut state))
+        {
+            tracing::error!("on unbinding: {error}");
+        }
+    }
+
+    /// Gives the file its exact length and closes it, which lets other processes write it. Says whether
+    /// some of it may not be on disk yet.
+    fn close(&self) -> Result<bool> {
+        let mut state = self.state.lock();
+        self.claim_end(&mut state)?;
+        if state.access == Access::Writable && state.file.is_some() {
+            self.trim(&mut state)?;
+        }
+        state.file = None;
+        Ok(state.dirty_from.is_some())
+    }
+
+    /// All of the file is to be synced.
+    fn mark_unsynced(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        state.dirty_from = Some(0);
+        state.sync_scheduled = true;
+        self.shared.send(Job::Dirty(Arc::clone(self)));
+    }
+
+    /// Has the worker sync what was left to the system so far.
+    pub(super) fn schedule_sync(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.dirty_from.is_some() && !state.sync_scheduled {
+            state.sync_scheduled = true;
+            self.shared.send(Job::Dirty(Arc::clone(self)));
+        }
+    }
+
+    /// Gives the file its exact length and, where the settings want that, waits until it is on disk.
+    pub(super) fn settle(&self) -> Result<()> {
+        let result = match self.shared.settings.fsync() {
+            Fsync::No => Ok(()),
+            Fsync::Always | Fsync::EverySecond => self.sync(),
+        };
+        let mut state = self.state.lock();
+        if state.access == Access::Writable {
+            self.claim_end(&mut state)?;
+            if state.file.is_some() {
+                self.trim(&mut state)?;
+            }
+        }
+        drop(state);
+        match self.shared.settings.fsync() {
+            Fsync::No => result,
+            Fsync::Always | Fsync::EverySecond => result.and(self.sync()),
+        }
+    }
+}

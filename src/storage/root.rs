@@ -1,0 +1,215 @@
+//! The directory below which all files lie, and the only way to open one.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat, fcntl_lock, fstat, open,
+    openat2, statat,
+};
+use rustix::io::Errno;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
+
+use super::error::{Error, Result};
+use super::path::FilePath;
+
+/// What a file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Reading; the file must exist.
+    ReadOnly,
+    /// Reading and appending, as the only writer.
+    Writable,
+}
+
+/// What makes a file that file, under whatever name: device and inode.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        }
+    }
+}
+
+/// A regular file that was found but not opened, so that looking at it disturbs nothing:
+/// a FIFO does not block, and closing the handle drops no POSIX lock (`O_PATH`, see `open(2)`).
+pub struct Found {
+    handle: OwnedFd,
+    pub id: FileId,
+}
+
+/// The root directory, held open: renaming it or changing the server's directory changes nothing.
+pub struct Root {
+    dir: OwnedFd,
+    path: PathBuf,
+}
+
+impl Root {
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// The system's, if it is missing, not a directory or not accessible.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path = path.canonicalize()?;
+        let dir = open(
+            &path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        Ok(Self { dir, path })
+    }
+
+    /// Where the directory was when it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Looks for a regular file; `None` if there is nothing at that path.
+    ///
+    /// # Errors
+    /// If the path leaves the root (by `..` or a symbolic link), names something that is not a regular
+    /// file, or cannot be looked up.
+    pub fn find(&self, path: &FilePath) -> Result<Option<Found>> {
+        let handle = match self.resolve(path, OFlags::PATH, Mode::empty()) {
+            Ok(handle) => handle,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(self.lookup_error(path, errno)),
+        };
+        let stat = fstat(&handle).map_err(|errno| Error::io("look up", path, errno))?;
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => None,
+            FileType::Directory => Some("a directory"),
+            FileType::Fifo => Some("a FIFO"),
+            FileType::Socket => Some("a socket"),
+            FileType::CharacterDevice | FileType::BlockDevice => Some("a device"),
+            _ => Some("a special file"),
+        };
+        match kind {
+            Some(kind) => Err(Error::NotRegular {
+                path: path.to_string(),
+                kind,
+            }),
+            None => Ok(Some(Found {
+                handle,
+                id: FileId::of(&stat),
+            })),
+        }
+    }
+
+    /// Opens a file that was found. It is the very same file even if the name was given to another meanwhile.
+    ///
+    /// # Errors
+    /// The system's, for example when permission is denied.
+    pub fn open_found(&self, found: &Found, path: &FilePath, access: Access) -> Result<File> {
+        let (mode, operation) = match access {
+            Access::ReadOnly => (OFlags::RDONLY, "open"),
+            Access::Writable => (OFlags::RDWR, "open for writing"),
+        };
+        // An `O_PATH` descriptor is opened for real through /proc: see open(2), "O_PATH".
+        let link = format!("/proc/self/fd/{}", found.handle.as_raw_fd());
+        open(
+            link,
+            mode | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY,
+            Mode::empty(),
+        )
+        .map(File::from)
+        .map_err(|errno| Error::io(operation, path, errno))
+    }
+
+    /// Creates an empty file, readable and writable by its owner alone.
+    ///
+    /// # Errors
+    /// The system's; also if something appeared at that path in the meantime.
+    pub fn create(&self, path: &FilePath) -> Result<(File, FileId)> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let file = match self.resolve(path, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(fd) => File::from(fd),
+            Err(Errno::NOENT) => {
+                return Err(Error::Missing {
+                    path: path.to_string(),
+                    hint: ", and neither does its directory: create the directory first",
+                });
+            }
+            Err(Errno::EXIST) if self.is_dangling_link(path) => {
+                return Err(Error::Path {
+                    path: path.to_string(),
+                    why: "is a symbolic link to nothing",
+                });
+            }
+            Err(errno) if leaves_root(errno) => return Err(self.lookup_error(path, errno)),
+            Err(errno) => return Err(Error::io("create", path, errno)),
+        };
+        let stat = fstat(&file).map_err(|errno| Error::io("look up", path, errno))?;
+        Ok((file, FileId::of(&stat)))
+    }
+
+    fn is_dangling_link(&self, path: &FilePath) -> bool {
+        statat(&self.dir, path.as_ref(), AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+    }
+
+    fn resolve(&self, path: &FilePath, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+        loop {
+            match openat2(
+                &self.dir,
+                path.as_ref(),
+                flags | OFlags::CLOEXEC,
+                mode,
+                ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+            ) {
+                // A rename raced with the look-up of `..`: openat2(2) says to try again.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn lookup_error(&self, path: &FilePath, errno: Errno) -> Error {
+        if leaves_root(errno) {
+            Error::Escapes {
+                path: path.to_string(),
+            }
+        } else {
+            Error::io("look up", path, errno)
+        }
+    }
+}
+
+fn leaves_root(errno: Errno) -> bool {
+    errno == Errno::XDEV
+}
+
+/// Takes the advisory lock that keeps a second writer away, or says who holds it.
+///
+/// A POSIX lock and not `flock`: a child of `fork` does not inherit it, so a background save that
+/// outlives a killed server does not keep the next server out. Its known flaw, that closing *any*
+/// descriptor of the file drops it, is why each file is open at most once (see [`super::registry`]).
+///
+/// # Errors
+/// [`Error::Locked`] if another process holds it.
+pub fn lock(file: &File, path: &FilePath) -> Result<()> {
+    match fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::AGAIN | Errno::ACCESS) => {
+            let asked = Flock::from(FlockType::WriteLock);
+            let holder = match fcntl_getlk(file, &asked) {
+                Ok(Some(Flock { pid: Some(pid), .. })) => format!("pid {}", pid.as_raw_nonzero()),
+                _ => "unknown pid".to_owned(),
+            };
+            Err(Error::Locked {
+                path: path.to_string(),
+                holder,
+            })
+        }
+        Err(errno) => Err(Error::io("lock", path, errno)),
+    }
+}

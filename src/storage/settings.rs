@@ -1,0 +1,60 @@
+//! What can be set while the server runs. The Redis layer writes it, the storage layer reads it.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// Default and bounds of `mmap.max-slack`, in bytes.
+pub const MAX_SLACK_DEFAULT: u64 = 1 << 30;
+pub const MAX_SLACK_MIN: u64 = 64 * 1024;
+pub const MAX_SLACK_MAX: u64 = 1 << 40;
+
+/// When appended values are written to disk: the `appendfsync` of this module.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Fsync {
+    /// Before the client gets its reply.
+    Always,
+    /// Once a second, by the worker.
+    EverySecond,
+    /// When the system sees fit; `VSYNC` still syncs.
+    No,
+}
+
+/// Settings that take effect at once.
+#[derive(Debug)]
+pub struct Settings {
+    fsync: AtomicU8,
+    max_slack: AtomicU64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            fsync: AtomicU8::new(Fsync::EverySecond as u8),
+            max_slack: AtomicU64::new(MAX_SLACK_DEFAULT),
+        }
+    }
+}
+
+impl Settings {
+    pub fn fsync(&self) -> Fsync {
+        match self.fsync.load(Ordering::Relaxed) {
+            fsync if fsync == Fsync::Always as u8 => Fsync::Always,
+            fsync if fsync == Fsync::No as u8 => Fsync::No,
+            _ => Fsync::EverySecond,
+        }
+    }
+
+    pub fn set_fsync(&self, fsync: Fsync) {
+        self.fsync.store(fsync as u8, Ordering::Relaxed);
+    }
+
+    /// The most a file grows in one step, in bytes.
+    pub fn max_slack(&self) -> u64 {
+        self.max_slack.load(Ordering::Relaxed)
+    }
+
+    pub fn set_max_slack(&self, bytes: u64) {
+        self.max_slack
+            .store(bytes.clamp(MAX_SLACK_MIN, MAX_SLACK_MAX), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,53 @@
+//! What all arrays of a server share.
+
+use std::sync::OnceLock;
+
+use crossbeam_channel::Sender;
+
+use super::error::{Error, Result};
+use super::settings::Settings;
+use super::stats::Stats;
+use super::worker::Job;
+
+/// Settings, counters, and the way to the worker.
+pub struct Shared {
+    pub(super) settings: Settings,
+    pub(super) stats: Stats,
+    jobs: Sender<Job>,
+    death: OnceLock<String>,
+}
+
+impl Shared {
+    pub(super) fn new(jobs: Sender<Job>) -> Self {
+        Self {
+            settings: Settings::default(),
+            stats: Stats::default(),
+            jobs,
+            death: OnceLock::new(),
+        }
+    }
+
+    /// Hands a job to the worker. Where it died, the job is dropped: writes are refused then anyway.
+    pub(super) fn send(&self, job: Job) {
+        let _ = self.jobs.send(job);
+    }
+
+    pub(super) fn jobs_queued(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Notes that the worker is gone, and why.
+    pub(super) fn worker_died(&self, reason: String) {
+        tracing::error!("the mmap worker thread died: {reason}; writes are refused from now on");
+        let _ = self.death.set(reason);
+    }
+
+    /// # Errors
+    /// [`Error::WorkerDead`]: nobody would sync or trim what is written now.
+    pub(super) fn worker_alive(&self) -> Result<()> {
+        match self.death.get() {
+            None => Ok(()),
+            Some(reason) => Err(Error::WorkerDead(reason.clone())),
+        }
+    }
+}

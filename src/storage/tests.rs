@@ -1,0 +1,467 @@
+//! The storage layer as a whole: what a file holds after each step, and after a crash at each step.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::types::ItemType;
+use super::*;
+
+fn store_in(dir: &Path) -> Store {
+    Store::new(Root::open(dir).unwrap()).unwrap()
+}
+
+fn path(name: &str) -> FilePath {
+    FilePath::new(name.as_bytes()).unwrap()
+}
+
+fn strings_of(size: usize) -> ItemType {
+    ItemType::parse(b"string", Some(size.to_string().as_bytes())).unwrap()
+}
+
+fn bind(store: &Store, name: &str, item: ItemType) -> Bound {
+    store
+        .bind(&path(name), item, Access::Writable, true)
+        .unwrap()
+}
+
+fn contents(bound: &Bound) -> Vec<u8> {
+    let view = bound.view().unwrap();
+    let mut bytes = vec![0; view.count() as usize * bound.item().size()];
+    view.read(0, &mut bytes);
+    bytes
+}
+
+/// What another server finds in the file as it is at this moment: as after `kill -9`, in a copied file.
+fn recovered(dir: &Path, name: &str, item: ItemType) -> Vec<u8> {
+    let elsewhere = TempDir::new().unwrap();
+    fs::copy(dir.join(name), elsewhere.path().join(name)).unwrap();
+    let store = store_in(elsewhere.path());
+    let bound = bind(&store, name, item);
+    let found = contents(&bound);
+    let len = fs::metadata(elsewhere.path().join(name)).unwrap().len();
+    assert_eq!(len, found.len() as u64, "recovery leaves the exact length");
+    found
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_new_file_is_empty_and_its_owners_alone() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let _bound = bind(&store, "f", ItemType::DOUBLE);
+    let meta = fs::metadata(dir.path().join("f")).unwrap();
+    assert_eq!(meta.len(), 0);
+    assert_eq!(meta.permissions().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn appends_by_hand_leave_the_exact_length_across_pages_for_any_item_size() {
+    for size in [1, 3, 7, 8, 16, 4095, 4096, 4097, 65535] {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = bind(&store, "f", strings_of(size));
+        let mut expected = Vec::new();
+        for i in 0..20_u8 {
+            let values = vec![i + 1; size * (usize::from(i) % 3 + 1)];
+            bound.append(&values).unwrap();
+            expected.extend_from_slice(&values);
+            assert_eq!(
+                fs::read(dir.path().join("f")).unwrap(),
+                expected,
+                "item size {size}, append {i}"
+            );
+        }
+        assert_eq!(contents(&bound), expected);
+    }
+}
+
+#[test]
+fn an_array_may_end_exactly_where_a_page_ends() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    for i in 0..1024_u64 {
+        bound.append(&i.to_le_bytes()).unwrap();
+        let mut out = [0; 8];
+        let view = bound.view().unwrap();
+        assert!(view.get(i, &mut out));
+        assert_eq!(u64::from_le_bytes(out), i);
+        assert!(!view.get(i + 1, &mut out), "one past the end of {i}");
+    }
+}
+
+#[test]
+fn a_burst_gets_slack_from_the_worker_and_the_file_its_exact_length_back() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    let len = || fs::metadata(dir.path().join("f")).unwrap().len();
+    let mut count = 0_u64;
+    wait_until("the worker grew the file", || {
+        bound.append(&count.to_le_bytes()).unwrap();
+        count += 1;
+        bound.has_slack()
+    });
+    assert!(len() > count * 8);
+    assert_eq!(store.stats().growths_inline.get(), 0);
+    wait_until("the file is exact again", || len() == count * 8);
+    assert!(store.stats().growths_ahead.get() > 0);
+    wait_until("it is counted", || store.stats().trims.get() > 0);
+    let expected: Vec<u8> = (0..count).flat_map(u64::to_le_bytes).collect();
+    assert_eq!(fs::read(dir.path().join("f")).unwrap(), expected);
+}
+
+#[test]
+fn an_append_that_outruns_the_worker_grows_inline() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.grow_ahead();
+    assert!(bound.has_slack());
+    let much = vec![7; 40 << 20];
+    bound.append(&much).unwrap();
+    assert_eq!(contents(&bound), much);
+    assert_eq!(store.stats().growths_inline.get(), 1);
+    assert_eq!(recovered(dir.path(), "f", ItemType::DOUBLE), much);
+}
+
+#[test]
+fn one_step_of_growth_is_bounded() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    store.settings().set_max_slack(1 << 20);
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&vec![1; 8 << 20]).unwrap();
+    bound.grow_ahead();
+    let slack = store.totals().slack_bytes;
+    assert!((1 << 20..(1 << 20) + 8192).contains(&slack), "{slack}");
+}
+
+#[test]
+fn killed_during_a_growth_nothing_is_lost() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&[1; 800]).unwrap();
+    bound.grow_ahead();
+    bound.append(&[2; 800]).unwrap();
+    let mut expected = vec![1; 800];
+    expected.extend([2; 800]);
+    // The new record stands at the new end, and the growth has not been put in place yet.
+    let grown = bound.announce_growth_for_test();
+    assert_eq!(recovered(dir.path(), "f", ItemType::DOUBLE), expected);
+    bound.append(&[3; 80]).unwrap();
+    expected.extend([3; 80]);
+    assert_eq!(recovered(dir.path(), "f", ItemType::DOUBLE), expected);
+    bound.adopt_growth_for_test(grown);
+    bound.append(&[4; 80]).unwrap();
+    expected.extend([4; 80]);
+    assert_eq!(recovered(dir.path(), "f", ItemType::DOUBLE), expected);
+}
+
+#[test]
+fn a_long_array_is_cleared_and_freed_by_the_worker() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&vec![1; 64 << 20]).unwrap();
+    assert_eq!(bound.clear().unwrap(), 8 << 20);
+    assert_eq!(recovered(dir.path(), "f", ItemType::DOUBLE), [0_u8; 0]);
+    wait_until("the file is empty", || {
+        fs::metadata(dir.path().join("f")).unwrap().len() == 0
+    });
+    bound.append(&[5; 8]).unwrap();
+    assert_eq!(fs::read(dir.path().join("f")).unwrap(), [5; 8]);
+}
+
+#[test]
+fn a_file_of_another_item_size_is_refused_while_it_has_slack() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&[1; 8]).unwrap();
+    bound.grow_ahead();
+    let elsewhere = TempDir::new().unwrap();
+    fs::copy(dir.path().join("f"), elsewhere.path().join("f")).unwrap();
+    let error = store_in(elsewhere.path())
+        .bind(&path("f"), strings_of(4), Access::Writable, true)
+        .err()
+        .unwrap();
+    assert!(
+        matches!(error, Error::ForeignSlack { found: 8, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_read_only_array_follows_its_writer() {
+    let dir = TempDir::new().unwrap();
+    let (writer, reader) = (store_in(dir.path()), store_in(dir.path()));
+    let written = bind(&writer, "f", ItemType::DOUBLE);
+    let seen = reader
+        .bind(&path("f"), ItemType::DOUBLE, Access::ReadOnly, false)
+        .unwrap();
+    let mut expected = Vec::new();
+    for step in 0..6_u8 {
+        written.append(&vec![step; 80_000]).unwrap();
+        expected.extend(vec![step; 80_000]);
+        if step % 2 == 1 {
+            written.grow_ahead();
+        }
+        assert_eq!(contents(&seen), expected, "step {step}");
+    }
+    written.clear().unwrap();
+    assert_eq!(contents(&seen), [0_u8; 0]);
+    assert!(seen.append(&[0; 8]).is_err());
+}
+
+#[test]
+fn a_read_only_array_becomes_writable_for_all_its_keys() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("f"), [1; 16]).unwrap();
+    let store = store_in(dir.path());
+    let reader = store
+        .bind(&path("f"), ItemType::DOUBLE, Access::ReadOnly, false)
+        .unwrap();
+    let writer = bind(&store, "./f", ItemType::DOUBLE);
+    writer.append(&[2; 8]).unwrap();
+    assert_eq!(contents(&reader).len(), 24);
+    assert_eq!(store.totals().arrays, 1);
+}
+
+#[test]
+fn unbinding_trims_and_binding_again_sees_what_others_wrote() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    for round in 0..200_u64 {
+        let bound = bind(&store, "f", ItemType::DOUBLE);
+        assert_eq!(contents(&bound).len() as u64, round * 16);
+        bound.grow_ahead();
+        bound.append(&round.to_le_bytes()).unwrap();
+        drop(bound);
+        let mut file = fs::read(dir.path().join("f")).unwrap();
+        assert_eq!(file.len() as u64, round * 16 + 8);
+        file.extend([0; 8]);
+        fs::write(dir.path().join("f"), file).unwrap();
+    }
+    wait_until("all are closed", || store.registry.arrays().is_empty());
+}
+
+#[test]
+fn a_bound_file_can_be_bound_as_another_type_once_it_is_unbound() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    let as_strings = || store.bind(&path("f"), strings_of(4), Access::Writable, false);
+    assert!(matches!(as_strings(), Err(Error::TypeConflict { .. })));
+    drop(bound);
+    assert!(as_strings().is_ok());
+}
+
+#[test]
+fn only_regular_files_below_the_root_are_bound() {
+    let dir = TempDir::new().unwrap();
+    let root = dir.path().join("root");
+    fs::create_dir_all(root.join("sub")).unwrap();
+    fs::write(dir.path().join("outside"), [0; 8]).unwrap();
+    std::os::unix::fs::symlink("../outside", root.join("link")).unwrap();
+    std::os::unix::fs::symlink("nowhere", root.join("dangling")).unwrap();
+    std::os::unix::fs::symlink("..", root.join("up")).unwrap();
+    std::os::unix::fs::symlink("sub/inside", root.join("fine")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        root.join("fifo"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    let store = store_in(&root);
+    let error = |name: &str| {
+        store
+            .bind(&path(name), ItemType::DOUBLE, Access::Writable, true)
+            .err()
+            .unwrap_or_else(|| panic!("'{name}' was bound"))
+    };
+    for name in [
+        "../outside",
+        "link",
+        "up/outside",
+        "sub/../../outside",
+        "../new",
+    ] {
+        assert!(
+            matches!(error(name), Error::Escapes { .. }),
+            "{name}: {}",
+            error(name)
+        );
+    }
+    assert!(matches!(error("sub"), Error::NotRegular { .. }));
+    assert!(matches!(error("fifo"), Error::NotRegular { .. }));
+    assert!(matches!(error("dangling"), Error::Path { .. }));
+    assert!(matches!(error("nodir/file"), Error::Missing { .. }));
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        2,
+        "nothing was created"
+    );
+    fs::write(root.join("sub/inside"), [0; 8]).unwrap();
+    assert_eq!(contents(&bind(&store, "fine", ItemType::DOUBLE)).len(), 8);
+    assert_eq!(
+        contents(&bind(&store, "sub/../fine", ItemType::DOUBLE)).len(),
+        8
+    );
+}
+
+#[test]
+fn a_missing_file_is_not_created_for_reading_nor_when_restored() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    for (access, create) in [(Access::ReadOnly, true), (Access::Writable, false)] {
+        let result = store.bind(&path("f"), ItemType::DOUBLE, access, create);
+        assert!(matches!(result, Err(Error::Missing { .. })));
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_odd_tail_is_refused_for_writing_and_ignored_for_reading() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("f"), [1; 20]).unwrap();
+    let store = store_in(dir.path());
+    let as_mode = |access| store.bind(&path("f"), ItemType::DOUBLE, access, true);
+    assert!(matches!(
+        as_mode(Access::Writable),
+        Err(Error::OddLength { len: 20, .. })
+    ));
+    assert_eq!(contents(&as_mode(Access::ReadOnly).unwrap()).len(), 16);
+    assert_eq!(fs::metadata(dir.path().join("f")).unwrap().len(), 20);
+}
+
+#[test]
+fn a_sync_waits_for_what_came_before_and_gives_the_exact_length() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.grow_ahead();
+    bound.append(&[1; 800]).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    store.sync_in_background(
+        &bound,
+        true,
+        Box::new(move |synced| sender.send(synced.is_ok()).unwrap()),
+    );
+    assert!(receiver.recv().unwrap());
+    assert_eq!(fs::metadata(dir.path().join("f")).unwrap().len(), 800);
+    assert!(store.stats().syncs.get() > 0);
+}
+
+#[test]
+fn a_dead_worker_stops_writes_and_nothing_else() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&[1; 8]).unwrap();
+    store.sync_in_background(&bound, false, Box::new(|_| panic!("for the test")));
+    wait_until("writes are refused", || {
+        bound
+            .append(&[2; 8])
+            .is_err_and(|error| error.to_string().contains("for the test"))
+    });
+    assert!(contents(&bound).len() >= 8);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(usize),
+    Pop(u64),
+    Clear,
+    Set(u64),
+    Grow,
+    Trim,
+    Sync,
+    Rebind,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1_usize..3000).prop_map(Step::Append),
+        3 => (1_usize..4).prop_map(Step::Append),
+        2 => (0_u64..2000).prop_map(Step::Pop),
+        1 => Just(Step::Clear),
+        2 => any::<u64>().prop_map(Step::Set),
+        3 => Just(Step::Grow),
+        2 => Just(Step::Trim),
+        1 => Just(Step::Sync),
+        1 => Just(Step::Rebind),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// R3: whenever the process is killed, the file holds what was acknowledged.
+    #[test]
+    fn after_any_steps_the_file_holds_what_was_written(
+        size in prop_oneof![Just(1_usize), Just(3), Just(8), Just(16), Just(100)],
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        store.settings().set_max_slack(64 * 1024);
+        let item = strings_of(size);
+        let mut bound = bind(&store, "f", item);
+        let mut model: Vec<u8> = Vec::new();
+        let mut fill = 0_u8;
+        for step in steps {
+            fill = fill.wrapping_add(1).max(1);
+            let count = (model.len() / size) as u64;
+            match step {
+                Step::Append(values) => {
+                    let bytes = vec![fill; values * size];
+                    bound.append(&bytes).unwrap();
+                    model.extend(bytes);
+                }
+                Step::Pop(values) => {
+                    let left = count.saturating_sub(values) as usize * size;
+                    prop_assert!(bound.pop(values).unwrap() == model[left..]);
+                    model.truncate(left);
+                }
+                Step::Clear => {
+                    prop_assert_eq!(bound.clear().unwrap(), count);
+                    model.clear();
+                }
+                Step::Set(index) => {
+                    let index = index % (count + 1);
+                    let result = bound.set(&[index], &vec![fill; size]);
+                    prop_assert_eq!(result.is_ok(), index < count);
+                    if result.is_ok() {
+                        model[index as usize * size..][..size].fill(fill);
+                    }
+                }
+                Step::Grow => bound.grow_ahead(),
+                Step::Trim => bound.trim_from_worker().unwrap(),
+                Step::Sync => bound.sync().unwrap(),
+                Step::Rebind => {
+                    drop(bound);
+                    prop_assert!(fs::read(dir.path().join("f")).unwrap() == model);
+                    bound = bind(&store, "f", item);
+                }
+            }
+            prop_assert!(contents(&bound) == model, "what is read");
+            prop_assert!(recovered(dir.path(), "f", item) == model, "what is recovered");
+        }
+    }
+}

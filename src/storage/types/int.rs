@@ -1,0 +1,203 @@
+//! Integers of 8 to 64 bits.
+
+use super::{Kind, ValueError};
+
+/// A primitive integer of at most 64 bits.
+pub(super) trait Integer: TryFrom<i128> + std::fmt::Display {
+    const MIN: Self;
+    const MAX: Self;
+}
+
+macro_rules! integers {
+    ($($int:ty)*) => {$(
+        impl Integer for $int {
+            const MIN: Self = <$int>::MIN;
+            const MAX: Self = <$int>::MAX;
+        }
+    )*};
+}
+
+integers!(i8 i16 i32 i64 u8 u16 u32 u64);
+
+/// Reads decimal digits after an optional sign. `kind` is the name of `T` in the error.
+pub(super) fn parse<T: Integer>(text: &[u8], kind: Kind) -> Result<T, ValueError> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() {
+        return Err(ValueError::NotANumber(kind));
+    }
+    let value = magnitude(digits).and_then(|magnitude| {
+        let magnitude = i128::from(magnitude);
+        T::try_from(if negative { -magnitude } else { magnitude }).ok()
+    });
+    value.ok_or_else(|| {
+        if digits.iter().all(u8::is_ascii_digit) {
+            ValueError::OutOfRange(kind)
+        } else {
+            ValueError::NotANumber(kind)
+        }
+    })
+}
+
+/// The value of ASCII digits; `None` above 2^64-1, or if there is another character.
+fn magnitude(digits: &[u8]) -> Option<u64> {
+    let (eights, rest) = digits.as_chunks();
+    let mut value: u64 = 0;
+    for eight in eights {
+        value = value
+            .checked_mul(100_000_000)?
+            .checked_add(eight_digits(*eight)?)?;
+    }
+    for byte in rest.iter().map(|byte| byte.wrapping_sub(b'0')) {
+        if byte > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(byte.into())?;
+    }
+    Some(value)
+}
+
+/// The value of 8 ASCII digits, or `None` if there is another character.
+///
+/// Neighbours are joined, to pairs, to fours, to eight, all within one register: a third of the time of 8 steps.
+fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    let text = u64::from_le_bytes(text);
+    let digits = text.wrapping_sub(0x3030_3030_3030_3030);
+    // A byte below '0' borrows, which sets its top bit; one above '9' sets it by the addition.
+    if (digits | text.wrapping_add(0x4646_4646_4646_4646)) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
+}
+
+/// The least and the greatest value, as text.
+pub(super) fn range<T: Integer>() -> (String, String) {
+    (T::MIN.to_string(), T::MAX.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every value of a narrow type, both bounds of a wide one, and one beyond each.
+    fn check_bounds<T: Integer + PartialEq + std::fmt::Debug>(kind: Kind, min: i128, max: i128) {
+        for value in [min, min + 1, 0, max - 1, max] {
+            let read = parse::<T>(value.to_string().as_bytes(), kind);
+            assert_eq!(read, Ok(T::try_from(value).ok().unwrap()), "{value}");
+        }
+        for value in [
+            min - 1,
+            max + 1,
+            min * 10 - 1,
+            max * 10,
+            10_i128.pow(23),
+            i128::MIN,
+            i128::MAX,
+        ] {
+            let read = parse::<T>(value.to_string().as_bytes(), kind);
+            assert_eq!(read, Err(ValueError::OutOfRange(kind)), "{value}");
+        }
+        assert_eq!(range::<T>(), (min.to_string(), max.to_string()));
+    }
+
+    #[test]
+    fn bounds_are_exact() {
+        check_bounds::<i8>(Kind::Int8, -(1 << 7), (1 << 7) - 1);
+        check_bounds::<i16>(Kind::Int16, -(1 << 15), (1 << 15) - 1);
+        check_bounds::<i32>(Kind::Int32, -(1 << 31), (1 << 31) - 1);
+        check_bounds::<i64>(Kind::Int64, -(1 << 63), (1 << 63) - 1);
+        check_bounds::<u8>(Kind::Uint8, 0, (1 << 8) - 1);
+        check_bounds::<u16>(Kind::Uint16, 0, (1 << 16) - 1);
+        check_bounds::<u32>(Kind::Uint32, 0, (1 << 32) - 1);
+        check_bounds::<u64>(Kind::Uint64, 0, (1 << 64) - 1);
+    }
+
+    #[test]
+    fn signs_and_leading_zeros_are_read() {
+        for (text, value) in [
+            ("+5", 5),
+            ("-5", -5),
+            ("-0", 0),
+            ("007", 7),
+            ("00000000000000000000000042", 42),
+        ] {
+            assert_eq!(
+                parse::<i64>(text.as_bytes(), Kind::Int64),
+                Ok(value),
+                "{text}"
+            );
+        }
+        assert_eq!(parse::<u8>(b"-0", Kind::Uint8), Ok(0));
+    }
+
+    #[test]
+    fn other_texts_are_not_integers() {
+        for text in [
+            "",
+            "-",
+            "+",
+            "+-1",
+            "--1",
+            " 1",
+            "1 ",
+            "1.0",
+            "1e3",
+            "0x10",
+            "1_0",
+            "1,0",
+            "nan",
+            "1\0",
+            "１",
+            "12345678x",
+            "x2345678",
+            "1234567/",
+            "1234567:",
+            "1/",
+            "1:",
+            "99999999999999999999999x",
+        ] {
+            let read = parse::<i64>(text.as_bytes(), Kind::Int64);
+            assert_eq!(read, Err(ValueError::NotANumber(Kind::Int64)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn eight_digits_takes_digits_only() {
+        for position in 0..8 {
+            for byte in 0..=u8::MAX {
+                let mut text = *b"98765432";
+                text[position] = byte;
+                let expected = str::from_utf8(&text)
+                    .ok()
+                    .filter(|_| byte != b'+')
+                    .and_then(|text| text.parse().ok());
+                assert_eq!(eight_digits(text), expected, "{text:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_i64_reads_back(value: i64) {
+            prop_assert_eq!(parse(value.to_string().as_bytes(), Kind::Int64), Ok(value));
+        }
+
+        #[test]
+        fn every_u64_reads_back(value: u64) {
+            prop_assert_eq!(parse(value.to_string().as_bytes(), Kind::Uint64), Ok(value));
+        }
+
+        #[test]
+        fn agrees_with_the_standard_library(text in "[-+]?[0-9]{0,21}[0-9 .ex]?") {
+            // Unlike here, `-0` is an error for the standard library's unsigned types.
+            prop_assert_eq!(parse::<i64>(text.as_bytes(), Kind::Int64).ok(), text.parse().ok());
+        }
+    }
+}

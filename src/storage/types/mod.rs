@@ -1,0 +1,286 @@
+//! The types a file of raw values can hold: their names, and the way between a value's text and its bytes.
+//!
+//! Values lie in the file in native little-endian layout, one after another, without header or padding: what
+//! `numpy.tofile`, `struct.pack` and C's `fwrite` write. Nothing here knows of files or of a server.
+
+mod error;
+mod float;
+mod int;
+mod long_double;
+#[cfg(test)]
+mod long_double_vectors;
+mod string;
+#[cfg(test)]
+mod tests;
+
+pub use error::{TypeError, ValueError, excerpt};
+pub use float::{FloatText, widen};
+pub use long_double::LongDouble;
+
+/// Longest text accepted for a `float`, `double` or `long_double`.
+///
+/// The exact decimal expansion of any `double`, and `printf("%Lf")` of any `long_double`, are shorter. The limit is
+/// there because a correctly rounded `long_double` costs time quadratic in the number of digits.
+pub const MAX_FLOAT_TEXT: usize = 5120;
+
+/// Largest item size of a `string` array, in bytes.
+pub const MAX_STRING_SIZE: u32 = 65_535;
+
+/// What an item is, apart from its size.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    Uint8,
+    Uint16,
+    Uint32,
+    Uint64,
+    /// IEEE 754 binary32.
+    Float,
+    /// IEEE 754 binary64.
+    Double,
+    /// x87 80-bit extended precision, padded to 16 bytes.
+    LongDouble,
+    /// Bytes, padded with NULs to the item size.
+    String,
+}
+
+impl Kind {
+    const ALL: [Kind; 12] = [
+        Kind::Int8,
+        Kind::Uint8,
+        Kind::Int16,
+        Kind::Uint16,
+        Kind::Int32,
+        Kind::Uint32,
+        Kind::Int64,
+        Kind::Uint64,
+        Kind::Float,
+        Kind::Double,
+        Kind::LongDouble,
+        Kind::String,
+    ];
+
+    /// The canonical name, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Int8 => "int8",
+            Kind::Int16 => "int16",
+            Kind::Int32 => "int32",
+            Kind::Int64 => "int64",
+            Kind::Uint8 => "uint8",
+            Kind::Uint16 => "uint16",
+            Kind::Uint32 => "uint32",
+            Kind::Uint64 => "uint64",
+            Kind::Float => "float",
+            Kind::Double => "double",
+            Kind::LongDouble => "long_double",
+            Kind::String => "string",
+        }
+    }
+
+    /// Bytes per item, or `None` for `string`, where the user chooses.
+    const fn fixed_size(self) -> Option<u32> {
+        match self {
+            Kind::Int8 | Kind::Uint8 => Some(1),
+            Kind::Int16 | Kind::Uint16 => Some(2),
+            Kind::Int32 | Kind::Uint32 | Kind::Float => Some(4),
+            Kind::Int64 | Kind::Uint64 | Kind::Double => Some(8),
+            Kind::LongDouble => Some(16),
+            Kind::String => None,
+        }
+    }
+
+    fn from_name(name: &[u8]) -> Option<Kind> {
+        if name.eq_ignore_ascii_case(b"float32") {
+            return Some(Kind::Float);
+        }
+        if name.eq_ignore_ascii_case(b"float64") {
+            return Some(Kind::Double);
+        }
+        Kind::ALL
+            .into_iter()
+            .find(|kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))
+    }
+}
+
+/// The type of the items of one array: a [`Kind`] and the bytes per item.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ItemType {
+    kind: Kind,
+    size: u32,
+}
+
+/// One item, read from its bytes.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Value<'a> {
+    /// Every integer type but `uint64`.
+    Int(i64),
+    /// A `uint64`.
+    Uint(u64),
+    Float(f32),
+    Double(f64),
+    LongDouble(LongDouble),
+    /// A `string` without its trailing NULs.
+    Bytes(&'a [u8]),
+}
+
+impl std::fmt::Display for ItemType {
+    /// The name, with the size where the name does not give it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.kind {
+            Kind::String => write!(f, "string {}", self.size),
+            kind => f.write_str(kind.name()),
+        }
+    }
+}
+
+impl ItemType {
+    /// The type of `MMAP key path` without a type word.
+    pub const DOUBLE: ItemType = ItemType {
+        kind: Kind::Double,
+        size: 8,
+    };
+
+    /// Reads the type words of `MMAP key path type [size]`. The name is case-insensitive; `float32` and `float64` are
+    /// numpy's names for `float` and `double`.
+    ///
+    /// # Errors
+    /// The name is unknown; `size` is missing for `string` or outside 1 to 65535; or it is given for another type and
+    /// differs from that type's own size.
+    pub fn parse(name: &[u8], size: Option<&[u8]>) -> Result<ItemType, TypeError> {
+        let kind = Kind::from_name(name).ok_or_else(|| TypeError::Unknown {
+            name: excerpt(name),
+        })?;
+        let given = size.map(|text| (text, int::parse::<u32>(text, Kind::Uint32).ok()));
+        let size = match (kind.fixed_size(), given) {
+            (Some(own), None) => own,
+            (Some(own), Some((_, Some(size)))) if size == own => own,
+            (Some(own), Some((text, _))) => {
+                return Err(TypeError::WrongSize {
+                    kind,
+                    own,
+                    given: excerpt(text),
+                });
+            }
+            (None, Some((_, Some(size @ 1..=MAX_STRING_SIZE)))) => size,
+            (None, Some((text, _))) => {
+                return Err(TypeError::BadStringSize {
+                    given: excerpt(text),
+                });
+            }
+            (None, None) => return Err(TypeError::NoStringSize),
+        };
+        Ok(ItemType { kind, size })
+    }
+
+    /// What the items are.
+    pub const fn kind(self) -> Kind {
+        self.kind
+    }
+
+    /// The canonical name: `double` for a type given as `FLOAT64`.
+    pub const fn name(self) -> &'static str {
+        self.kind.name()
+    }
+
+    /// Bytes per item.
+    pub const fn size(self) -> usize {
+        self.size as usize
+    }
+
+    /// Appends the [`size`](Self::size) bytes of one value to `out`.
+    ///
+    /// # Errors
+    /// `text` is not a value of this type; `out` is as before.
+    pub fn encode(self, text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+        self.encode_all(std::iter::once(text), out)
+            .map_err(|(_, error)| error)
+    }
+
+    /// Appends the bytes of all values to `out`.
+    ///
+    /// # Errors
+    /// The position (from 0) of the first bad text and what is wrong with it; `out` is as before.
+    pub fn encode_all<'a>(
+        self,
+        texts: impl ExactSizeIterator<Item = &'a [u8]>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), (usize, ValueError)> {
+        let bytes = texts.len().saturating_mul(self.size());
+        if out.try_reserve(bytes).is_err() {
+            return Err((0, ValueError::NoMemory { bytes }));
+        }
+
+        /// Appends each text as the `$parse`d number's bytes.
+        macro_rules! numbers {
+            ($parse:expr) => {
+                append_all(texts, out, |text, out| {
+                    $parse(text, self.kind).map(|value| out.extend_from_slice(&value.to_le_bytes()))
+                })
+            };
+        }
+        // One loop per type: the dispatch stays outside.
+        match self.kind {
+            Kind::Int8 => numbers!(int::parse::<i8>),
+            Kind::Int16 => numbers!(int::parse::<i16>),
+            Kind::Int32 => numbers!(int::parse::<i32>),
+            Kind::Int64 => numbers!(int::parse::<i64>),
+            Kind::Uint8 => numbers!(int::parse::<u8>),
+            Kind::Uint16 => numbers!(int::parse::<u16>),
+            Kind::Uint32 => numbers!(int::parse::<u32>),
+            Kind::Uint64 => numbers!(int::parse::<u64>),
+            Kind::Float => numbers!(float::parse::<f32>),
+            Kind::Double => numbers!(float::parse::<f64>),
+            Kind::LongDouble => numbers!(|text, _| LongDouble::parse(text)),
+            Kind::String => append_all(texts, out, |text, out| {
+                string::append(text, self.size(), out)
+            }),
+        }
+    }
+
+    /// Reads one item.
+    ///
+    /// # Panics
+    /// If `item` is not [`size`](Self::size) bytes long.
+    pub fn decode<'a>(self, item: &'a [u8]) -> Value<'a> {
+        assert_eq!(item.len(), self.size(), "an item of type {}", self.name());
+        match self.kind {
+            Kind::Int8 => Value::Int(i8::from_le_bytes(bytes(item)).into()),
+            Kind::Int16 => Value::Int(i16::from_le_bytes(bytes(item)).into()),
+            Kind::Int32 => Value::Int(i32::from_le_bytes(bytes(item)).into()),
+            Kind::Int64 => Value::Int(i64::from_le_bytes(bytes(item))),
+            Kind::Uint8 => Value::Int(u8::from_le_bytes(bytes(item)).into()),
+            Kind::Uint16 => Value::Int(u16::from_le_bytes(bytes(item)).into()),
+            Kind::Uint32 => Value::Int(u32::from_le_bytes(bytes(item)).into()),
+            Kind::Uint64 => Value::Uint(u64::from_le_bytes(bytes(item))),
+            Kind::Float => Value::Float(f32::from_le_bytes(bytes(item))),
+            Kind::Double => Value::Double(f64::from_le_bytes(bytes(item))),
+            Kind::LongDouble => Value::LongDouble(LongDouble::from_le_bytes(bytes(item))),
+            Kind::String => Value::Bytes(string::trim(item)),
+        }
+    }
+}
+
+fn bytes<const N: usize>(item: &[u8]) -> [u8; N] {
+    *item
+        .first_chunk()
+        .expect("decode() has checked the length, and N is the type's size")
+}
+
+fn append_all<'a>(
+    texts: impl Iterator<Item = &'a [u8]>,
+    out: &mut Vec<u8>,
+    append: impl Fn(&[u8], &mut Vec<u8>) -> Result<(), ValueError>,
+) -> Result<(), (usize, ValueError)> {
+    let before = out.len();
+    for (position, text) in texts.enumerate() {
+        if let Err(error) = append(text, out) {
+            out.truncate(before);
+            return Err((position, error));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! The thread that does what commands must not wait for: growing, taking page faults, syncing, trimming,
+//! closing and unmapping files.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::array::Array;
+use super::error::Error;
+use super::mapping::Mapping;
+use super::registry::Registry;
+use super::settings::Fsync;
+use super::shared::Shared;
+
+/// How often arrays with slack are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// An array with at most this many writes in a tick is calm: exact appends can keep up with that.
+const CALM_WRITES: u64 = 50;
+/// How often `everysec` syncs.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Called with the outcome of a sync that somebody waits for, on the worker's thread.
+pub type Done = Box<dyn FnOnce(Result<(), &Error>) + Send>;
+
+/// What the worker is asked to do.
+pub(super) enum Job {
+    /// Grow a file before it is needed.
+    Grow(Arc<Array>),
+    /// Take the page faults of the next window.
+    Prefault(Arc<Array>),
+    /// Trim the file once the load pauses: a command gave it slack.
+    Watch(Arc<Array>),
+    /// The array was written to after a sync.
+    Dirty(Arc<Array>),
+    /// Give the file its exact length soon: the array was cleared.
+    Trim(Arc<Array>),
+    /// Sync, and say so. With `exact`, the file gets its exact length, too.
+    Sync {
+        array: Arc<Array>,
+        exact: bool,
+        done: Done,
+    },
+    /// Close the file if no key is bound to it any more.
+    Retire(Arc<Array>),
+    /// Unmap what is not used any more.
+    Unmap(Arc<Mapping>),
+    /// End.
+    Stop,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// The system's, if there can be no more threads.
+pub(super) fn start(
+    jobs: Receiver<Job>,
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("mmap-worker".to_owned())
+        .spawn(move || {
+            let worker = Worker {
+                jobs,
+                shared: Arc::clone(&shared),
+                registry,
+                watched: Vec::new(),
+                dirty: Vec::new(),
+                slow: Vec::new(),
+                next_tick: Instant::now(),
+                next_sync: Instant::now(),
+                stopping: false,
+            };
+            // A panic must reach neither the server nor go unnoticed: the arrays stop taking writes.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
+                let reason = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("panic");
+                shared.worker_died(reason.to_owned());
+            }
+        })
+}
+
+struct Worker {
+    jobs: Receiver<Job>,
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    /// Arrays with slack, and how many writes each had seen at the last tick.
+    watched: Vec<(Arc<Array>, u64)>,
+    /// Arrays written to since their last sync.
+    dirty: Vec<Arc<Array>>,
+    /// Jobs that may wait for the disk: they come after all that commands may soon wait for.
+    slow: Vec<Job>,
+    next_tick: Instant,
+    next_sync: Instant,
+    stopping: bool,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while !self.stopping {
+            self.wait();
+            while !self.slow.is_empty() {
+                self.take_batch();
+                self.do_slow_job();
+            }
+            self.tick();
+            self.sync_dirty();
+        }
+    }
+
+    /// Waits for a job or for something to be due.
+    fn wait(&mut self) {
+        let due = [
+            (!self.watched.is_empty()).then_some(self.next_tick),
+            (!self.dirty.is_empty()).then_some(self.next_sync),
+        ];
+        let job = match due.into_iter().flatten().min() {
+            Some(due) => match self.jobs.recv_deadline(due) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => Job::Stop,
+            },
+            None => self.jobs.recv().unwrap_or(Job::Stop),
+        };
+        self.accept(job);
+        self.take_batch();
+    }
+
+    /// Takes all jobs that are there: the urgent ones are done at once.
+    fn take_batch(&mut self) {
+        while let Ok(job) = self.jobs.try_recv() {
+            self.accept(job);
+        }
+    }
+
+    fn accept(&mut self, job: Job) {
+        match job {
+            Job::Grow(array) => {
+                array.grow_ahead();
+                array.prefault();
+                self.watch(array);
+            }
+            Job::Prefault(array) => array.prefault(),
+            Job::Watch(array) => self.watch(array),
+            Job::Dirty(array) => self.sync_later(array),
+            Job::Stop => self.stopping = true,
+            slow @ (Job::Trim(_) | Job::Sync { .. } | Job::Retire(_) | Job::Unmap(_)) => {
+                self.slow.push(slow);
+            }
+        }
+    }
+
+    fn do_slow_job(&mut self) {
+        match self.slow.remove(0) {
+            Job::Trim(array) => {
+                if let Err(error) = array.trim_from_worker() {
+                    tracing::error!("{error}");
+                    self.watch(array);
+                }
+            }
+            Job::Sync { array, exact, done } => self.sync_for_all(&array, exact, done),
+            Job::Retire(array) => self.retire(&array),
+            Job::Unmap(map) => drop(map),
+            _ => unreachable!("only slow jobs are put off"),
+        }
+    }
+
+    /// Group commit: one sync answers all who wait for the same array.
+    fn sync_for_all(&mut self, array: &Arc<Array>, exact: bool, done: Done) {
+        let mut waiting = vec![done];
+        self.slow = std::mem::take(&mut self.slow)
+            .into_iter()
+            .filter_map(|job| match job {
+                Job::Sync {
+                    array: other,
+                    exact: other_exact,
+                    done,
+                } if Arc::ptr_eq(&other, array) && exact >= other_exact => {
+                    waiting.push(done);
+                    None
+                }
+                other => Some(other),
+            })
+            .collect();
+        let outcome = if exact {
+            array.sync_exact()
+        } else {
+            array.sync()
+        };
+        if outcome.is_err() {
+            self.sync_later(Arc::clone(array));
+        }
+        for done in waiting {
+            done(outcome.as_ref().map(|&()| ()));
+        }
+    }
+
+    fn retire(&mut self, array: &Arc<Array>) {
+        let synced = match self.shared.settings.fsync() {
+            Fsync::No => Ok(()),
+            Fsync::Always | Fsync::EverySecond => array.sync(),
+        };
+        if let Err(error) = synced.and_then(|()| array.trim_from_worker()) {
+            tracing::error!("on closing: {error}");
+        }
+        if let Err(error) = self.registry.retire(array) {
+            tracing::error!("on closing: {error}");
+        }
+        self.watched.retain(|(other, _)| !Arc::ptr_eq(other, array));
+    }
+
+    fn sync_later(&mut self, array: Arc<Array>) {
+        if !self.dirty.iter().any(|other| Arc::ptr_eq(other, &array)) {
+            self.dirty.push(array);
+        }
+    }
+
+    fn watch(&mut self, array: Arc<Array>) {
+        if self
+            .watched
+            .iter()
+            .any(|(other, _)| Arc::ptr_eq(other, &array))
+        {
+            return;
+        }
+        if self.watched.is_empty() {
+            self.next_tick = Instant::now() + TICK;
+        }
+        let writes = array.writes();
+        self.watched.push((array, writes));
+    }
+
+    /// Trims the arrays whose load has paused.
+    fn tick(&mut self) {
+        if self.watched.is_empty() || Instant::now() < self.next_tick {
+            return;
+        }
+        for (array, seen) in std::mem::take(&mut self.watched) {
+            let writes = array.writes();
+            let calm = writes - seen <= CALM_WRITES;
+            // What is cut to its exact length must be on disk first: see R4 in docs/design.md.
+            let trimmed = calm && array.sync().and_then(|()| array.trim_from_worker()).is_ok();
+            if !trimmed && array.has_slack() {
+                self.watched.push((array, writes));
+            }
+            self.take_batch();
+        }
+        self.next_tick = Instant::now() + TICK;
+    }
+
+    /// Syncs what was written, once a second. A sync that failed is tried again whatever the setting.
+    fn sync_dirty(&mut self) {
+        if self.dirty.is_empty() || Instant::now() < self.next_sync {
+            return;
+        }
+        self.next_sync = Instant::now() + SYNC_INTERVAL;
+        for array in std::mem::take(&mut self.dirty) {
+            let refused = array.begin_scheduled_sync();
+            let due = refused || self.shared.settings.fsync() != Fsync::No;
+            if due && array.sync().is_err() {
+                self.sync_later(array);
+            }
+            self.take_batch();
+        }
+    }
+}
