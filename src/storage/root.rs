@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat, fcntl_lock, fstat, open,
-    openat2, statat,
-};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, fcntl_lock, fstat, open};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
@@ -43,13 +42,16 @@ impl FileId {
 /// A regular file that was found but not opened, so that looking at it disturbs nothing:
 /// a FIFO does not block, and closing the handle drops no POSIX lock (`O_PATH`, see `open(2)`).
 pub struct Found {
-    handle: OwnedFd,
+    handle: File,
     pub id: FileId,
 }
 
 /// The root directory, held open: renaming it or changing the server's directory changes nothing.
+///
+/// `cap-std` keeps all look-ups below it: by `openat2` with `RESOLVE_BENEATH`, or step by step where the kernel
+/// or a sandbox has no `openat2`.
 pub struct Root {
-    dir: OwnedFd,
+    dir: Dir,
     path: PathBuf,
 }
 
@@ -60,11 +62,7 @@ impl Root {
     /// The system's, if it is missing, not a directory or not accessible.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = path.canonicalize()?;
-        let dir = open(
-            &path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let dir = Dir::open_ambient_dir(&path, ambient_authority())?;
         Ok(Self { dir, path })
     }
 
@@ -79,10 +77,14 @@ impl Root {
     /// If the path leaves the root (by `..` or a symbolic link), names something that is not a regular
     /// file, or cannot be looked up.
     pub fn find(&self, path: &FilePath) -> Result<Option<Found>> {
-        let handle = match self.resolve(path, OFlags::PATH, Mode::empty()) {
-            Ok(handle) => handle,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(self.lookup_error(path, errno)),
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .custom_flags(OFlags::PATH.bits().cast_signed());
+        let handle = match self.dir.open_with(path, &options) {
+            Ok(handle) => handle.into_std(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(lookup_error("look up", path, error)),
         };
         let stat = fstat(&handle).map_err(|errno| Error::io("look up", path, errno))?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -130,62 +132,38 @@ impl Root {
     /// # Errors
     /// The system's; also if something appeared at that path in the meantime.
     pub fn create(&self, path: &FilePath) -> Result<(File, FileId)> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let file = match self.resolve(path, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(fd) => File::from(fd),
-            Err(Errno::NOENT) => {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = match self.dir.open_with(path, &options) {
+            Ok(file) => file.into_std(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::Missing {
                     path: path.to_string(),
                     hint: ", and neither does its directory: create the directory first",
                 });
             }
-            Err(Errno::EXIST) if self.is_dangling_link(path) => {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(Error::Path {
                     path: path.to_string(),
                     why: "is a symbolic link to nothing",
                 });
             }
-            Err(errno) if leaves_root(errno) => return Err(self.lookup_error(path, errno)),
-            Err(errno) => return Err(Error::io("create", path, errno)),
+            Err(error) => return Err(lookup_error("create", path, error)),
         };
         let stat = fstat(&file).map_err(|errno| Error::io("look up", path, errno))?;
         Ok((file, FileId::of(&stat)))
     }
-
-    fn is_dangling_link(&self, path: &FilePath) -> bool {
-        statat(&self.dir, path.as_ref(), AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
-    }
-
-    fn resolve(&self, path: &FilePath, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
-        loop {
-            match openat2(
-                &self.dir,
-                path.as_ref(),
-                flags | OFlags::CLOEXEC,
-                mode,
-                ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
-            ) {
-                // A rename raced with the look-up of `..`: openat2(2) says to try again.
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                result => return result,
-            }
-        }
-    }
-
-    fn lookup_error(&self, path: &FilePath, errno: Errno) -> Error {
-        if leaves_root(errno) {
-            Error::Escapes {
-                path: path.to_string(),
-            }
-        } else {
-            Error::io("look up", path, errno)
-        }
-    }
 }
 
-fn leaves_root(errno: Errno) -> bool {
-    errno == Errno::XDEV
+/// An error of `cap-std`, which makes up one of its own for a path that leads outside.
+fn lookup_error(operation: &'static str, path: &FilePath, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
+        Error::Escapes {
+            path: path.to_string(),
+        }
+    } else {
+        Error::io(operation, path, error)
+    }
 }
 
 /// Takes the advisory lock that keeps a second writer away, or says who holds it.
