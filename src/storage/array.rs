@@ -255,7 +255,7 @@ impl Array {
         bytes: &[u8],
     ) -> Result<()> {
         let end = from + bytes.len() as u64;
-        let unhurried = state.budget.take();
+        let unhurried = state.budget.take(bytes.len() as u64);
         if unhurried {
             state.growth_asked = false;
         }

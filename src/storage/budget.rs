@@ -2,9 +2,11 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Exact appends that may come at once: more than anyone types or pipes in by hand.
+/// Small exact appends that may come at once: more than anyone types or pipes in by hand.
 const BURST: u64 = 256;
-/// One more exact append is allowed each millisecond.
+/// An append takes one more token for each of so many bytes.
+const BYTES_PER_TOKEN: u64 = 1024;
+/// One more token comes each millisecond.
 const REFILL_NS: u64 = 1_000_000;
 
 /// A token bucket over appends that set the file's length each (see R1 and R2 in `docs/design.md`):
@@ -23,19 +25,19 @@ impl Budget {
         }
     }
 
-    /// Takes a token; `false` if there is none.
-    pub fn take(&mut self) -> bool {
-        self.take_at(now_ns())
+    /// Takes the tokens for an append of so many bytes; `false` if there was not one left.
+    pub fn take(&mut self, bytes: u64) -> bool {
+        self.take_at(now_ns(), 1 + bytes / BYTES_PER_TOKEN)
     }
 
-    fn take_at(&mut self, now: u64) -> bool {
+    fn take_at(&mut self, now: u64, cost: u64) -> bool {
         let earned = now.saturating_sub(self.refilled_at) / REFILL_NS;
         if earned > 0 {
             self.tokens = (self.tokens + earned).min(BURST);
             self.refilled_at += earned * REFILL_NS;
         }
         let has_one = self.tokens > 0;
-        self.tokens -= u64::from(has_one);
+        self.tokens = self.tokens.saturating_sub(cost);
         has_one
     }
 }
@@ -56,11 +58,11 @@ mod tests {
             tokens: BURST,
             refilled_at: 0,
         };
-        assert!((0..BURST).all(|_| budget.take_at(0)));
-        assert!(!budget.take_at(REFILL_NS - 1));
-        assert!(budget.take_at(REFILL_NS));
-        assert!(!budget.take_at(REFILL_NS));
-        assert!((0..BURST).all(|_| budget.take_at(1_000 * REFILL_NS)));
-        assert!(!budget.take_at(1_000 * REFILL_NS));
+        assert!((0..BURST).all(|_| budget.take_at(0, 1)));
+        assert!(!budget.take_at(REFILL_NS - 1, 1));
+        assert!(budget.take_at(REFILL_NS, 1));
+        assert!(!budget.take_at(REFILL_NS, 1));
+        assert!((0..BURST).all(|_| budget.take_at(1_000 * REFILL_NS, 1)));
+        assert!(!budget.take_at(1_000 * REFILL_NS, 1));
     }
 }

@@ -373,7 +373,6 @@ impl Array {
         state.grow_at = u64::MAX;
         state.prefault_at = u64::MAX;
         state.prefaulted_to = 0;
-        state.budget = Budget::full();
         // The new length is to be on disk in time, too.
         state.dirty_from = Some(state.dirty_from.map_or(exact, |from| from.min(exact)));
         self.shared.stats.trims.add_one();
@@ -414,7 +413,9 @@ impl Array {
             }
         }
         drop(file);
-        self.trim(&mut state)
+        self.trim(&mut state)?;
+        state.budget = Budget::full();
+        Ok(())
     }
 
     fn set_count_after_failed_trim(&self, state: &mut State) {

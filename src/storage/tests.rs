@@ -124,6 +124,21 @@ fn a_burst_gets_slack_from_the_worker_and_the_file_its_exact_length_back() {
 }
 
 #[test]
+fn a_burst_of_large_commands_gets_slack_too() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    let values = vec![1; 8000];
+    let mut commands = 0;
+    wait_until("the array has slack between commands", || {
+        bound.append(&values).unwrap();
+        commands += 1;
+        bound.has_slack()
+    });
+    assert!(commands < 10_000, "{commands} commands were exact");
+}
+
+#[test]
 fn an_append_that_outruns_the_worker_grows_inline() {
     let dir = TempDir::new().unwrap();
     let store = store_in(dir.path());
