@@ -4,8 +4,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Small exact appends that may come at once: more than anyone types or pipes in by hand.
 const BURST: u64 = 256;
-/// An append takes one more token for each of so many bytes.
+/// An append takes one more token for each of so many bytes, up to so many tokens in all.
 const BYTES_PER_TOKEN: u64 = 1024;
+const HIGHEST_COST: u64 = 8;
 /// One more token comes each millisecond.
 const REFILL_NS: u64 = 1_000_000;
 
@@ -27,7 +28,7 @@ impl Budget {
 
     /// Takes the tokens for an append of so many bytes; `false` if there was not one left.
     pub fn take(&mut self, bytes: u64) -> bool {
-        self.take_at(now_ns(), 1 + bytes / BYTES_PER_TOKEN)
+        self.take_at(now_ns(), (1 + bytes / BYTES_PER_TOKEN).min(HIGHEST_COST))
     }
 
     fn take_at(&mut self, now: u64, cost: u64) -> bool {
