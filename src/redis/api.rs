@@ -65,10 +65,10 @@ extern "C" fn entry<C: Command>(
     let outcome = catch_unwind(AssertUnwindSafe(|| C::run(&ctx, args)));
     match outcome {
         Ok(Ok(())) => {}
-        Ok(Err(failure)) => ctx.fail(&failure),
+        Ok(Err(failure)) => ctx.reply_failure(&failure),
         Err(_) => {
             tracing::error!("{:?} panicked: this is a bug in the mmap module", C::NAME);
-            ctx.fail(&Failure::Message(
+            ctx.reply_failure(&Failure::Message(
                 "internal error of the mmap module; see the server's log".to_owned(),
             ));
         }
@@ -183,7 +183,8 @@ impl Ctx {
         self.flags() & inline == 0
     }
 
-    fn fail(&self, failure: &Failure) {
+    /// Replies with an error.
+    pub fn reply_failure(&self, failure: &Failure) {
         match failure {
             // SAFETY: as in `flags`.
             Failure::WrongArity => unsafe {
@@ -257,6 +258,15 @@ impl Ctx {
         unsafe { raw::RedisModule_ReplyWithArray.unwrap()(self.raw, len as _) };
     }
 
+    /// Begins an array whose length is known when it ends.
+    pub fn reply_array_of_unknown_length(&self) -> OpenArray<'_> {
+        // SAFETY: as in `flags`.
+        unsafe {
+            raw::RedisModule_ReplyWithArray.unwrap()(self.raw, raw::REDISMODULE_POSTPONED_LEN as _)
+        };
+        OpenArray { ctx: self }
+    }
+
     /// Sends the command, as it came, to the AOF and to replicas.
     pub fn replicate_verbatim(&self) {
         // SAFETY: as in `flags`.
@@ -276,6 +286,19 @@ impl Ctx {
             )
         };
         Waiting { client }
+    }
+}
+
+/// A reply that has begun.
+pub struct OpenArray<'a> {
+    ctx: &'a Ctx,
+}
+
+impl OpenArray<'_> {
+    /// Says how many elements came.
+    pub fn end(self, len: u64) {
+        // SAFETY: the context is that of the array, which was begun with an unknown length.
+        unsafe { raw::RedisModule_ReplySetArrayLength.unwrap()(self.ctx.raw, len as _) };
     }
 }
 
@@ -322,8 +345,8 @@ extern "C" fn reply_to_waiting(
     let reply = std::mem::replace(reply, Box::new(|_| Ok(())));
     match catch_unwind(AssertUnwindSafe(|| reply(&ctx))) {
         Ok(Ok(())) => {}
-        Ok(Err(failure)) => ctx.fail(&failure),
-        Err(_) => ctx.fail(&Failure::Message(
+        Ok(Err(failure)) => ctx.reply_failure(&failure),
+        Err(_) => ctx.reply_failure(&Failure::Message(
             "internal error of the mmap module; see the server's log".to_owned(),
         )),
     }

@@ -128,11 +128,14 @@ pub fn for_writing<'a>(
     let key = Key::open(ctx, args, Mode::Write);
     match value(&key) {
         Some(binding) => Ok((key, binding)),
-        None if key.is_empty() => Err(Failure::Message(
-            "no such key: bind a file to it first, with MMAP key path".to_owned(),
-        )),
+        None if key.is_empty() => Err(missing_key()),
         None => Err(Failure::WrongType),
     }
+}
+
+/// The error of a command that needs an array where there is no key.
+pub fn missing_key() -> Failure {
+    Failure::Message("no such key: bind a file to it first, with MMAP key path".to_owned())
 }
 
 /// What an open key holds, if it is of this type.

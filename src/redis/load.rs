@@ -74,22 +74,37 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
         return Err("the server does not take its key type".to_owned());
     }
     commands::register_all(ctx)?;
-    if !info::register(ctx) || !subscribe_to_shutdown(ctx) {
+    let subscribed = subscribe(ctx, raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown)
+        && subscribe(ctx, raw::REDISMODULE_EVENT_CONFIG, on_config_change);
+    if !info::register(ctx) || !subscribed {
         return Err("the server does not take its callbacks".to_owned());
     }
     Ok(())
 }
 
-fn subscribe_to_shutdown(ctx: &Ctx) -> bool {
+type EventHandler =
+    extern "C" fn(*mut raw::RedisModuleCtx, raw::RedisModuleEvent, u64, *mut c_void);
+
+fn subscribe(ctx: &Ctx, event: u64, handler: EventHandler) -> bool {
     let event = raw::RedisModuleEvent {
-        id: raw::REDISMODULE_EVENT_SHUTDOWN,
+        id: event,
         dataver: 1,
     };
     // SAFETY: the context is that of OnLoad.
     let status = unsafe {
-        raw::RedisModule_SubscribeToServerEvent.unwrap()(ctx.raw(), event, Some(on_shutdown))
+        raw::RedisModule_SubscribeToServerEvent.unwrap()(ctx.raw(), event, Some(handler))
     };
     status == raw::REDISMODULE_OK as c_int
+}
+
+/// `CONFIG SET crash-log-enabled` puts the server's own signal handlers in place or takes them away.
+extern "C" fn on_config_change(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    super::store().handle_faults_again();
 }
 
 /// The server is about to exit, by `SHUTDOWN` or a signal: the one time when the main thread waits for disks.

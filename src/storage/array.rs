@@ -13,12 +13,14 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::fs::fstat;
 
 use super::budget::Budget;
+use super::clock;
 use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::path::FilePath;
 use super::record::{self, Record};
 use super::root::{self, Access, FileId};
 use super::shared::Shared;
+use super::sigbus::Fault;
 use super::stats::Totals;
 use super::types::ItemType;
 use super::worker::Job;
@@ -79,6 +81,10 @@ pub(super) struct State {
     pub sync_scheduled: bool,
     /// Why writes are refused, after a failed sync.
     pub refusal: Option<String>,
+    /// What another process or the disk did to the file: nothing in it is relied on until it is opened anew.
+    pub lost: Option<String>,
+    /// When the file's length was last compared with what it should be.
+    pub checked_at: u64,
 }
 
 /// Whose the end of a file is.
@@ -141,6 +147,8 @@ impl Array {
                 dirty_from: None,
                 sync_scheduled: false,
                 refusal: None,
+                lost: None,
+                checked_at: 0,
             }),
             end_freed: Condvar::new(),
             syncing: Mutex::new(()),
@@ -148,27 +156,36 @@ impl Array {
         Ok(Arc::new(array))
     }
 
-    /// Turns a read-only array into a writable one, of the same file opened anew.
-    pub(super) fn make_writable(&self, file: File) -> Result<()> {
+    /// Looks at the file afresh, through another descriptor of it: to make a read-only array writable, or
+    /// after it was lost.
+    pub(super) fn reopen(&self, file: File, access: Access) -> Result<()> {
         let mut state = self.state.lock();
-        if state.access == Access::Writable {
-            return Ok(());
-        }
+        self.claim_end(&mut state)?;
         // Closing a descriptor drops the lock, so the old one goes first.
         state.file = Some(Arc::new(file));
         let file = self.file(&state)?;
-        root::lock(&file, &self.path)?;
-        let contents = Contents::recover(&file, &self.path, self.item, Access::Writable)?;
-        self.replace_map(
-            &mut state,
-            map(&file, &self.path, contents.file_len, Access::Writable)?,
-        );
-        state.access = Access::Writable;
+        if access == Access::Writable {
+            root::lock(&file, &self.path)?;
+        }
+        let contents = Contents::recover(&file, &self.path, self.item, access)?;
+        let map = map(&file, &self.path, contents.file_len, access)?;
+        self.replace_map(&mut state, map);
+        state.access = access;
         state.file_len = contents.file_len;
         state.slack = contents.slack;
         state.synced = contents.synced;
-        self.set_count(&mut state, contents.count);
-        Ok(())
+        state.prefault_at = u64::MAX;
+        state.grow_at = u64::MAX;
+        state.growth_asked = false;
+        state.lost = None;
+        self.set_count(&mut state, contents.count)
+    }
+
+    /// Whether the file was changed behind our back and must be opened anew.
+    pub fn is_lost(&self) -> bool {
+        let mut state = self.state.lock();
+        state.access == Access::Writable && self.check_now_and_then(&mut state).is_err()
+            || state.lost.is_some()
     }
 
     /// The path under which the file was opened first.
@@ -219,7 +236,10 @@ impl Array {
     pub fn view(&self) -> Result<View<'_>> {
         let mut state = self.state.lock();
         if state.access == Access::ReadOnly {
+            self.not_lost(&state)?;
             self.refresh(&mut state)?;
+        } else {
+            self.check_now_and_then(&mut state)?;
         }
         Ok(View { array: self, state })
     }
@@ -236,8 +256,8 @@ impl Array {
             if end + record::SIZE > state.file_len {
                 self.make_room(&mut state, end)?;
             }
-            state.map.write(from, bytes);
-            self.set_count(&mut state, end / self.item_size());
+            self.write(&mut state, from, bytes)?;
+            self.set_count(&mut state, end / self.item_size())?;
             if end >= state.grow_at || end >= state.prefault_at {
                 self.ask_for_more(&mut state, end);
             }
@@ -261,7 +281,7 @@ impl Array {
         }
         if from / PAGE == (end - 1) / PAGE {
             self.extend_within_page(state, from, bytes)?;
-            self.set_count(state, end / self.item_size());
+            self.set_count(state, end / self.item_size())?;
             if !unhurried && !state.growth_asked {
                 state.growth_asked = true;
                 self.shared.send(Job::Grow(Arc::clone(self)));
@@ -274,8 +294,8 @@ impl Array {
         } else {
             self.make_room(state, end)?;
         }
-        state.map.write(from, bytes);
-        self.set_count(state, end / self.item_size());
+        self.write(state, from, bytes)?;
+        self.set_count(state, end / self.item_size())?;
         if unhurried && self.trim(state).is_err() {
             // The values are in; only the length is to be put right later.
             self.shared.send(Job::Watch(Arc::clone(self)));
@@ -290,7 +310,7 @@ impl Array {
         from: u64,
         bytes: &[u8],
     ) -> Result<()> {
-        let file = self.file(state)?;
+        let file = self.file_as_left(state)?;
         let end = from + bytes.len() as u64;
         if state.map.len() < end {
             let map = map(&file, &self.path, end, Access::Writable)?;
@@ -319,7 +339,7 @@ impl Array {
         let mut lowest = u64::MAX;
         for (&index, value) in indices.iter().zip(bytes.chunks_exact(self.item.size())) {
             let at = index * self.item_size();
-            state.map.write(at, value);
+            self.write(&mut state, at, value)?;
             lowest = lowest.min(at);
         }
         self.wrote(&mut state, lowest);
@@ -346,7 +366,10 @@ impl Array {
         }
         let left = state.count - count;
         let mut popped = vec![0; (count * self.item_size()) as usize];
-        state.map.read(left * self.item_size(), &mut popped);
+        state
+            .map
+            .read(left * self.item_size(), &mut popped)
+            .map_err(|fault| self.lose(&mut state, fault))?;
         self.shorten(&mut state, left)?;
         Ok(popped)
     }
@@ -378,7 +401,7 @@ impl Array {
             let _ = self.make_momentary_room(state, state.count * self.item_size());
         }
         if state.slack {
-            self.set_count(state, left);
+            self.set_count(state, left)?;
             if left == 0 && !long && state.end != End::Cutting {
                 self.claim_end(state)?;
                 self.trim(state)?;
@@ -387,15 +410,15 @@ impl Array {
             }
         } else {
             let len = left * self.item_size();
-            self.file(state)?
+            self.file_as_left(state)?
                 .set_len(len)
                 .map_err(|e| self.failed("shorten", e))?;
             state.file_len = len;
-            self.set_count(state, left);
+            self.set_count(state, left)?;
         }
         if state.synced > left {
             state.synced = left;
-            self.publish_synced(state);
+            self.publish_synced(state)?;
         }
         self.wrote(state, left * self.item_size());
         Ok(())
@@ -419,7 +442,7 @@ impl Array {
 
     fn lock_for_writing(&self) -> Result<MutexGuard<'_, State>> {
         self.shared.worker_alive()?;
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         if state.access == Access::ReadOnly {
             return Err(Error::ReadOnly {
                 path: self.path.to_string(),
@@ -436,27 +459,106 @@ impl Array {
                 path: self.path.to_string(),
             });
         }
+        self.check_now_and_then(&mut state)?;
         Ok(state)
     }
 
+    fn write(&self, state: &mut State, offset: u64, bytes: &[u8]) -> Result<()> {
+        state
+            .map
+            .write(offset, bytes)
+            .map_err(|fault| self.lose(state, fault))
+    }
+
     /// Makes a count the count, for this process, its children and, with slack, for other processes.
-    pub(super) fn set_count(&self, state: &mut State, count: u64) {
-        state.count = count;
-        self.published_count.store(count, Ordering::Release);
+    pub(super) fn set_count(&self, state: &mut State, count: u64) -> Result<()> {
         if state.slack {
+            let at = state.file_len - record::SIZE + record::LIVE_AT;
             state
                 .map
-                .store(state.file_len - record::SIZE + record::LIVE_AT, count);
+                .store(at, count)
+                .map_err(|fault| self.lose(state, fault))?;
+        }
+        state.count = count;
+        self.published_count.store(count, Ordering::Release);
+        Ok(())
+    }
+
+    pub(super) fn publish_synced(&self, state: &mut State) -> Result<()> {
+        if state.slack {
+            let at = state.file_len - record::SIZE + record::SYNCED_AT;
+            state
+                .map
+                .store(at, state.synced)
+                .map_err(|fault| self.lose(state, fault))?;
+        }
+        Ok(())
+    }
+
+    /// The file turned out not to be what it was left as: from now on every command on it says so.
+    #[cold]
+    pub(super) fn lose(&self, state: &mut State, _: Fault) -> Error {
+        self.lose_because(
+            state,
+            "was truncated by another process, or its disk failed, while it was mapped".to_owned(),
+        )
+    }
+
+    #[cold]
+    fn lose_because(&self, state: &mut State, reason: String) -> Error {
+        self.shared.stats.errors.add_one();
+        let error = Error::Lost {
+            path: self.path.to_string(),
+            reason: reason.clone(),
+        };
+        tracing::error!("{error}");
+        state.lost = Some(reason);
+        error
+    }
+
+    fn not_lost(&self, state: &State) -> Result<()> {
+        match &state.lost {
+            None => Ok(()),
+            Some(reason) => Err(Error::Lost {
+                path: self.path.to_string(),
+                reason: reason.clone(),
+            }),
         }
     }
 
-    pub(super) fn publish_synced(&self, state: &State) {
-        if state.slack {
-            state.map.store(
-                state.file_len - record::SIZE + record::SYNCED_AT,
-                state.synced,
-            );
+    /// Compares the file's length with what it should be, unless that was done a moment ago: a truncation
+    /// within a page raises no signal, and zeros would be read for values.
+    #[inline]
+    fn check_now_and_then(&self, state: &mut State) -> Result<()> {
+        let now = clock::now_ns();
+        if state.lost.is_some() || now != state.checked_at {
+            state.checked_at = now;
+            self.file_as_left(state)?;
         }
+        Ok(())
+    }
+
+    /// The file, if it has the length that it was left with.
+    pub(super) fn file_as_left(&self, state: &mut State) -> Result<Arc<File>> {
+        self.not_lost(state)?;
+        let file = self.file(state)?;
+        // While the worker grows or cuts the file, its length is not that of the state.
+        if state.end == End::Free {
+            let len = self.len_of(&file)?;
+            if len != state.file_len {
+                let reason = format!(
+                    "is {len} bytes long where it should be {}: another process changed its length",
+                    state.file_len
+                );
+                return Err(self.lose_because(state, reason));
+            }
+        }
+        Ok(file)
+    }
+
+    fn len_of(&self, file: &File) -> Result<u64> {
+        let stat = fstat(file).map_err(|e| self.failed("look at", e))?;
+        Ok(stat.st_size.cast_unsigned())
     }
 
     /// Notes a write, and has the worker sync it in time.
@@ -489,10 +591,7 @@ impl Array {
     /// Looks at what another process made of the file meanwhile.
     fn refresh(&self, state: &mut State) -> Result<()> {
         let file = self.file(state)?;
-        let len = fstat(&*file)
-            .map_err(|e| self.failed("look at", e))?
-            .st_size
-            .cast_unsigned();
+        let len = self.len_of(&file)?;
         // The record of a file that has slack changes without any change of length.
         if len != state.file_len || state.slack {
             let contents = Contents::recover(&file, &self.path, self.item, Access::ReadOnly)?;
@@ -523,19 +622,30 @@ impl View<'_> {
     }
 
     /// Copies the value at `index` into `out`, which is as long as a value; `false` if there is none.
+    ///
+    /// # Errors
+    /// If the file was truncated or cannot be read.
     #[inline]
-    pub fn get(&self, index: u64, out: &mut [u8]) -> bool {
-        let exists = index < self.state.count;
-        if exists {
-            self.state.map.read(index * self.array.item_size(), out);
+    pub fn get(&mut self, index: u64, out: &mut [u8]) -> Result<bool> {
+        if index >= self.state.count {
+            return Ok(false);
         }
-        exists
+        self.read(index, out)?;
+        Ok(true)
     }
 
-    /// Copies the values from `index` on into `out`, as many as it holds.
-    pub fn read(&self, index: u64, out: &mut [u8]) {
-        debug_assert!(index + out.len() as u64 / self.array.item_size() <= self.state.count);
-        self.state.map.read(index * self.array.item_size(), out);
+    /// Copies the values from `index` on into `out`, as many as it holds. They must exist.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    #[inline]
+    pub fn read(&mut self, index: u64, out: &mut [u8]) -> Result<()> {
+        let from = index * self.array.item_size();
+        debug_assert!(from + out.len() as u64 <= self.state.count * self.array.item_size());
+        self.state
+            .map
+            .read(from, out)
+            .map_err(|fault| self.array.lose(&mut self.state, fault))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tells a person typing commands from a burst.
 
-use rustix::time::{ClockId, clock_gettime};
+use super::clock::now_ns;
 
 /// Small exact appends that may come at once: more than anyone types or pipes in by hand.
 const BURST: u64 = 256;
@@ -41,12 +41,6 @@ impl Budget {
         self.tokens = self.tokens.saturating_sub(cost);
         has_one
     }
-}
-
-/// A clock that is cheap to read; it moves in steps of one to four milliseconds.
-fn now_ns() -> u64 {
-    let time = clock_gettime(ClockId::MonotonicCoarse);
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 #[cfg(test)]

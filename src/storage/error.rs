@@ -57,6 +57,8 @@ pub enum Error {
     Refused { path: String, reason: String },
     #[error("the mmap worker thread died ({0}); writes are refused until the server restarts")]
     WorkerDead(String),
+    #[error("file '{path}' {reason}; MMAP the key again to look at the file afresh")]
+    Lost { path: String, reason: String },
     #[error("the file of this key, '{path}', is closed")]
     Closed { path: String },
     #[error(transparent)]

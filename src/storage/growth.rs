@@ -89,7 +89,7 @@ impl Array {
             len_with_record(end + record::ALIGNMENT)
         };
         let plan = self
-            .plan(&state, needed, len_with_record(end + self.step(end)))
+            .plan(&mut state, needed, len_with_record(end + self.step(end)))
             .ok()?;
         state.end = End::Growing;
         state.growth_number += 1;
@@ -174,7 +174,8 @@ impl Array {
 
     /// Gives back the blocks that a failed growth allocated behind the end of the file.
     fn free_unused(&self, state: &State) {
-        if let Ok(file) = self.file(state)
+        if state.lost.is_none()
+            && let Ok(file) = self.file(state)
             && let Err(error) = file.set_len(state.file_len)
         {
             tracing::error!("{}", self.failed("shorten", error));
@@ -187,6 +188,8 @@ impl Array {
             state.end = End::Free;
             state.growth_number += 1;
             state.growth_asked = false;
+            // A record that announces the growth may stand behind the true one already.
+            self.free_unused(state);
             self.end_freed.notify_all();
         }
         self.wait_for_end(state)
@@ -206,9 +209,9 @@ impl Array {
         bytes.clamp(SMALLEST_STEP.min(most), most)
     }
 
-    fn plan(&self, state: &State, needed: u64, wanted: u64) -> Result<Plan> {
+    fn plan(&self, state: &mut State, needed: u64, wanted: u64) -> Result<Plan> {
         Ok(Plan {
-            file: self.file(state)?,
+            file: self.file_as_left(state)?,
             map: Arc::clone(&state.map),
             slack: state.slack,
             file_len: state.file_len,
@@ -284,9 +287,11 @@ impl Array {
     fn adopt(self: &Arc<Self>, state: &mut State, grown: Grown) -> Result<()> {
         let at = grown.file_len - record::SIZE;
         if state.slack {
-            grown.map.store(at + record::LIVE_AT, state.count);
-            grown.map.store(at + record::SYNCED_AT, state.synced);
-            grown.map.store(at + record::PREVIOUS_AT, 0);
+            let store = |field, value| grown.map.store(at + field, value);
+            store(record::LIVE_AT, state.count)
+                .and_then(|()| store(record::SYNCED_AT, state.synced))
+                .and_then(|()| store(record::PREVIOUS_AT, 0))
+                .map_err(|fault| self.lose(state, fault))?;
         } else {
             let end = state.count * self.item_size();
             if end > at {
@@ -364,7 +369,7 @@ impl Array {
             return Ok(());
         }
         let exact = state.count * self.item_size();
-        self.file(state)?
+        self.file_as_left(state)?
             .set_len(exact)
             .map_err(|e| self.failed("shorten", e))?;
         state.file_len = exact;
@@ -391,15 +396,20 @@ impl Array {
         if !state.slack || state.file.is_none() || state.access == Access::ReadOnly {
             return Ok(());
         }
-        let file = self.file(&state)?;
+        let file = self.file_as_left(&mut state)?;
         let near = len_with_record(state.count * self.item_size() + LONG_TRUNCATION / 2);
         if near + LONG_TRUNCATION < state.file_len {
             let record = Record::new(self.item().size(), near, state.count, state.synced, 0);
-            state.map.write(near - record::SIZE, &record.to_bytes());
+            let far = state.file_len;
             state
                 .map
-                .store(state.file_len - record::SIZE + record::PREVIOUS_AT, near);
-            let far = state.file_len;
+                .write(near - record::SIZE, &record.to_bytes())
+                .and_then(|()| {
+                    state
+                        .map
+                        .store(far - record::SIZE + record::PREVIOUS_AT, near)
+                })
+                .map_err(|fault| self.lose(&mut state, fault))?;
             state.file_len = near;
             state.end = End::Cutting;
             let result = MutexGuard::unlocked(&mut state, || file.set_len(near));
@@ -408,7 +418,7 @@ impl Array {
             if let Err(error) = result {
                 // The record at the end must be the true one again.
                 state.file_len = far;
-                self.set_count_after_failed_trim(&mut state);
+                self.reinstate_record(&mut state)?;
                 return Err(self.failed("shorten", error));
             }
         }
@@ -418,13 +428,16 @@ impl Array {
         Ok(())
     }
 
-    fn set_count_after_failed_trim(&self, state: &mut State) {
+    /// Makes the record at the end of the file the true one again.
+    fn reinstate_record(&self, state: &mut State) -> Result<()> {
         let count = state.count;
-        self.set_count(state, count);
-        self.publish_synced(state);
+        self.set_count(state, count)?;
+        self.publish_synced(state)?;
+        let at = state.file_len - record::SIZE + record::PREVIOUS_AT;
         state
             .map
-            .store(state.file_len - record::SIZE + record::PREVIOUS_AT, 0);
+            .store(at, 0)
+            .map_err(|fault| self.lose(state, fault))
     }
 }
 

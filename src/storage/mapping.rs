@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::root::Access;
+use super::sigbus::{Fault, guarded};
 
 /// Smallest mapping, in bytes.
 const SMALLEST: u64 = 64 * 1024;
@@ -60,35 +61,47 @@ impl Mapping {
     }
 
     /// Copies `bytes` into the file. The mapping must be writable.
+    ///
+    /// # Errors
+    /// If a page is lost; then nothing in this mapping can be relied on.
     #[inline]
-    pub fn write(&self, offset: u64, bytes: &[u8]) {
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
         let to = self.at(offset, bytes.len());
-        // SAFETY: `to` points at bytes.len() mapped bytes; no reference into a mapping exists, so that
-        // it cannot overlap `bytes`. Other processes may see the bytes arrive in any order: what they
-        // may rely on is published by `store` afterwards.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) }
+        guarded(to.addr()..to.addr() + bytes.len(), || {
+            // SAFETY: `to` points at bytes.len() mapped bytes; no reference into a mapping exists, so that
+            // it cannot overlap `bytes`. Other processes may see the bytes arrive in any order: what they
+            // may rely on is published by `store` afterwards.
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) }
+        })
     }
 
     /// Copies from the file into `out`.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
     #[inline]
-    pub fn read(&self, offset: u64, out: &mut [u8]) {
+    pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Fault> {
         let from = self.at(offset, out.len());
-        // SAFETY: as in `write`.
-        unsafe { ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) }
-    }
-
-    fn word(&self, offset: u64) -> &AtomicU64 {
-        let word = self.at(offset, size_of::<AtomicU64>());
-        assert!(word.cast::<AtomicU64>().is_aligned());
-        // SAFETY: mapped, aligned, and shared with others as an atomic word only.
-        unsafe { AtomicU64::from_ptr(word.cast()) }
+        guarded(from.addr()..from.addr() + out.len(), || {
+            // SAFETY: as in `write`.
+            unsafe { ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) }
+        })
     }
 
     /// Stores a little-endian word that other processes read while it is written. What was written
     /// before is seen by whoever sees the word.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
     #[inline]
-    pub fn store(&self, offset: u64, value: u64) {
-        self.word(offset).store(value.to_le(), Ordering::Release);
+    pub fn store(&self, offset: u64, value: u64) -> Result<(), Fault> {
+        let at = self.at(offset, size_of::<AtomicU64>());
+        assert!(at.cast::<AtomicU64>().is_aligned());
+        // SAFETY: mapped, aligned, and shared with others as an atomic word only.
+        let word = unsafe { AtomicU64::from_ptr(at.cast()) };
+        guarded(at.addr()..at.addr() + size_of::<AtomicU64>(), || {
+            word.store(value.to_le(), Ordering::Release);
+        })
     }
 
     /// Waits until the bytes from `from` to `to`, and what is needed to find them again (the file's

@@ -10,10 +10,12 @@
 //! | [`record`] | what a file with such space says of itself |
 //! | [`sync`] | how values reach the disk |
 //! | [`mapping`] | a file in memory: all access to mapped memory |
+//! | [`sigbus`] | what happens when mapped memory is not to be had |
 //! | [`worker`] | the thread that does what commands must not wait for |
 
 mod array;
 mod budget;
+mod clock;
 mod error;
 mod growth;
 mod mapping;
@@ -23,6 +25,7 @@ mod registry;
 mod root;
 pub mod settings;
 mod shared;
+mod sigbus;
 mod stats;
 mod sync;
 pub mod types;
@@ -65,11 +68,12 @@ pub struct Bound {
 }
 
 impl Store {
-    /// Starts the worker.
+    /// Starts the worker, and handles faults on mapped files from now on.
     ///
     /// # Errors
     /// The system's, if there can be no more threads.
     pub fn new(root: Root) -> io::Result<Self> {
+        sigbus::install()?;
         let (sender, receiver) = crossbeam_channel::unbounded();
         let shared = Arc::new(Shared::new(sender));
         let registry = Arc::new(Registry::default());
@@ -107,12 +111,28 @@ impl Store {
         })
     }
 
+    /// Looks afresh at the file of an array that was lost, for all keys that are bound to it.
+    ///
+    /// # Errors
+    /// If it is not the same file any more, or cannot be opened as such an array.
+    pub fn reopen(&self, bound: &Bound, path: &FilePath, access: Access) -> Result<()> {
+        // The extra binding ends at once; what stays is the array, opened anew.
+        self.bind(path, bound.item(), access, false).map(drop)
+    }
+
     /// Which file a path names at this moment, if any.
     ///
     /// # Errors
     /// If it cannot be looked up or is no regular file.
     pub fn identify(&self, path: &FilePath) -> Result<Option<FileId>> {
         Ok(self.root.find(path)?.map(|found| found.id))
+    }
+
+    /// Handles faults on mapped files again, after others may have put their own handler in place.
+    pub fn handle_faults_again(&self) {
+        if let Err(error) = sigbus::install() {
+            tracing::error!("cannot handle SIGBUS: {error}");
+        }
     }
 
     pub fn settings(&self) -> &Settings {

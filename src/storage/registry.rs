@@ -75,8 +75,13 @@ impl Registry {
                         bound: array.item().to_string(),
                     });
                 }
-                if access == Access::Writable && !array.is_writable() {
-                    array.make_writable(root.open_found(&found, path, access)?)?;
+                if array.is_lost() || access == Access::Writable && !array.is_writable() {
+                    let access = if array.is_writable() {
+                        Access::Writable
+                    } else {
+                        access
+                    };
+                    array.reopen(root.open_found(&found, path, access)?, access)?;
                 }
                 entry.bindings += 1;
                 return Ok(Arc::clone(array));
@@ -155,9 +160,10 @@ impl Array {
     /// Gives the file its exact length: nobody may find slack in a file that no key is bound to.
     fn trim_at_unbinding(&self) {
         let mut state = self.state.lock();
-        if let Err(error) = self
-            .claim_end(&mut state)
-            .and_then(|()| self.trim(&mut state))
+        if state.lost.is_none()
+            && let Err(error) = self
+                .claim_end(&mut state)
+                .and_then(|()| self.trim(&mut state))
         {
             tracing::error!("on unbinding: {error}");
         }
@@ -168,7 +174,7 @@ impl Array {
     fn close(&self) -> Result<bool> {
         let mut state = self.state.lock();
         self.claim_end(&mut state)?;
-        if state.access == Access::Writable && state.file.is_some() {
+        if state.access == Access::Writable && state.file.is_some() && state.lost.is_none() {
             self.trim(&mut state)?;
         }
         state.file = None;
@@ -201,7 +207,7 @@ impl Array {
         let mut state = self.state.lock();
         if state.access == Access::Writable {
             self.claim_end(&mut state)?;
-            if state.file.is_some() {
+            if state.file.is_some() && state.lost.is_none() {
                 self.trim(&mut state)?;
             }
         }

@@ -33,7 +33,10 @@ impl Array {
                 if !state.slack || state.file.is_none() {
                     return Ok(());
                 }
-                self.publish_synced(&state);
+                // A lost file says so to the next command; there is nothing to sync here.
+                if self.publish_synced(&mut state).is_err() {
+                    return Ok(());
+                }
                 (Arc::clone(&state.map), state.file_len - record::SIZE)
             };
             map.sync(at, at + record::SIZE)

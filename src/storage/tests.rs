@@ -30,9 +30,9 @@ fn bind(store: &Store, name: &str, item: ItemType) -> Bound {
 }
 
 fn contents(bound: &Bound) -> Vec<u8> {
-    let view = bound.view().unwrap();
+    let mut view = bound.view().unwrap();
     let mut bytes = vec![0; view.count() as usize * bound.item().size()];
-    view.read(0, &mut bytes);
+    view.read(0, &mut bytes).unwrap();
     bytes
 }
 
@@ -103,10 +103,13 @@ fn an_array_may_end_exactly_where_a_page_ends() {
     for i in 0..1024_u64 {
         bound.append(&i.to_le_bytes()).unwrap();
         let mut out = [0; 8];
-        let view = bound.view().unwrap();
-        assert!(view.get(i, &mut out));
+        let mut view = bound.view().unwrap();
+        assert!(view.get(i, &mut out).unwrap());
         assert_eq!(u64::from_le_bytes(out), i);
-        assert!(!view.get(i + 1, &mut out), "one past the end of {i}");
+        assert!(
+            !view.get(i + 1, &mut out).unwrap(),
+            "one past the end of {i}"
+        );
     }
 }
 
@@ -389,6 +392,63 @@ fn a_sync_waits_for_what_came_before_and_gives_the_exact_length() {
     assert!(receiver.recv().unwrap());
     assert_eq!(fs::metadata(dir.path().join("f")).unwrap().len(), 800);
     assert!(store.stats().syncs.get() > 0);
+}
+
+#[test]
+fn a_truncated_file_is_an_error_until_it_is_bound_again_and_never_a_crash() {
+    for with_slack in [false, true] {
+        for left in [0, 8, 4096, 5000, 8192, 40_000] {
+            let dir = TempDir::new().unwrap();
+            let store = store_in(dir.path());
+            let bound = bind(&store, "f", ItemType::DOUBLE);
+            bound.append(&[1; 80_000]).unwrap();
+            if with_slack {
+                bound.grow_ahead();
+            }
+            let file = fs::File::options()
+                .write(true)
+                .open(dir.path().join("f"))
+                .unwrap();
+            file.set_len(left).unwrap();
+            wait_until("reads fail", || {
+                let mut out = vec![0; 80_000];
+                bound
+                    .view()
+                    .and_then(|mut view| view.read(0, &mut out))
+                    .is_err()
+            });
+            let error = bound.append(&[2; 8]).unwrap_err();
+            assert!(matches!(error, Error::Lost { .. }), "{error}");
+            assert!(bound.pop(1).is_err() && bound.clear().is_err());
+            bound.sync().unwrap();
+            assert_eq!(file.metadata().unwrap().len(), left, "the file was touched");
+            let again = bind(&store, "f", ItemType::DOUBLE);
+            assert_eq!(contents(&bound).len() as u64, left);
+            again.append(&[3; 8]).unwrap();
+            assert_eq!(contents(&bound).len() as u64, left + 8);
+        }
+    }
+}
+
+#[test]
+fn a_fault_in_the_middle_of_a_read_is_an_error() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&[1; 80_000]).unwrap();
+    let mut view = bound.view().unwrap();
+    let file = fs::File::options()
+        .write(true)
+        .open(dir.path().join("f"))
+        .unwrap();
+    file.set_len(4096).unwrap();
+    let mut out = vec![0; 80_000];
+    assert!(view.read(0, &mut out[..4096]).is_ok());
+    let result = view.read(0, &mut out);
+    // Bytes that nobody looks at would not be read at all.
+    assert_ne!(out, [2; 80_000]);
+    let error = result.unwrap_err();
+    assert!(matches!(error, Error::Lost { .. }), "{error}");
 }
 
 #[test]

@@ -119,6 +119,9 @@ fn rebind(binding: &mut Binding, wish: &Wish) -> Result<u64, Failure> {
                 .identify(&wish.path)
                 .is_ok_and(|id| id == Some(bound.id()));
             if same_file && fits {
+                if bound.is_lost() {
+                    store().reopen(bound, &binding.path, binding.access)?;
+                }
                 return Ok(bound.view()?.count());
             }
             if wish.path == binding.path && !same_file {

@@ -10,6 +10,8 @@ use crate::redis::binding;
 const CHUNK: usize = 64 * 1024;
 
 /// `VALL key`: replies with an array of all values, an empty one if there is no such key.
+///
+/// If the file turns out to be unreadable on the way, the last element of the array is the error.
 pub struct VAll;
 
 impl Command for VAll {
@@ -22,23 +24,29 @@ impl Command for VAll {
             ctx.reply_array(0);
             return Ok(());
         };
-        let view = binding.bound()?.view()?;
+        let mut view = binding.bound()?.view()?;
         let count = view.count();
         let size = binding.item.size();
         let per_chunk = (CHUNK / size).max(1);
         let mut buffer = vec![0; per_chunk * size];
         let replier = Replier::new(ctx, binding.item);
-        ctx.reply_array(count as usize);
+        let replies = ctx.reply_array_of_unknown_length();
         let mut index = 0;
         while index < count {
             let values = (count - index).min(per_chunk as u64);
             let chunk = &mut buffer[..values as usize * size];
-            view.read(index, chunk);
+            if let Err(error) = view.read(index, chunk) {
+                // The reply has begun: it ends early, with the error as its last element.
+                ctx.reply_failure(&error.into());
+                replies.end(index + 1);
+                return Ok(());
+            }
             for value in chunk.chunks_exact(size) {
                 replier.value(value);
             }
             index += values;
         }
+        replies.end(count);
         Ok(())
     }
 }

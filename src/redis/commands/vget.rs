@@ -35,11 +35,12 @@ impl Command for VGet {
             on_heap.resize(size, 0);
             &mut on_heap[..]
         };
-        let view = binding.bound()?.view()?;
-        if matches!(index, Index::At(index) if view.get(index, value)) {
-            Replier::new(ctx, binding.item).value(value);
-        } else {
-            ctx.reply_null();
+        let mut view = binding.bound()?.view()?;
+        match index {
+            Index::At(index) if view.get(index, value)? => {
+                Replier::new(ctx, binding.item).value(value);
+            }
+            _ => ctx.reply_null(),
         }
         Ok(())
     }

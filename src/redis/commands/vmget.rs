@@ -9,7 +9,7 @@ use crate::redis::binding;
 
 /// `VMGET key index [index ...]`: replies with an array of the values, nil where there is none.
 ///
-/// Fails if an index is not an integer.
+/// Fails if an index is not an integer, or the file cannot be read.
 pub struct VMGet;
 
 impl Command for VMGet {
@@ -26,13 +26,23 @@ impl Command for VMGet {
             indices.iter().for_each(|_| ctx.reply_null());
             return Ok(());
         };
-        let view = binding.bound()?.view()?;
+        // All values are read before the reply begins: once it has, it cannot become an error.
+        let size = binding.item.size();
+        let mut view = binding.bound()?.view()?;
+        let mut values = vec![0; indices.len() * size];
+        let mut found = Vec::with_capacity(indices.len());
+        for (index, value) in indices.iter().zip(values.chunks_exact_mut(size)) {
+            found.push(match index {
+                Index::At(index) => view.get(*index, value)?,
+                Index::Outside => false,
+            });
+        }
+        drop(view);
         let replier = Replier::new(ctx, binding.item);
-        let mut value = vec![0; binding.item.size()];
-        ctx.reply_array(indices.len());
-        for index in indices {
-            if matches!(index, Index::At(index) if view.get(index, &mut value)) {
-                replier.value(&value);
+        ctx.reply_array(found.len());
+        for (found, value) in found.into_iter().zip(values.chunks_exact(size)) {
+            if found {
+                replier.value(value);
             } else {
                 ctx.reply_null();
             }

@@ -19,9 +19,7 @@ impl Command for VSync {
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         args.expect(2..=2)?;
         let Some(binding) = binding::for_reading(ctx, args)? else {
-            return Err(Failure::Message(
-                "no such key: nothing was synced".to_owned(),
-            ));
+            return Err(binding::missing_key());
         };
         sync_then(ctx, binding.bound()?, true, |ctx, synced| {
             synced.map_err(Failure::Message)?;
