@@ -30,7 +30,7 @@ const PAGE: u64 = 4096;
 /// How far ahead of the last value the worker takes page faults, in bytes.
 pub(super) const PREFAULT_WINDOW: u64 = 16 << 20;
 /// A truncation that frees more than this many bytes is the worker's, in bytes: it takes milliseconds.
-pub(super) const LONG_TRUNCATION: u64 = 8 << 20;
+pub(super) const LONG_TRUNCATION: u64 = 32 << 20;
 
 /// A file bound to one or more keys. All methods may be called from any thread.
 pub struct Array {
@@ -459,7 +459,12 @@ impl Array {
                 path: self.path.to_string(),
             });
         }
-        self.check_now_and_then(&mut state)?;
+        if state.slack {
+            // The record is behind all values: storing to it finds out that the file was cut.
+            self.not_lost(&state)?;
+        } else {
+            self.check_now_and_then(&mut state)?;
+        }
         Ok(state)
     }
 

@@ -54,6 +54,11 @@ fn len_with_record(end: u64) -> u64 {
 impl Array {
     /// Grows the file before it is needed. The worker calls it.
     pub(super) fn grow_ahead(self: &Arc<Self>) {
+        // After a power cut only what the record says is synced will be believed, and it is to say as much
+        // as it can from the first. A failure is remembered, and no reason not to grow.
+        if !self.has_slack() {
+            let _ = self.sync();
+        }
         let Some((plan, number)) = self.begin_growth() else {
             return;
         };

@@ -65,12 +65,9 @@ impl Array {
         }
     }
 
-    /// The worker is about to sync, or to leave it to the system: later writes are told to it anew. Says
-    /// whether writes are refused, in which case it must sync.
-    pub(super) fn begin_scheduled_sync(&self) -> bool {
-        let mut state = self.state.lock();
-        state.sync_scheduled = false;
-        state.refusal.is_some()
+    /// The worker is about to sync: later writes are told to it anew.
+    pub(super) fn begin_scheduled_sync(&self) {
+        self.state.lock().sync_scheduled = false;
     }
 
     /// Syncs, gives the file its exact length, and waits until that is on disk too.

@@ -19,8 +19,14 @@ use super::shared::Shared;
 const TICK: Duration = Duration::from_millis(100);
 /// An array with at most this many writes in a tick is calm: exact appends can keep up with that.
 const CALM_WRITES: u64 = 50;
-/// How often `everysec` syncs.
-const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How often values are synced.
+const fn sync_interval(fsync: Fsync) -> Duration {
+    match fsync {
+        Fsync::Always | Fsync::EverySecond => Duration::from_secs(1),
+        // The kernel has written them by then (`vm.dirty_expire_centisecs`); this is how it becomes known.
+        Fsync::No => Duration::from_secs(30),
+    }
+}
 
 /// Called with the outcome of a sync that somebody waits for, on the worker's thread.
 pub type Done = Box<dyn FnOnce(Result<(), &Error>) + Send>;
@@ -33,6 +39,8 @@ pub(super) enum Job {
     Prefault(Arc<Array>),
     /// Trim the file once the load pauses: a command gave it slack.
     Watch(Arc<Array>),
+    /// Sync the array soon, without saying so.
+    SyncSoon(Arc<Array>),
     /// The array was written to after a sync.
     Dirty(Arc<Array>),
     /// Give the file its exact length soon: the array was cleared.
@@ -71,7 +79,7 @@ pub(super) fn start(
                 dirty: Vec::new(),
                 slow: Vec::new(),
                 next_tick: Instant::now(),
-                next_sync: Instant::now(),
+                last_sync: Instant::now(),
                 stopping: false,
             };
             // A panic must reach neither the server nor go unnoticed: the arrays stop taking writes.
@@ -97,7 +105,7 @@ struct Worker {
     /// Jobs that may wait for the disk: they come after all that commands may soon wait for.
     slow: Vec<Job>,
     next_tick: Instant,
-    next_sync: Instant,
+    last_sync: Instant,
     stopping: bool,
 }
 
@@ -116,9 +124,13 @@ impl Worker {
 
     /// Waits for a job or for something to be due.
     fn wait(&mut self) {
+        if !self.slow.is_empty() {
+            // They came while arrays were trimmed or synced.
+            return self.take_batch();
+        }
         let due = [
             (!self.watched.is_empty()).then_some(self.next_tick),
-            (!self.dirty.is_empty()).then_some(self.next_sync),
+            (!self.dirty.is_empty()).then_some(self.next_sync()),
         ];
         let job = match due.into_iter().flatten().min() {
             Some(due) => match self.jobs.recv_deadline(due) {
@@ -147,10 +159,18 @@ impl Worker {
                 self.watch(array);
             }
             Job::Prefault(array) => array.prefault(),
-            Job::Watch(array) => self.watch(array),
+            Job::Watch(array) => {
+                self.watch(Arc::clone(&array));
+                // A command gave the array slack, and could not wait for what its record vouches for.
+                self.slow.push(Job::SyncSoon(array));
+            }
             Job::Dirty(array) => self.sync_later(array),
             Job::Stop => self.stopping = true,
-            slow @ (Job::Trim(_) | Job::Sync { .. } | Job::Retire(_) | Job::Unmap(_)) => {
+            slow @ (Job::SyncSoon(_)
+            | Job::Trim(_)
+            | Job::Sync { .. }
+            | Job::Retire(_)
+            | Job::Unmap(_)) => {
                 self.slow.push(slow);
             }
         }
@@ -158,6 +178,11 @@ impl Worker {
 
     fn do_slow_job(&mut self) {
         match self.slow.remove(0) {
+            Job::SyncSoon(array) => {
+                if array.sync().is_err() {
+                    self.sync_later(array);
+                }
+            }
             Job::Trim(array) => {
                 if let Err(error) = array.trim_from_worker() {
                     tracing::error!("{error}");
@@ -254,16 +279,19 @@ impl Worker {
         self.next_tick = Instant::now() + TICK;
     }
 
-    /// Syncs what was written, once a second. A sync that failed is tried again whatever the setting.
+    fn next_sync(&self) -> Instant {
+        self.last_sync + sync_interval(self.shared.settings.fsync())
+    }
+
+    /// Syncs what was written, once in an interval. A sync that failed is tried again in the next.
     fn sync_dirty(&mut self) {
-        if self.dirty.is_empty() || Instant::now() < self.next_sync {
+        if self.dirty.is_empty() || Instant::now() < self.next_sync() {
             return;
         }
-        self.next_sync = Instant::now() + SYNC_INTERVAL;
+        self.last_sync = Instant::now();
         for array in std::mem::take(&mut self.dirty) {
-            let refused = array.begin_scheduled_sync();
-            let due = refused || self.shared.settings.fsync() != Fsync::No;
-            if due && array.sync().is_err() {
+            array.begin_scheduled_sync();
+            if array.sync().is_err() {
                 self.sync_later(array);
             }
             self.take_batch();

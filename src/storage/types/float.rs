@@ -1,11 +1,10 @@
 //! `float` and `double`.
 
-use fast_float2::FastFloat;
-
+use super::decimal::{self, Binary};
 use super::{Kind, MAX_FLOAT_TEXT, ValueError};
 
 /// `f32` or `f64`.
-pub(super) trait Float: FastFloat {
+pub(super) trait Float: Binary {
     fn is_finite(self) -> bool;
 }
 
@@ -24,18 +23,37 @@ impl Float for f64 {
 /// Reads a number, correctly rounded, half to even. `kind` is the name of `T` in the error.
 #[inline]
 pub(super) fn parse<T: Float>(text: &[u8], kind: Kind) -> Result<T, ValueError> {
+    match decimal::parse(text).or_else(|| finite(text)) {
+        Some(value) => Ok(value),
+        None => unusual(text, kind),
+    }
+}
+
+/// Reads a finite number of any shape.
+#[inline(never)]
+fn finite<T: Float>(text: &[u8]) -> Option<T> {
+    if text.len() > MAX_FLOAT_TEXT {
+        return None;
+    }
+    fast_float2::parse(text)
+        .ok()
+        .filter(|value: &T| value.is_finite())
+}
+
+/// Reads what is not a [`finite`] number, or tells what is wrong with it.
+#[cold]
+fn unusual<T: Float>(text: &[u8], kind: Kind) -> Result<T, ValueError> {
     if text.len() > MAX_FLOAT_TEXT {
         return Err(ValueError::NumberTooLong { length: text.len() });
     }
-    match fast_float2::parse::<T, _>(text) {
-        Ok(value) if value.is_finite() || names_no_number(text) => Ok(value),
+    match fast_float2::parse(text) {
+        Ok(value) if names_no_number(text) => Ok(value),
         Ok(_) => Err(ValueError::OutOfRange(kind)),
         Err(_) => Err(ValueError::NotANumber(kind)),
     }
 }
 
 /// Tells `inf` and `nan` from digits that overflowed, in a text that has been read as either.
-#[cold]
 fn names_no_number(text: &[u8]) -> bool {
     !text.iter().any(u8::is_ascii_digit)
 }

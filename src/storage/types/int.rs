@@ -63,7 +63,8 @@ fn magnitude(digits: &[u8]) -> Option<u64> {
 /// The value of 8 ASCII digits, or `None` if there is another character.
 ///
 /// Neighbours are joined, to pairs, to fours, to eight, all within one register: a third of the time of 8 steps.
-fn eight_digits(text: [u8; 8]) -> Option<u64> {
+#[inline]
+pub(super) fn eight_digits(text: [u8; 8]) -> Option<u64> {
     let text = u64::from_le_bytes(text);
     let digits = text.wrapping_sub(0x3030_3030_3030_3030);
     // A byte below '0' borrows, which sets its top bit; one above '9' sets it by the addition.

@@ -3,6 +3,7 @@
 //! Values lie in the file in native little-endian layout, one after another, without header or padding: what
 //! `numpy.tofile`, `struct.pack` and C's `fwrite` write. Nothing here knows of files or of a server.
 
+mod decimal;
 mod error;
 mod float;
 mod int;
@@ -217,8 +218,8 @@ impl ItemType {
         /// Appends each text as the `$parse`d number's bytes.
         macro_rules! numbers {
             ($parse:expr) => {
-                append_all(texts, out, |text, out| {
-                    $parse(text, self.kind).map(|value| out.extend_from_slice(&value.to_le_bytes()))
+                append_numbers(texts, out, |text| {
+                    $parse(text, self.kind).map(|value| value.to_le_bytes())
                 })
             };
         }
@@ -268,6 +269,29 @@ fn bytes<const N: usize>(item: &[u8]) -> [u8; N] {
     *item
         .first_chunk()
         .expect("decode() has checked the length, and N is the type's size")
+}
+
+/// Appends numbers of `N` bytes.
+#[inline]
+fn append_numbers<'a, const N: usize>(
+    texts: impl ExactSizeIterator<Item = &'a [u8]>,
+    out: &mut Vec<u8>,
+    parse: impl Fn(&[u8]) -> Result<[u8; N], ValueError>,
+) -> Result<(), (usize, ValueError)> {
+    let before = out.len();
+    // Zeros that are overwritten cost less than a look at the capacity for every number.
+    out.resize(before + texts.len() * N, 0);
+    let (items, _) = out[before..].as_chunks_mut();
+    for (position, (item, text)) in items.iter_mut().zip(texts).enumerate() {
+        match parse(text) {
+            Ok(bytes) => *item = bytes,
+            Err(error) => {
+                out.truncate(before);
+                return Err((position, error));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn append_all<'a>(

@@ -1,0 +1,46 @@
+SHELL := /bin/bash
+
+.PHONY: help run build test test-all bench lint servers clean
+
+help:
+	@echo 'make run [PORT=6380]  build the module and run a Redis server with it, as redis.conf says'
+	@echo 'make test             build, then all tests on the redis-server in the PATH'
+	@echo 'make test-all         the same, then the integration tests on Valkey 9.1 and Redis 8.0'
+	@echo 'make bench            the speed table, on servers of its own'
+	@echo 'make lint             formatting and clippy'
+	@echo 'make servers          fetch Valkey 9.1 and Redis 8.0 into .servers/'
+	@echo 'make clean            remove target/ and .servers/'
+	@echo 'What a target needs and the machine lacks is installed with apt first.'
+
+build:
+	@bash .ci/packages build
+	cargo build --release
+
+run: build
+	@bash .ci/packages server
+	@exec bash .ci/serve $(PORT)
+
+test: build
+	@bash .ci/packages server test
+	cargo test --release $(TESTFLAGS)
+
+test-all: test servers
+	MMAP_SERVER='$(CURDIR)/.servers/valkey-9.1/valkey-server' cargo test --release --test suite --test burst
+	MMAP_SERVER='$(CURDIR)/.servers/redis-8.0/redis-server' cargo test --release --test suite --test burst
+
+bench: build
+	@bash .ci/packages server bench
+	cargo build --release --examples
+	./benches/run $(BENCHFLAGS)
+
+lint:
+	@bash .ci/packages build
+	cargo fmt --check
+	cargo clippy --release --all-targets --all-features -- -D warnings
+
+servers:
+	@bash .ci/servers
+
+clean:
+	cargo clean
+	rm -rf .servers

@@ -1,0 +1,285 @@
+"""Replays the sessions of README.md against a real server and compares what is printed.
+
+usage: readme_check.py [--update] [README.md]
+
+MMAP_SERVER is the server's binary (default redis-server), MMAP_MODULE the module (default target/release/...). The
+server is one of our own, on a free port, with the project's redis.conf and a temporary directory. It needs
+redis-cli, and numpy for the sessions that import it. With --update, outputs that differ are written to the README.
+
+A session is a block that starts with ```console. In it,
+    $ redis-cli     starts redis-cli; lines that start with `> ` are typed into it
+    $ python3       starts Python; lines that start with `>>> ` and `... ` are typed into it
+                    (both may have options and, before them, settings of the environment)
+    $ anything else is run by bash, in the server's directory
+and all other lines are what is printed. Words after ```console: `restart` restarts the server first, `vector-sets`
+skips the block on servers without them. The sessions follow on from each other. Owner, group and date in `ls -l`
+and process ids may differ.
+
+A ```python block whose first line is `# examples/...` is a copy of that file. The tables of types and of INFO are
+compared with what the server says.
+"""
+
+import difflib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+DEADLINE = 30
+MARKER = "--8<-- end of reply"
+
+# Python that prints a marker before each statement, so that outputs can be told apart.
+PYTHON_SESSION = f"""
+import code, sys
+sys.stderr = sys.stdout
+def read(prompt):
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    if prompt == ">>> ":
+        print({MARKER!r}, flush=True)
+    return line.rstrip("\\n")
+code.interact(banner="", readfunc=read, exitmsg="")
+"""
+
+
+class Server:
+    def __init__(self, directory):
+        self.directory = directory
+        name = os.environ.get("MMAP_SERVER", "redis-server")
+        found = shutil.which(name) or sys.exit(f"readme_check: there is no server '{name}'")
+        # The server is started in another directory than ours.
+        self.binary = os.path.abspath(found)
+        module = Path(os.environ.get("MMAP_MODULE", PROJECT / "target/release/libredis_mmap.so")).resolve()
+        lines = (PROJECT / "redis.conf").read_text().splitlines()
+        conf = [line for line in lines if line.split(" ")[0] not in ("port", "dir", "loadmodule")]
+        conf += [f"dir {directory}", f"loadmodule {module}"]
+        self.conf = directory / ".redis.conf"
+        self.conf.write_text("\n".join(conf) + "\n")
+        self.process = None
+        self.start()
+
+    def start(self):
+        # Another process may take the port between our look and the server's.
+        for _ in range(5):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = probe.getsockname()[1]
+            with open(self.directory / ".log", "a") as log:
+                self.process = subprocess.Popen(
+                    [self.binary, self.conf, "--port", str(self.port)], cwd=self.directory, stdout=log, stderr=log
+                )
+            end = time.monotonic() + DEADLINE
+            while self.process.poll() is None and time.monotonic() < end:
+                if self.ask("PING") == "PONG":
+                    return
+                time.sleep(0.02)
+            self.stop()
+        sys.exit("readme_check: the server does not start:\n" + (self.directory / ".log").read_text())
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def version(self):
+        said = subprocess.run([self.binary, "--version"], capture_output=True, text=True, timeout=DEADLINE).stdout
+        return " ".join(said.split()[:3])
+
+    def ask(self, *words):
+        command = ["redis-cli", "-p", str(self.port), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE).stdout.strip()
+
+
+class Step:
+    """A line that is typed (with its continuations), and what is printed after it."""
+
+    def __init__(self, line, number):
+        self.typed, self.number, self.printed = [line], number, []
+
+
+def parse(lines):
+    """The blocks of the README: (words after the fence, first line's number, lines)."""
+    blocks, block = [], None
+    for number, line in enumerate(lines, 1):
+        if block is None and line.startswith("```"):
+            block = (line[3:].split(), number + 1, [])
+        elif block is not None and line == "```":
+            blocks.append(block)
+            block = None
+        elif block is not None:
+            block[2].append(line)
+    return blocks
+
+
+def sessions(first, lines):
+    """The programs of a block: each a shell command and, if it is one that is typed into, what is typed."""
+    found, prompts = [], ()
+    for number, line in enumerate(lines, first):
+        if line.startswith("$ "):
+            found.append((Step(line[2:], number), []))
+            program = [word for word in line[2:].split() if "=" not in word]
+            prompts = {"redis-cli": ("> ",), "python3": (">>> ", "... ")}.get(program[0], ())
+            # With a command or a script as argument they read nothing.
+            if any(not word.startswith("-") for word in program[1:]):
+                prompts = ()
+        elif prompts and line.startswith(prompts):
+            prompt = next(p for p in prompts if line.startswith(p))
+            if prompt == "... ":
+                found[-1][1][-1].typed.append(line[4:])
+            else:
+                found[-1][1].append(Step(line[len(prompt):], number))
+        elif prompts and line in (">", ">>>", "..."):
+            found[-1][1][-1].typed.append("")
+        else:
+            shell, typed = found[-1]
+            (typed[-1] if typed else shell).printed.append(line)
+    return found
+
+
+def run(command, directory, tools, typed=""):
+    path = f"{tools}:{os.environ['PATH']}"
+    environment = dict(os.environ, PATH=path, PYTHONPATH=str(PROJECT / "examples"), LC_ALL="C")
+    done = subprocess.run(
+        command, input=typed, cwd=directory, env=environment, timeout=DEADLINE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    return done.stdout
+
+
+def type_into_redis_cli(command, steps, directory, tools):
+    # Inside MULTI a marker would be queued; there each command but EXEC prints one line.
+    groups, in_multi = [], False
+    for step in steps:
+        if not in_multi:
+            groups.append([])
+        groups[-1].append(step)
+        word = step.typed[0].split()[0].upper()
+        in_multi = word == "MULTI" or (in_multi and word not in ("EXEC", "DISCARD"))
+    typed = "".join("\n".join(s.typed[0] for s in group) + f'\nECHO "{MARKER}"\n' for group in groups)
+    words = command.split()
+    output = run([words[0], "--no-raw", *words[1:]], directory, tools, typed)
+    for group, text in zip(groups, output.split(f'"{MARKER}"\n')):
+        lines = text.splitlines()
+        for step in group[:-1]:
+            yield step, lines[:1]
+            lines = lines[1:]
+        yield group[-1], lines
+
+
+def type_into_python(steps, directory, tools):
+    typed = "".join("\n".join(step.typed) + "\n" + ("\n" if len(step.typed) > 1 else "") for step in steps)
+    output = run([sys.executable, "-c", PYTHON_SESSION], directory, tools, typed)
+    for step, text in zip(steps, output.split(MARKER + "\n")[1:]):
+        yield step, text.strip("\n").splitlines()
+
+
+def replay(first, lines, directory, tools):
+    """Yields each step and what was printed."""
+    for shell, typed in sessions(first, lines):
+        if typed and shell.typed[0].startswith("redis-cli"):
+            yield from type_into_redis_cli(shell.typed[0], typed, directory, tools)
+        elif typed:
+            yield from type_into_python(typed, directory, tools)
+        else:
+            yield shell, run(["bash", "-c", shell.typed[0]], directory, tools).splitlines()
+
+
+def comparable(lines):
+    """Without what differs from machine to machine."""
+    listing = re.compile(r"(\S{10})\S? +\d+ \S+ +\S+ +(\d+) \w{3} +\d+ +[\d:]+ (.*)")
+    return [re.sub(r"\(pid \d+\)", "(pid)", listing.sub(r"\1 \2 \3", line.rstrip())) for line in lines]
+
+
+def check_tables(text, server):
+    """Yields what is wrong in the tables of types and of INFO."""
+    fields = re.findall(r"^\| `(mmap_\w+)` \|", text, re.MULTILINE)
+    told = re.findall(r"^(mmap_\w+):", server.ask("INFO", "mmap"), re.MULTILINE)
+    if fields != told:
+        yield "the table of INFO mmap", fields, told
+    for name, size in re.findall(r"^\| `(\w+)`[^|]* \| [^|]*\| [^|]*\| (\d+) \|", text, re.MULTILINE):
+        server.ask("MMAP", "readme_check", ".types", name, "WRITABLE")
+        answer = server.ask("VITEMSIZE", "readme_check")
+        server.ask("DEL", "readme_check")
+        if answer != size:
+            yield f"the table of types, {name}", [size], [answer]
+
+
+def differences(readme, server, directory, tools):
+    """Yields (place, expected, printed, step or None), and the number of steps at last."""
+    lines = readme.read_text().splitlines()
+    vector_sets = "vectorset" in server.ask("MODULE", "LIST")
+    steps = 0
+    for words, first, block in parse(lines):
+        if words[:1] == ["python"] and block[0].startswith("# examples/"):
+            path = PROJECT / block[0][2:]
+            file = path.read_text().splitlines()
+            if block[1:] != file:
+                yield f"line {first}: the copy of {block[0][2:]}", block[1:], file, None
+        if words[:1] != ["console"] or ("vector-sets" in words and not vector_sets):
+            continue
+        if "restart" in words:
+            server.stop()
+            server.start()
+            write_tools(tools, server.port)
+        for step, printed in replay(first, block, directory, tools):
+            steps += 1
+            if comparable(step.printed) != comparable(printed):
+                yield f"line {step.number}: {step.typed[0]}", step.printed, printed, step
+    for place, expected, printed in check_tables("\n".join(lines), server):
+        yield place, expected, printed, None
+    print(f"{steps} commands of {readme.name} replayed on {server.version()}")
+
+
+def write_tools(tools, port):
+    """What a reader calls redis-cli and python3 talks to our server and is this Python."""
+    cli = shutil.which("redis-cli") or sys.exit("readme_check: redis-cli is missing")
+    for name, command in ("redis-cli", f"{cli} -p {port}"), ("python3", sys.executable):
+        (tools / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (tools / name).chmod(0o755)
+
+
+def update(readme, corrections):
+    lines = readme.read_text().splitlines()
+    for step, printed in sorted(corrections, key=lambda c: -c[0].number):
+        start = step.number - 1 + len(step.typed)
+        lines[start : start + len(step.printed)] = printed
+    readme.write_text("\n".join(lines) + "\n")
+
+
+def main():
+    arguments = sys.argv[1:]
+    updating = "--update" in arguments
+    paths = [Path(a) for a in arguments if a != "--update"]
+    readme = paths[0] if paths else PROJECT / "README.md"
+    with tempfile.TemporaryDirectory() as top:
+        directory, tools = Path(top, "server"), Path(top, "tools")
+        directory.mkdir()
+        tools.mkdir()
+        server = Server(directory)
+        try:
+            write_tools(tools, server.port)
+            found = list(differences(readme, server, directory, tools))
+        finally:
+            server.stop()
+    for place, expected, printed, _ in found:
+        print(f"\n{place}")
+        print("\n".join(difflib.unified_diff(expected, printed, "README", "server", lineterm="")))
+    if updating:
+        update(readme, [(step, printed) for _, _, printed, step in found if step])
+    print(f"{len(found)} differences")
+    sys.exit(1 if found and not updating else 0)
+
+
+if __name__ == "__main__":
+    main()

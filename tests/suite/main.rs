@@ -1,0 +1,16 @@
+//! Statements about the module's behaviour, each shown on a real server.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod binding;
+mod commands;
+mod growth;
+mod info;
+mod persistence;
+mod root_dir;
+mod settings;
+mod types;
+mod vector_sets;
+mod walkthrough;

@@ -1,0 +1,64 @@
+//! A real server with the module loaded, in a directory of its own, and a client that shows replies exactly as they
+//! came over the wire.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code, unused_imports)]
+
+mod client;
+mod server;
+
+pub use client::{Client, Reply};
+pub use server::{Server, Setup};
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Longer than anything waited for should ever take, so that a slow machine is not taken for a broken module.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[track_caller]
+pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    wait_at_most(PATIENCE, what, condition);
+}
+
+#[track_caller]
+pub fn wait_at_most(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(
+            start.elapsed() < limit,
+            "waited {limit:?} in vain until {what}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// For what only some machines can do. In CI every test must run, so there a machine that cannot is a failure.
+#[track_caller]
+pub fn cannot_run(why: &str) {
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "this machine cannot run the test: {why}"
+    );
+    eprintln!("SKIPPED: {why}");
+}
+
+pub fn file_len(path: impl AsRef<Path>) -> u64 {
+    let path = path.as_ref();
+    std::fs::metadata(path)
+        .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+        .len()
+}
+
+/// What numpy's `tofile` and `struct.pack` write for these values.
+pub fn doubles(values: impl IntoIterator<Item = f64>) -> Vec<u8> {
+    values.into_iter().flat_map(f64::to_le_bytes).collect()
+}
+
+pub fn as_doubles(bytes: &[u8]) -> Vec<f64> {
+    assert_eq!(bytes.len() % 8, 0, "a file of doubles has an odd tail");
+    bytes
+        .chunks_exact(8)
+        .map(|b| f64::from_le_bytes(b.try_into().unwrap()))
+        .collect()
+}
