@@ -22,59 +22,14 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-pub type Outcome = Result<(), Failure>;
-
-/// A command of this module.
-pub trait Command {
-    const NAME: &'static CStr;
-    /// As `RedisModule_CreateCommand` takes them. The key is always argument 1.
-    const FLAGS: &'static CStr;
-
-    /// Carries out the command and replies, or replies nothing and fails.
-    ///
-    /// # Errors
-    /// What the client is to be told.
-    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome;
-}
-
-/// Registers a command; `false` if the name is taken.
-pub fn register<C: Command>(ctx: &Ctx) -> bool {
-    // SAFETY: `ctx` is the context of OnLoad; the strings are NUL-terminated and copied by the server.
-    let status = unsafe {
-        raw::RedisModule_CreateCommand.unwrap()(
-            ctx.raw,
-            C::NAME.as_ptr(),
-            Some(entry::<C>),
-            C::FLAGS.as_ptr(),
-            1,
-            1,
-            1,
-        )
-    };
-    status == raw::REDISMODULE_OK as c_int
-}
-
-extern "C" fn entry<C: Command>(
-    raw_ctx: *mut raw::RedisModuleCtx,
-    argv: *mut *mut raw::RedisModuleString,
-    argc: c_int,
-) -> c_int {
-    let ctx = Ctx { raw: raw_ctx };
-    // SAFETY: the server passes `argc` strings that live as long as the command runs.
-    let args = unsafe { Args::from_raw(argv, argc) };
-    let outcome = catch_unwind(AssertUnwindSafe(|| C::run(&ctx, args)));
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(failure)) => ctx.reply_failure(&failure),
-        Err(_) => {
-            tracing::error!("{:?} panicked: this is a bug in the mmap module", C::NAME);
-            ctx.reply_failure(&Failure::Message(
-                "internal error of the mmap module; see the server's log".to_owned(),
-            ));
-        }
+impl Failure {
+    /// The failure of a command that panicked.
+    pub fn internal() -> Self {
+        Self::Message("internal error of the mmap module; see the server's log".to_owned())
     }
-    raw::REDISMODULE_OK as c_int
 }
+
+pub type Outcome = Result<(), Failure>;
 
 /// The arguments of a command; number 0 is its name.
 #[derive(Clone, Copy)]
@@ -112,9 +67,9 @@ impl<'a> Args<'a> {
             .map(|&string| string_bytes(string))
     }
 
-    /// Fails unless there are that many arguments, the name included.
-    pub fn expect(&self, count: impl std::ops::RangeBounds<usize>) -> Outcome {
-        if count.contains(&self.argv.len()) {
+    /// Fails if there are more arguments, the name included. That there are enough, the server sees to.
+    pub fn expect_at_most(&self, count: usize) -> Outcome {
+        if self.argv.len() <= count {
             Ok(())
         } else {
             Err(Failure::WrongArity)
@@ -346,9 +301,7 @@ extern "C" fn reply_to_waiting(
     match catch_unwind(AssertUnwindSafe(|| reply(&ctx))) {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => ctx.reply_failure(&failure),
-        Err(_) => ctx.reply_failure(&Failure::Message(
-            "internal error of the mmap module; see the server's log".to_owned(),
-        )),
+        Err(_) => ctx.reply_failure(&Failure::internal()),
     }
     raw::REDISMODULE_OK as c_int
 }

@@ -96,7 +96,7 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
             return Err(format!("setting '{}' has no value", excerpt(pair[0])));
         };
         let value_text = String::from_utf8_lossy(value);
-        let wrong = |what: &str| format!("'{}' is no value of {what}", excerpt(value));
+        let wrong = |what: &str| format!("'{}' is not a value of {what}", excerpt(value));
         match name {
             b"dir" => defaults.dir = value_text.into_owned(),
             b"fsync" => {
@@ -104,13 +104,13 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
                     .iter()
                     .find(|(word, _)| word.eq_ignore_ascii_case(&value_text))
                     .map(|(_, fsync)| *fsync)
-                    .ok_or_else(|| wrong("fsync: it is always, everysec or no"))?;
+                    .ok_or_else(|| wrong("fsync: use always, everysec or no"))?;
             }
             b"max-slack" => {
                 defaults.max_slack = parse_memory(&value_text)
                     .filter(|bytes| (MAX_SLACK_MIN..=MAX_SLACK_MAX).contains(bytes))
                     .map(u64::cast_signed)
-                    .ok_or_else(|| wrong("max-slack: it is from 64kb to 1tb"))?;
+                    .ok_or_else(|| wrong("max-slack: use 64kb to 1tb"))?;
             }
             _ => {
                 return Err(format!(

@@ -3,6 +3,7 @@
 
 pub mod api;
 mod binding;
+mod command;
 mod commands;
 mod config;
 mod info;

@@ -6,7 +6,7 @@ use redis_module::raw;
 
 use super::api::{Ctx, string_bytes};
 
-const OURS: &CStr = c"VPUSH";
+const OURS: &CStr = c"vpush";
 
 /// The words one of which vector sets want as the third of their `VADD`.
 const THEIRS: [&[u8]; 3] = [b"REDUCE", b"FP32", b"VALUES"];

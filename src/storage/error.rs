@@ -18,7 +18,7 @@ pub enum Error {
     Escapes { path: String },
     #[error("file '{path}' does not exist{hint}")]
     Missing { path: String, hint: &'static str },
-    #[error("cannot {operation} file '{path}': {reason}")]
+    #[error("cannot {operation} '{path}': {reason}")]
     Io {
         operation: &'static str,
         path: String,
@@ -41,7 +41,9 @@ pub enum Error {
          bind it with that size first, so that its length can be put right"
     )]
     ForeignSlack { path: String, found: u32 },
-    #[error("file '{path}' is being written by another process ({holder}); map it read-only here")]
+    #[error(
+        "file '{path}' is being written by another process ({holder}); it can only be mapped read-only: MMAP key path type"
+    )]
     Locked { path: String, holder: String },
     #[error("file '{path}' is bound already as {bound}; one file has one type")]
     TypeConflict { path: String, bound: String },

@@ -1,19 +1,23 @@
 //! `VITEMSIZE key`, `VTYPE key`, `VFILEPATH key`: what a key is bound to.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
-use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
 
 /// `VITEMSIZE key`: bytes per value; 0 if there is no such key.
 pub struct VItemSize;
 
 impl Command for VItemSize {
-    const NAME: &'static CStr = c"VITEMSIZE";
+    const NAME: &'static CStr = c"vitemsize";
     const FLAGS: &'static CStr = c"readonly fast";
+    const ARITY: c_int = 2;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Read;
+    const SUMMARY: &'static CStr = c"Returns the number of bytes per value of an array";
+    const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(2..=2)?;
         let binding = binding::for_reading(ctx, args)?;
         ctx.reply_count(binding.map_or(0, |binding| binding.item.size() as u64));
         Ok(())
@@ -24,11 +28,14 @@ impl Command for VItemSize {
 pub struct VType;
 
 impl Command for VType {
-    const NAME: &'static CStr = c"VTYPE";
+    const NAME: &'static CStr = c"vtype";
     const FLAGS: &'static CStr = c"readonly fast";
+    const ARITY: c_int = 2;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Read;
+    const SUMMARY: &'static CStr = c"Returns the type of the values of an array";
+    const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(2..=2)?;
         match binding::for_reading(ctx, args)? {
             Some(binding) => ctx.reply_bulk(binding.item.name().as_bytes()),
             None => ctx.reply_null(),
@@ -41,11 +48,14 @@ impl Command for VType {
 pub struct VFilePath;
 
 impl Command for VFilePath {
-    const NAME: &'static CStr = c"VFILEPATH";
+    const NAME: &'static CStr = c"vfilepath";
     const FLAGS: &'static CStr = c"readonly fast";
+    const ARITY: c_int = 2;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Read;
+    const SUMMARY: &'static CStr = c"Returns the path of the file that a key is bound to";
+    const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(2..=2)?;
         match binding::for_reading(ctx, args)? {
             Some(binding) => ctx.reply_bulk(binding.path.as_bytes()),
             None => ctx.reply_null(),

@@ -1,9 +1,10 @@
 //! `MMAP key path [type [size] [WRITABLE]]`: binds a file to a key.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
-use crate::redis::api::{Args, Command, Ctx, Failure, Key, Mode, Outcome};
+use crate::redis::api::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::binding::{self, Binding, Target};
+use crate::redis::command::{Command, KeyAccess};
 use crate::redis::store;
 use crate::storage::types::ItemType;
 use crate::storage::{Access, FilePath};
@@ -18,11 +19,15 @@ use crate::storage::{Access, FilePath};
 pub struct Mmap;
 
 impl Command for Mmap {
-    const NAME: &'static CStr = c"MMAP";
+    const NAME: &'static CStr = c"mmap";
     const FLAGS: &'static CStr = c"write deny-oom";
+    const ARITY: c_int = -3;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Insert;
+    const SUMMARY: &'static CStr = c"Binds a file of raw values to a key";
+    const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(3..=6)?;
+        args.expect_at_most(6)?;
         let wish = Wish::parse(args)?;
         let key = Key::open(ctx, args, Mode::Write);
         let count = match binding::value(&key) {

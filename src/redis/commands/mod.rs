@@ -15,7 +15,8 @@ mod vset;
 mod vsize;
 mod vsync;
 
-use super::api::{Ctx, register};
+use super::api::Ctx;
+use super::command::register;
 use super::vector_sets;
 
 /// Registers all commands.

@@ -1,11 +1,12 @@
 //! `VADD key value [value ...]`, `VPUSH key value [value ...]`: appends.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use super::arguments::with_encoded;
 use super::commit::reply_when_durable;
-use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
 
 /// `VADD key value [value ...]`: appends all values, or none. Replies with their number.
 ///
@@ -13,12 +14,15 @@ use crate::redis::binding;
 pub struct VAdd;
 
 impl Command for VAdd {
-    const NAME: &'static CStr = c"VADD";
+    const NAME: &'static CStr = c"vadd";
     const FLAGS: &'static CStr = c"write fast";
+    const ARITY: c_int = -3;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Insert;
+    const SUMMARY: &'static CStr = c"Appends values to an array";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
 
     #[inline]
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(3..)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
         with_encoded(
@@ -38,8 +42,12 @@ impl Command for VAdd {
 pub struct VPush;
 
 impl Command for VPush {
-    const NAME: &'static CStr = c"VPUSH";
+    const NAME: &'static CStr = c"vpush";
     const FLAGS: &'static CStr = VAdd::FLAGS;
+    const ARITY: c_int = VAdd::ARITY;
+    const KEY_ACCESS: KeyAccess = VAdd::KEY_ACCESS;
+    const SUMMARY: &'static CStr = VAdd::SUMMARY;
+    const COMPLEXITY: &'static CStr = VAdd::COMPLEXITY;
 
     #[inline]
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {

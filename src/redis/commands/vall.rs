@@ -1,10 +1,11 @@
 //! `VALL key`: all values.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use super::reply::Replier;
-use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
 
 /// How many bytes are copied out of the mapping at once.
 const CHUNK: usize = 64 * 1024;
@@ -15,11 +16,14 @@ const CHUNK: usize = 64 * 1024;
 pub struct VAll;
 
 impl Command for VAll {
-    const NAME: &'static CStr = c"VALL";
+    const NAME: &'static CStr = c"vall";
     const FLAGS: &'static CStr = c"readonly";
+    const ARITY: c_int = 2;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Read;
+    const SUMMARY: &'static CStr = c"Returns all values of an array";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(2..=2)?;
         let Some(binding) = binding::for_reading(ctx, args)? else {
             ctx.reply_array(0);
             return Ok(());

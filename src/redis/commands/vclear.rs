@@ -1,10 +1,11 @@
 //! `VCLEAR key`: removes all values.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use super::commit::reply_when_durable;
-use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
 
 /// `VCLEAR key`: removes all values, so that the file is 0 bytes long. Replies with their number.
 ///
@@ -12,11 +13,14 @@ use crate::redis::binding;
 pub struct VClear;
 
 impl Command for VClear {
-    const NAME: &'static CStr = c"VCLEAR";
+    const NAME: &'static CStr = c"vclear";
     const FLAGS: &'static CStr = c"write";
+    const ARITY: c_int = 2;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Delete;
+    const SUMMARY: &'static CStr = c"Removes all values of an array";
+    const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(2..=2)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
         let cleared = bound.clear()?;

@@ -1,11 +1,12 @@
 //! `VGET key index`: one value.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use super::arguments::{Index, index};
 use super::reply::Replier;
-use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
 
 /// Values up to this size, in bytes, are copied to the stack; longer strings to the heap.
 pub const ON_STACK: usize = 64;
@@ -16,11 +17,14 @@ pub const ON_STACK: usize = 64;
 pub struct VGet;
 
 impl Command for VGet {
-    const NAME: &'static CStr = c"VGET";
+    const NAME: &'static CStr = c"vget";
     const FLAGS: &'static CStr = c"readonly fast";
+    const ARITY: c_int = 3;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Read;
+    const SUMMARY: &'static CStr = c"Returns the value at an index of an array";
+    const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(3..=3)?;
         let index = index(args, 2)?;
         let Some(binding) = binding::for_reading(ctx, args)? else {
             ctx.reply_null();

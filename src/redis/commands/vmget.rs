@@ -1,11 +1,12 @@
 //! `VMGET key index [index ...]`: several values.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use super::arguments::{Index, index};
 use super::reply::Replier;
-use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
 
 /// `VMGET key index [index ...]`: replies with an array of the values, nil where there is none.
 ///
@@ -13,11 +14,14 @@ use crate::redis::binding;
 pub struct VMGet;
 
 impl Command for VMGet {
-    const NAME: &'static CStr = c"VMGET";
+    const NAME: &'static CStr = c"vmget";
     const FLAGS: &'static CStr = c"readonly";
+    const ARITY: c_int = -3;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Read;
+    const SUMMARY: &'static CStr = c"Returns the values at several indices of an array";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of indices";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(3..)?;
         let indices = (2..args.len())
             .map(|position| index(args, position))
             .collect::<Result<Vec<_>, _>>()?;

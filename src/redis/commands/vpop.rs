@@ -1,12 +1,13 @@
 //! `VPOP key [count]`: removes values at the end.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use super::arguments::count;
 use super::commit::reply_when_durable;
 use super::reply::Replier;
-use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
 
 /// `VPOP key`: removes the last value and replies with it, nil if there is none.
 /// `VPOP key count`: the same for up to `count` values, as an array, the last value first.
@@ -15,11 +16,15 @@ use crate::redis::binding;
 pub struct VPop;
 
 impl Command for VPop {
-    const NAME: &'static CStr = c"VPOP";
+    const NAME: &'static CStr = c"vpop";
     const FLAGS: &'static CStr = c"write fast";
+    const ARITY: c_int = -2;
+    const KEY_ACCESS: KeyAccess = KeyAccess::ReadAndDelete;
+    const SUMMARY: &'static CStr = c"Removes and returns the last values of an array";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(2..=3)?;
+        args.expect_at_most(3)?;
         let wanted = if args.len() == 3 {
             Some(count(args, 2)?)
         } else {

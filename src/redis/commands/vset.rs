@@ -1,11 +1,12 @@
 //! `VSET key index value [index value ...]`: sets values in place.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use super::arguments::{Index, index, with_encoded};
 use super::commit::reply_when_durable;
-use crate::redis::api::{Args, Command, Ctx, Failure, Outcome};
+use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
 use crate::storage::types::excerpt;
 
 /// `VSET key index value [index value ...]`: sets all values, or none; where an index comes twice, the last
@@ -16,11 +17,14 @@ use crate::storage::types::excerpt;
 pub struct VSet;
 
 impl Command for VSet {
-    const NAME: &'static CStr = c"VSET";
+    const NAME: &'static CStr = c"vset";
     const FLAGS: &'static CStr = c"write fast";
+    const ARITY: c_int = -4;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Update;
+    const SUMMARY: &'static CStr = c"Sets values of an array in place";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(4..)?;
         if !args.len().is_multiple_of(2) {
             return Err(Failure::WrongArity);
         }

@@ -1,19 +1,23 @@
 //! `VSIZE key`, `VCOUNT key`: the number of values.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
-use crate::redis::api::{Args, Command, Ctx, Outcome};
+use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
 
 /// `VSIZE key`: replies with the number of values; 0 if there is no such key.
 pub struct VSize;
 
 impl Command for VSize {
-    const NAME: &'static CStr = c"VSIZE";
+    const NAME: &'static CStr = c"vsize";
     const FLAGS: &'static CStr = c"readonly fast";
+    const ARITY: c_int = 2;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Read;
+    const SUMMARY: &'static CStr = c"Returns the number of values of an array";
+    const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(2..=2)?;
         let count = match binding::for_reading(ctx, args)? {
             Some(binding) => binding.bound()?.view()?.count(),
             None => 0,
@@ -27,8 +31,12 @@ impl Command for VSize {
 pub struct VCount;
 
 impl Command for VCount {
-    const NAME: &'static CStr = c"VCOUNT";
+    const NAME: &'static CStr = c"vcount";
     const FLAGS: &'static CStr = VSize::FLAGS;
+    const ARITY: c_int = VSize::ARITY;
+    const KEY_ACCESS: KeyAccess = VSize::KEY_ACCESS;
+    const SUMMARY: &'static CStr = VSize::SUMMARY;
+    const COMPLEXITY: &'static CStr = VSize::COMPLEXITY;
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         VSize::run(ctx, args)

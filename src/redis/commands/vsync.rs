@@ -1,10 +1,11 @@
 //! `VSYNC key`: waits until everything is on disk.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use super::commit::sync_then;
-use crate::redis::api::{Args, Command, Ctx, Failure, Outcome};
+use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
 
 /// `VSYNC key`: replies `OK` once all that came before is on disk and the file has its exact length. Only
 /// this client waits.
@@ -13,11 +14,14 @@ use crate::redis::binding;
 pub struct VSync;
 
 impl Command for VSync {
-    const NAME: &'static CStr = c"VSYNC";
+    const NAME: &'static CStr = c"vsync";
     const FLAGS: &'static CStr = c"readonly";
+    const ARITY: c_int = 2;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Read;
+    const SUMMARY: &'static CStr = c"Waits until an array is on disk";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes not yet on disk";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect(2..=2)?;
         let Some(binding) = binding::for_reading(ctx, args)? else {
             return Err(binding::missing_key());
         };

@@ -1,0 +1,161 @@
+//! What a command is, and how the server gets to know it.
+
+use std::ffi::{CStr, c_int};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use redis_module::raw;
+
+use super::api::{Args, Ctx, Failure, Outcome};
+
+/// What a command does to its key. ACL rules such as `%R~pattern` go by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyAccess {
+    /// Reads the value and changes nothing.
+    Read,
+    /// Adds to the value.
+    Insert,
+    /// Changes values that are there.
+    Update,
+    /// Removes values.
+    Delete,
+    /// Removes values and replies with them.
+    ReadAndDelete,
+}
+
+impl KeyAccess {
+    fn flags(self) -> u32 {
+        match self {
+            Self::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+            Self::Insert => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_INSERT,
+            Self::Update => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_UPDATE,
+            Self::Delete => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_DELETE,
+            Self::ReadAndDelete => {
+                raw::REDISMODULE_CMD_KEY_RW
+                    | raw::REDISMODULE_CMD_KEY_ACCESS
+                    | raw::REDISMODULE_CMD_KEY_DELETE
+            }
+        }
+    }
+}
+
+/// A command of this module. The key is always argument 1.
+pub trait Command {
+    const NAME: &'static CStr;
+    /// As `RedisModule_CreateCommand` takes them.
+    const FLAGS: &'static CStr;
+    /// Number of arguments, the name included; negative: at least so many.
+    const ARITY: c_int;
+    const KEY_ACCESS: KeyAccess;
+    /// What `COMMAND DOCS` says.
+    const SUMMARY: &'static CStr;
+    const COMPLEXITY: &'static CStr;
+
+    /// Carries out the command and replies, or replies nothing and fails.
+    ///
+    /// # Errors
+    /// What the client is to be told.
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome;
+}
+
+/// Registers a command; `false` if the name is taken.
+pub fn register<C: Command>(ctx: &Ctx) -> bool {
+    // SAFETY: `ctx` is the context of OnLoad; the strings are NUL-terminated and copied by the server.
+    let status = unsafe {
+        raw::RedisModule_CreateCommand.unwrap()(
+            ctx.raw(),
+            C::NAME.as_ptr(),
+            Some(entry::<C>),
+            C::FLAGS.as_ptr(),
+            1,
+            1,
+            1,
+        )
+    };
+    let created = status == raw::REDISMODULE_OK as c_int;
+    if created && !describe::<C>(ctx) {
+        // The command works without; what is missing is help, and finer ACL rules.
+        tracing::warn!("the server does not take the description of {:?}", C::NAME);
+    }
+    created
+}
+
+/// Tells the server the command's arity, what it does to its key, its documentation and its ACL categories.
+fn describe<C: Command>(ctx: &Ctx) -> bool {
+    let version = raw::RedisModuleCommandInfoVersion {
+        version: 1,
+        sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
+        sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
+        sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
+    };
+    // SAFETY: structures of numbers and pointers, for which zero means none; a list ends with such a one.
+    let [mut key, end] = unsafe { mem::zeroed::<[raw::RedisModuleCommandKeySpec; 2]>() };
+    key.flags = u64::from(C::KEY_ACCESS.flags());
+    key.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+    key.bs.index = raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_1 { pos: 1 };
+    key.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+    key.fk.range = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 {
+        lastkey: 0,
+        keystep: 1,
+        limit: 0,
+    };
+    let mut keys = [key, end];
+    let info = raw::RedisModuleCommandInfo {
+        version: &raw const version,
+        summary: C::SUMMARY.as_ptr(),
+        complexity: C::COMPLEXITY.as_ptr(),
+        since: c"0.1.0".as_ptr(),
+        history: ptr::null_mut(),
+        tips: ptr::null(),
+        arity: C::ARITY,
+        key_specs: keys.as_mut_ptr(),
+        args: ptr::null_mut(),
+    };
+    let is_ok = |status| status == raw::REDISMODULE_OK as c_int;
+    // SAFETY: the context is that of OnLoad, and everything that is passed is copied by the server.
+    unsafe {
+        let command = raw::RedisModule_GetCommand.unwrap()(ctx.raw(), C::NAME.as_ptr());
+        if command.is_null()
+            || !is_ok(raw::RedisModule_SetCommandInfo.unwrap()(
+                command,
+                &raw const info,
+            ))
+        {
+            return false;
+        }
+        // Redis 7.0 has no such call.
+        raw::RedisModule_SetCommandACLCategories
+            .is_none_or(|set| is_ok(set(command, acl_categories::<C>().as_ptr())))
+    }
+}
+
+fn acl_categories<C: Command>() -> &'static CStr {
+    let fast = C::FLAGS.to_bytes().ends_with(b"fast");
+    match (C::KEY_ACCESS, fast) {
+        (KeyAccess::Read, true) => c"read fast",
+        (KeyAccess::Read, false) => c"read slow",
+        (_, true) => c"write fast",
+        (_, false) => c"write slow",
+    }
+}
+
+extern "C" fn entry<C: Command>(
+    raw_ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    let ctx = Ctx::new(raw_ctx);
+    // SAFETY: the server passes `argc` strings that live as long as the command runs.
+    let args = unsafe { Args::from_raw(argv, argc) };
+    let outcome = catch_unwind(AssertUnwindSafe(|| C::run(&ctx, args)));
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => ctx.reply_failure(&failure),
+        Err(_) => {
+            tracing::error!("{:?} panicked: this is a bug in the mmap module", C::NAME);
+            ctx.reply_failure(&Failure::internal());
+        }
+    }
+    raw::REDISMODULE_OK as c_int
+}
