@@ -1,12 +1,13 @@
 SHELL := /bin/bash
 
-.PHONY: help run build test test-all bench lint servers clean
+.PHONY: help run build test test-all bench bench-storage lint servers clean
 
 help:
 	@echo 'make run [PORT=6380]  build the module and run a Redis server with it, as redis.conf says'
 	@echo 'make test             build, then all tests on the redis-server in the PATH'
 	@echo 'make test-all         the same, then the integration tests on Valkey 9.1 and Redis 8.0'
 	@echo 'make bench            the speed table, on servers of its own'
+	@echo 'make bench-storage    parsing, formatting, append and growth without a server (Criterion)'
 	@echo 'make lint             formatting and clippy'
 	@echo 'make servers          fetch Valkey 9.1 and Redis 8.0 into .servers/'
 	@echo 'make clean            remove target/ and .servers/'
@@ -32,6 +33,11 @@ bench: build
 	@bash .ci/packages server bench
 	cargo build --release --examples
 	./benches/run $(BENCHFLAGS)
+
+# In a directory of its own: with this feature the module would not use the server's allocator.
+bench-storage:
+	@bash .ci/packages build
+	cargo bench --target-dir target/bench --features system-alloc $(BENCHFLAGS)
 
 lint:
 	@bash .ci/packages build
