@@ -256,8 +256,7 @@ impl Array {
             if end + record::SIZE > state.file_len {
                 self.make_room(&mut state, end)?;
             }
-            self.write(&mut state, from, bytes)?;
-            self.set_count(&mut state, end / self.item_size())?;
+            self.append_to_slack(&mut state, from, bytes)?;
             if end >= state.grow_at || end >= state.prefault_at {
                 self.ask_for_more(&mut state, end);
             }
@@ -266,6 +265,24 @@ impl Array {
         }
         self.wrote(&mut state, from);
         Ok(bytes.len() as u64 / self.item_size())
+    }
+
+    #[inline]
+    fn append_to_slack(&self, state: &mut State, from: u64, bytes: &[u8]) -> Result<()> {
+        let count = (from + bytes.len() as u64) / self.item_size();
+        let live_at = state.file_len - record::SIZE + record::LIVE_AT;
+        state
+            .map
+            .write_and_store(from, bytes, live_at, count)
+            .map_err(|fault| self.lose(state, fault))?;
+        self.publish(state, count);
+        Ok(())
+    }
+
+    /// Makes a count the count for this process and its children.
+    fn publish(&self, state: &mut State, count: u64) {
+        state.count = count;
+        self.published_count.store(count, Ordering::Release);
     }
 
     fn append_to_exact(
@@ -294,8 +311,7 @@ impl Array {
         } else {
             self.make_room(state, end)?;
         }
-        self.write(state, from, bytes)?;
-        self.set_count(state, end / self.item_size())?;
+        self.append_to_slack(state, from, bytes)?;
         if unhurried && self.trim(state).is_err() {
             // The values are in; only the length is to be put right later.
             self.shared.send(Job::Watch(Arc::clone(self)));
@@ -484,8 +500,7 @@ impl Array {
                 .store(at, count)
                 .map_err(|fault| self.lose(state, fault))?;
         }
-        state.count = count;
-        self.published_count.store(count, Ordering::Release);
+        self.publish(state, count);
         Ok(())
     }
 
@@ -606,9 +621,7 @@ impl Array {
             }
             state.file_len = contents.file_len;
             state.slack = contents.slack;
-            state.count = contents.count;
-            self.published_count
-                .store(contents.count, Ordering::Release);
+            self.publish(state, contents.count);
         }
         Ok(())
     }

@@ -95,12 +95,30 @@ impl Mapping {
     /// As [`Self::write`].
     #[inline]
     pub fn store(&self, offset: u64, value: u64) -> Result<(), Fault> {
-        let at = self.at(offset, size_of::<AtomicU64>());
-        assert!(at.cast::<AtomicU64>().is_aligned());
-        // SAFETY: mapped, aligned, and shared with others as an atomic word only.
-        let word = unsafe { AtomicU64::from_ptr(at.cast()) };
-        guarded(at.addr()..at.addr() + size_of::<AtomicU64>(), || {
-            word.store(value.to_le(), Ordering::Release);
+        self.write_and_store(offset, &[], offset, value)
+    }
+
+    /// [`Self::write`] and then [`Self::store`], in one step: an append.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    #[inline]
+    pub fn write_and_store(
+        &self,
+        offset: u64,
+        bytes: &[u8],
+        word_offset: u64,
+        value: u64,
+    ) -> Result<(), Fault> {
+        let to = self.at(offset, bytes.len());
+        let word = self.at(word_offset, size_of::<AtomicU64>());
+        assert!(word_offset >= offset && word.cast::<AtomicU64>().is_aligned());
+        guarded(to.addr()..word.addr() + size_of::<AtomicU64>(), || {
+            // SAFETY: as in `write`; the word is mapped, aligned, and shared with others as an atomic one only.
+            unsafe {
+                ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+                AtomicU64::from_ptr(word.cast()).store(value.to_le(), Ordering::Release);
+            }
         })
     }
 

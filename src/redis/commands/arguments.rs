@@ -1,10 +1,9 @@
 //! Values and indices among the arguments of a command.
 
 use std::cell::RefCell;
-use std::num::IntErrorKind;
 
 use crate::redis::api::{Args, Failure, Outcome};
-use crate::storage::types::{ItemType, excerpt};
+use crate::storage::types::{ItemType, ValueError, excerpt, parse_index};
 
 /// A buffer that served a large command is given back when it is longer than this, in bytes.
 const KEPT_BUFFER: usize = 1 << 20;
@@ -53,9 +52,9 @@ pub enum Index {
 /// # Errors
 /// If it is not an integer.
 pub fn index(args: Args<'_>, position: usize) -> Result<Index, Failure> {
-    match integer(args.get(position)) {
+    match parse_index(args.get(position)) {
         Ok(index) => Ok(u64::try_from(index).map_or(Index::Outside, Index::At)),
-        Err(Some(IntErrorKind::PosOverflow | IntErrorKind::NegOverflow)) => Ok(Index::Outside),
+        Err(ValueError::OutOfRange(_)) => Ok(Index::Outside),
         Err(_) => Err(Failure::Message(format!(
             "index '{}' (argument {position}) is not an integer",
             excerpt(args.get(position))
@@ -68,7 +67,7 @@ pub fn index(args: Args<'_>, position: usize) -> Result<Index, Failure> {
 /// # Errors
 /// If it is not an integer, or negative.
 pub fn count(args: Args<'_>, position: usize) -> Result<u64, Failure> {
-    integer(args.get(position))
+    parse_index(args.get(position))
         .ok()
         .and_then(|count| u64::try_from(count).ok())
         .ok_or_else(|| {
@@ -78,11 +77,4 @@ pub fn count(args: Args<'_>, position: usize) -> Result<u64, Failure> {
                 i64::MAX
             ))
         })
-}
-
-fn integer(text: &[u8]) -> Result<i64, Option<IntErrorKind>> {
-    std::str::from_utf8(text)
-        .map_err(|_| None)?
-        .parse()
-        .map_err(|e: std::num::ParseIntError| Some(*e.kind()))
 }

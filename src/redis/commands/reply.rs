@@ -1,7 +1,7 @@
 //! Values as replies.
 
 use crate::redis::api::{Ctx, Resp};
-use crate::storage::types::{FloatText, ItemType, Value, widen};
+use crate::storage::types::{FloatText, ItemType, Kind, Value, widen};
 
 /// Replies with values of one type to one client.
 pub struct Replier<'a> {
@@ -12,11 +12,12 @@ pub struct Replier<'a> {
 
 impl<'a> Replier<'a> {
     pub fn new(ctx: &'a Ctx, item: ItemType) -> Self {
-        Self {
-            ctx,
-            item,
-            resp: ctx.resp(),
-        }
+        // Asking for the client's version costs as much as a reply.
+        let resp = match item.kind() {
+            Kind::Float | Kind::Double | Kind::Uint64 => ctx.resp(),
+            _ => Resp::Two,
+        };
+        Self { ctx, item, resp }
     }
 
     /// Replies with the value that lies in `bytes`: integers as integers, floats as the shortest text that

@@ -42,6 +42,15 @@ pub(super) fn parse<T: Integer>(text: &[u8], kind: Kind) -> Result<T, ValueError
     })
 }
 
+/// Reads an integer that is not a value of an array but says which.
+///
+/// # Errors
+/// If it is not an integer, or not one of 64 bits with a sign.
+#[inline]
+pub fn parse_index(text: &[u8]) -> Result<i64, ValueError> {
+    parse(text, Kind::Int64)
+}
+
 /// The value of ASCII digits; `None` above 2^64-1, or if there is another character.
 fn magnitude(digits: &[u8]) -> Option<u64> {
     let (eights, rest) = digits.as_chunks();

@@ -16,6 +16,7 @@ mod tests;
 
 pub use error::{TypeError, ValueError, excerpt};
 pub use float::{FloatText, widen};
+pub use int::parse_index;
 pub use long_double::LongDouble;
 
 /// Longest text accepted for a `float`, `double` or `long_double`.

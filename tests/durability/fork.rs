@@ -1,0 +1,80 @@
+//! `BGSAVE` and `BGREWRITEAOF` fork while the worker may hold any lock: each child must end, and nothing may hang.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::random::rounds;
+use crate::support::{Client, Reply, Server};
+
+/// Bursts with growths, pauses with trims, pops and clears, until told to stop; says how many values there are.
+fn load(mut client: Client, key: &str, stop: &AtomicBool) -> i64 {
+    let mut count = 0;
+    let mut round = 0;
+    while !stop.load(Ordering::Relaxed) {
+        round += 1;
+        client.push_one_by_one(key, 0..5000);
+        count += 5000;
+        if round % 5 == 0 {
+            assert_eq!(client.int(&format!("VCLEAR {key}")), count);
+            count = 0;
+        } else if round % 3 == 0 {
+            assert_eq!(client.ask(&format!("VPOP {key} 1000")).items().len(), 1000);
+            count -= 1000;
+        }
+    }
+    count
+}
+
+fn fork_again_and_again(command: &str, times: u64, fsync: &str, status: &str) {
+    let db = Server::setup()
+        .config("mmap.fsync", fsync)
+        .config("mmap.max-slack", "65536")
+        .start();
+    for k in 0..3 {
+        db.say(&format!("MMAP k{k} f{k}"));
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..3)
+            .map(|k| {
+                let (client, stop) = (db.client(), &stop);
+                scope.spawn(move || load(client, &format!("k{k}"), stop))
+            })
+            .collect();
+        for _ in 0..times {
+            let reply = db.ask(command);
+            assert!(!reply.is_error(), "{command}: {reply}");
+            db.wait_for_background_jobs();
+            assert_eq!(db.info("persistence", status), "ok");
+        }
+        stop.store(true, Ordering::Relaxed);
+        for (k, thread) in threads.into_iter().enumerate() {
+            let count = thread.join().unwrap();
+            assert_eq!(db.ask(&format!("VSIZE k{k}")), Reply::Int(count));
+            db.settles_at(&format!("f{k}"), count as u64 * 8);
+        }
+    });
+    println!("{times} × {command}: every child ended");
+}
+
+/// How often: in CI, and in the long run, which is 200 rounds elsewhere.
+fn times(in_ci: u64, long: u64) -> u64 {
+    if rounds(0) > 0 { long } else { in_ci }
+}
+
+#[test]
+fn every_background_save_ends_under_load() {
+    let status = "rdb_last_bgsave_status";
+    fork_again_and_again("BGSAVE", times(20, 500), "everysec", status);
+}
+
+#[test]
+fn every_background_save_ends_without_fsync() {
+    let status = "rdb_last_bgsave_status";
+    fork_again_and_again("BGSAVE", times(5, 50), "no", status);
+}
+
+#[test]
+fn every_rewrite_of_the_aof_ends_under_load() {
+    let status = "aof_last_bgrewrite_status";
+    fork_again_and_again("BGREWRITEAOF", times(10, 100), "everysec", status);
+}

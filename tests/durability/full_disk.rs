@@ -1,0 +1,128 @@
+//! A full disk: `VADD` says so and nothing is half-written; what was acknowledged stays; with room again it goes on.
+
+use std::time::Duration;
+
+use crate::mounts::{self, Mounted, format_ext4};
+use crate::support::{Client, Reply, Server, cannot_run, doubles, wait_at_most};
+
+const ARRAYS: usize = 3;
+
+/// Fills the disk through several arrays. Returns the number of values acknowledged in each.
+fn fill(db: &Server, values: u64) -> Vec<u64> {
+    let mut client = db.client();
+    let mut counts = vec![0u64; ARRAYS];
+    let mut full = [false; ARRAYS];
+    while full.contains(&false) {
+        for k in 0..ARRAYS {
+            // Always more commands than can be sent exactly, so that the array grows ahead of need.
+            let commands = (50_000 / values).max(20);
+            let mut buffer = Vec::new();
+            for _ in 0..commands {
+                // Which values come next depends on which were refused, so all are the same in an array.
+                let mut words = vec!["VPUSH".to_owned(), format!("k{k}")];
+                words.extend((0..values).map(|_| (k + 1).to_string()));
+                Client::encode(&mut buffer, &words);
+            }
+            client.try_send(&buffer).unwrap();
+            for _ in 0..commands {
+                match client.receive() {
+                    Reply::Int(n) => {
+                        assert_eq!(n as u64, values);
+                        counts[k] += values;
+                    }
+                    Reply::Error(text) => {
+                        let named = text.contains(&format!("'f{k}'"));
+                        assert!(named && text.contains("No space left"), "{text}");
+                        full[k] = true;
+                    }
+                    other => panic!("{other}"),
+                }
+            }
+        }
+    }
+    counts
+}
+
+fn check(db: &Server, counts: &[u64]) {
+    for (k, &count) in counts.iter().enumerate() {
+        assert_eq!(db.int(&format!("VSIZE k{k}")) as u64, count, "k{k}");
+        let value = (k + 1).to_string();
+        let last = db.say(&format!("VMGET k{k} 0 {} {count}", count - 1));
+        assert_eq!(last, format!("[{value}, {value}, (nil)]"));
+    }
+}
+
+fn fill_and_recover(mount: &Mounted, values: u64) {
+    let ballast = mount.join("ballast");
+    std::fs::write(&ballast, vec![7; 4 << 20]).unwrap();
+    let mut db = Server::setup()
+        .module_args(&format!("dir {}", mount.path().display()))
+        .start();
+    for k in 0..ARRAYS {
+        assert_eq!(db.int(&format!("MMAP k{k} f{k}")), 0);
+    }
+    assert_eq!(db.say("SAVE"), "OK");
+    let mut counts = fill(&db, values);
+    println!("full after {counts:?} values, {values} a command");
+    check(&db, &counts);
+    db.kill_9();
+    db.start_again();
+    check(&db, &counts);
+    for (k, &count) in counts.iter().enumerate() {
+        let expected = doubles((0..count).map(|_| (k + 1) as f64));
+        assert!(
+            std::fs::read(mount.join(&format!("f{k}"))).unwrap() == expected,
+            "f{k}"
+        );
+    }
+    // Full or not, values can be changed and removed.
+    assert_eq!(db.say("VSET k0 0 1"), "(integer) 1");
+    assert_eq!(db.say("VPOP k1"), "2");
+    counts[1] -= 1;
+
+    std::fs::remove_file(&ballast).unwrap();
+    let words: Vec<_> = ["VPUSH".to_owned(), "k2".to_owned()]
+        .into_iter()
+        .chain((0..values).map(|_| "3".to_owned()))
+        .collect();
+    wait_at_most(Duration::from_secs(5), "there is room again", || {
+        !db.run(&words).is_error()
+    });
+    counts[2] += values;
+    check(&db, &counts);
+    for k in 0..ARRAYS {
+        assert_eq!(db.say(&format!("VSYNC k{k}")), "OK");
+    }
+    db.kill_9();
+    db.start_again();
+    check(&db, &counts);
+}
+
+#[test]
+fn a_full_ext4_is_an_error_and_no_loss() {
+    if let Err(why) = mounts::be_private() {
+        return cannot_run(&why);
+    }
+    for values in [1, 10, 1000] {
+        let temp = tempfile::tempdir().unwrap();
+        let image = temp.path().join("image");
+        format_ext4(&image, 32).unwrap();
+        match Mounted::image(&image) {
+            Ok(mount) => fill_and_recover(&mount, values),
+            Err(why) => return cannot_run(&why),
+        }
+    }
+}
+
+#[test]
+fn a_full_tmpfs_is_an_error_and_no_loss() {
+    if let Err(why) = mounts::be_private() {
+        return cannot_run(&why);
+    }
+    for values in [1, 10, 1000] {
+        match Mounted::tmpfs(16) {
+            Ok(mount) => fill_and_recover(&mount, values),
+            Err(why) => return cannot_run(&why),
+        }
+    }
+}

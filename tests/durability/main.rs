@@ -1,0 +1,15 @@
+//! Nothing that was acknowledged is lost when the server, the disk or the file fails. `MMAP_ROUNDS` makes the tests
+//! longer, `MMAP_SEED` repeats one.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "../support/mounts.rs"]
+mod mounts;
+
+mod always;
+mod crash;
+mod fork;
+mod full_disk;
+mod random;
+mod truncation;

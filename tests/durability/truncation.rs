@@ -1,0 +1,123 @@
+//! Another process truncates a mapped file while all kinds of commands use it: the server lives, other keys are right,
+//! and the key answers right values or an error that names the file, until `MMAP` opens it again.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::random::{Random, rounds, seed};
+use crate::support::{Client, Reply, Server};
+
+/// Values in the file at the start of each round; all of them are 7, as are those that commands write.
+const COUNT: u64 = 20_000;
+
+/// `zeros` says whether zeros are right, too: the rest of a page in which a file was cut reads as zeros, without any
+/// fault, until the module looks at the length.
+fn check(reply: &Reply, command: &str, zeros: bool) {
+    match reply {
+        Reply::Error(text) => assert!(
+            text.contains("'victim'"),
+            "{command}: the error does not name the file: {text}"
+        ),
+        Reply::Bulk(bytes) => {
+            let right = bytes == b"7" || zeros && bytes == b"0";
+            assert!(right, "{command}: {reply}");
+        }
+        Reply::Array(items) => items.iter().for_each(|item| check(item, command, zeros)),
+        Reply::Int(_) | Reply::Nil | Reply::Status(_) => {}
+        other => panic!("{command}: {other}"),
+    }
+}
+
+fn use_victim(mut client: Client, mut random: Random, zeros: bool, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let commands: Vec<_> = (0..50)
+            .map(|_| {
+                let at = random.below(COUNT);
+                match random.below(10) {
+                    0 => format!("VGET v {at}"),
+                    1 => format!("VMGET v 0 {at} {}", COUNT - 1),
+                    2 => format!("VSET v {at} 7"),
+                    3 => "VPOP v 3".to_owned(),
+                    4 if random.once_in(20) => "VALL v".to_owned(),
+                    5 => format!("VADD v{}", " 7".repeat(1000)),
+                    6 if random.once_in(50) => "VSYNC v".to_owned(),
+                    _ => "VADD v 7".to_owned(),
+                }
+            })
+            .collect();
+        let words: Vec<Vec<_>> = commands
+            .iter()
+            .map(|command| command.split(' ').collect())
+            .collect();
+        for (reply, command) in client.pipeline(&words).iter().zip(&commands) {
+            check(reply, command, zeros);
+        }
+    }
+}
+
+/// `pace`: how much is written to another array meanwhile, at most.
+fn truncate_again_and_again(fsync: &str, pace: u64) {
+    let (rounds, seed) = (rounds(50), seed());
+    let mut random = Random::new(seed);
+    let mut db = Server::setup().config("mmap.fsync", fsync).start();
+    db.say("MMAP other other");
+    let mut others = 0;
+    let mut errors = 0;
+    for round in 0..rounds {
+        db.write("victim", 7f64.to_le_bytes().repeat(COUNT as usize));
+        assert_eq!(
+            db.int("MMAP v victim") as u64,
+            COUNT,
+            "seed {seed}, round {round}"
+        );
+        // To nothing, to a half, to whole pages, to anywhere within a page.
+        let cut = round % 4;
+        let zeros = matches!(cut, 1 | 3);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let (client, random, stop) = (db.client(), Random::new(random.next()), &stop);
+                scope.spawn(move || use_victim(client, random, zeros, stop));
+            }
+            let before = random.below(pace);
+            db.client()
+                .push_one_by_one("other", others..others + before);
+            others += before;
+            let file = File::options().write(true).open(db.path("victim")).unwrap();
+            let len = file.metadata().unwrap().len();
+            let to = match cut {
+                0 => 0,
+                1 => len / 2,
+                2 => len / 2 / 4096 * 4096,
+                _ => random.below(len + 1),
+            };
+            file.set_len(to).unwrap();
+            db.client()
+                .push_one_by_one("other", others..others + pace / 4);
+            others += pace / 4;
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert!(db.is_running(), "seed {seed}, round {round}");
+        errors += u64::from(db.ask("VGET v 0").is_error());
+        db.say("DEL v");
+        assert_eq!(db.int("VSIZE other") as u64, others);
+        assert_eq!(
+            db.say(&format!("VGET other {}", others - 1)),
+            format!("{}", others - 1)
+        );
+    }
+    assert_eq!(db.ask("VALL other").items().len() as u64, others);
+    println!(
+        "{rounds} truncations, seed {seed}: the key then answered {errors} times with an error"
+    );
+}
+
+#[test]
+fn the_server_survives_truncation_by_others() {
+    truncate_again_and_again("everysec", 3000);
+}
+
+#[test]
+fn the_server_survives_truncation_by_others_under_always() {
+    truncate_again_and_again("always", 40);
+}
