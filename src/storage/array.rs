@@ -16,6 +16,7 @@ use super::budget::Budget;
 use super::clock;
 use super::error::{Error, Result};
 use super::mapping::Mapping;
+use super::mark::Mark;
 use super::path::FilePath;
 use super::record::{self, Record};
 use super::root::{self, Access, FileId};
@@ -75,6 +76,8 @@ pub(super) struct State {
     pub budget: Budget,
     /// Number of values known to be on disk.
     pub synced: u64,
+    /// Whether the file carries a [`Mark`] of this boot.
+    pub marked: bool,
     /// Lowest byte written since the last sync began; `None` if there is none.
     pub dirty_from: Option<u64>,
     /// The worker was told of a write and will sync it.
@@ -144,7 +147,9 @@ impl Array {
                 writes: 0,
                 budget: Budget::full(),
                 synced: contents.synced,
-                dirty_from: None,
+                marked: false,
+                dirty_from: (contents.synced < contents.count)
+                    .then_some(contents.synced * item.size() as u64),
                 sync_scheduled: false,
                 refusal: None,
                 lost: None,
@@ -174,6 +179,7 @@ impl Array {
         state.file_len = contents.file_len;
         state.slack = contents.slack;
         state.synced = contents.synced;
+        state.marked = false;
         state.prefault_at = u64::MAX;
         state.grow_at = u64::MAX;
         state.growth_asked = false;
@@ -434,6 +440,7 @@ impl Array {
         }
         if state.synced > left {
             state.synced = left;
+            self.mark(state)?;
             self.publish_synced(state)?;
         }
         self.wrote(state, left * self.item_size());
@@ -481,7 +488,18 @@ impl Array {
         } else {
             self.check_now_and_then(&mut state)?;
         }
+        if !state.marked {
+            self.mark(&mut state)?;
+        }
         Ok(state)
+    }
+
+    /// Notes in the file what is on disk for certain: before it may change, and when that changes.
+    pub(super) fn mark(&self, state: &mut State) -> Result<()> {
+        let file = self.file(state)?;
+        Mark::set(&file, state.synced).map_err(|e| self.failed("mark", e))?;
+        state.marked = true;
+        Ok(())
     }
 
     fn write(&self, state: &mut State, offset: u64, bytes: &[u8]) -> Result<()> {
@@ -562,18 +580,29 @@ impl Array {
     pub(super) fn file_as_left(&self, state: &mut State) -> Result<Arc<File>> {
         self.not_lost(state)?;
         let file = self.file(state)?;
-        // While the worker grows or cuts the file, its length is not that of the state.
-        if state.end == End::Free {
-            let len = self.len_of(&file)?;
-            if len != state.file_len {
-                let reason = format!(
-                    "is {len} bytes long where it should be {}: another process changed its length",
-                    state.file_len
-                );
-                return Err(self.lose_because(state, reason));
-            }
+        // While the worker cuts the file, or has announced a growth, its length is not that of the state.
+        let is_as_left = match state.end {
+            End::Free => true,
+            End::Growing => !state.slack,
+            End::Cutting => false,
+        };
+        if is_as_left {
+            self.check_length(state)?;
         }
         Ok(file)
+    }
+
+    /// Fails if the file has not the length that the state says.
+    pub(super) fn check_length(&self, state: &mut State) -> Result<()> {
+        let len = self.len_of(&*self.file(state)?)?;
+        if len == state.file_len {
+            return Ok(());
+        }
+        let reason = format!(
+            "is {len} bytes long where it should be {}: another process changed its length",
+            state.file_len
+        );
+        Err(self.lose_because(state, reason))
     }
 
     fn len_of(&self, file: &File) -> Result<u64> {
@@ -682,6 +711,7 @@ impl Contents {
             .map_err(|e| Error::io("look at", path, e))?
             .st_size
             .cast_unsigned();
+        let mark = Mark::of(file);
         let Some(record) = Record::find(file, file_len).map_err(read_error)? else {
             let odd = file_len % item_size;
             if odd != 0 {
@@ -697,12 +727,25 @@ impl Contents {
                     "file '{path}': the last {odd} bytes are no whole value and are ignored"
                 );
             }
-            return Ok(Self {
-                count: file_len / item_size,
-                synced: file_len / item_size,
+            let count = file_len / item_size;
+            let mut contents = Self {
+                count,
+                synced: mark.map_or(count, |mark| mark.synced.min(count)),
                 file_len,
                 slack: false,
-            });
+            };
+            if mark.is_some_and(|mark| !mark.is_of_this_boot()) {
+                contents.count = contents.synced;
+                if access == Access::Writable {
+                    contents.cut(
+                        file,
+                        path,
+                        item_size,
+                        "the machine went down; those that were synced",
+                    )?;
+                }
+            }
+            return Ok(contents);
         };
         if u64::from(record.item_size) != item_size {
             return Err(Error::ForeignSlack {
@@ -710,29 +753,45 @@ impl Contents {
                 found: record.item_size,
             });
         }
-        let count = record.trusted_count();
+        // The mark may be younger than the record: a length can reach the disk before the pages.
+        let synced = mark
+            .filter(|mark| mark.boot_id == record.boot_id)
+            .map_or(record.synced, |mark| mark.synced.max(record.synced));
+        let count = Record { synced, ..record }.trusted_count();
         let mut contents = Self {
             count,
-            synced: record.synced.min(count),
+            synced: synced.min(count),
             file_len,
             slack: true,
         };
         if access == Access::Writable {
-            contents.file_len = count * item_size;
             contents.slack = false;
-            file.set_len(contents.file_len)
-                .map_err(|e| Error::io("shorten", path, e))?;
-            tracing::info!(
-                "file '{path}': recovered {count} values that an unclean stop left ({}), \
-                 and cut it from {file_len} to {} bytes",
-                if record.is_of_this_boot() {
-                    "all that were written"
-                } else {
-                    "those that were synced before the machine went down"
-                },
-                contents.file_len
-            );
+            let why = if record.is_of_this_boot() {
+                "an unclean stop left slack; all that were written"
+            } else {
+                "the machine went down; those that were synced"
+            };
+            contents.cut(file, path, item_size, why)?;
         }
         Ok(contents)
+    }
+
+    /// Gives the file the length of its values, and says so where that changes it.
+    fn cut(&mut self, file: &File, path: &FilePath, item_size: u64, why: &str) -> Result<()> {
+        let len = self.count * item_size;
+        if len != self.file_len {
+            file.set_len(len)
+                .map_err(|e| Error::io("shorten", path, e))?;
+            tracing::warn!(
+                "file '{path}': recovered {} values ({why}), and cut it from {} to {len} bytes",
+                self.count,
+                self.file_len
+            );
+            self.file_len = len;
+        }
+        if self.synced == self.count {
+            Mark::remove(file);
+        }
+        Ok(())
     }
 }

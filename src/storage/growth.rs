@@ -33,8 +33,9 @@ struct Plan {
     slack: bool,
     /// Length of the file, in bytes.
     file_len: u64,
-    /// Where the values end, in bytes.
+    /// Where the values end, and the first that is not on disk, in bytes.
     end: u64,
+    dirty_from: u64,
     /// The shortest and the best new length of the file, in bytes.
     needed: u64,
     wanted: u64,
@@ -83,8 +84,8 @@ impl Array {
     fn begin_growth(&self) -> Option<(Plan, u64)> {
         let mut state = self.state.lock();
         let end = state.count * self.item_size();
-        if state.slack && end < state.grow_at {
-            // Somebody else has grown it meanwhile.
+        if state.end != End::Free || state.slack && end < state.grow_at {
+            // Somebody else is growing it, or has done so meanwhile.
             state.growth_asked = false;
             return None;
         }
@@ -110,10 +111,10 @@ impl Array {
     fn carry_out(self: &Arc<Self>, plan: &Plan, number: u64) -> Result<()> {
         let grown = self.prepare(plan)?;
         if plan.slack {
-            let Some(state) = self.lock_growth(number) else {
+            let Some(mut state) = self.lock_growth(number) else {
                 return Ok(());
             };
-            self.announce(&state, &grown)?;
+            self.announce(&mut state, &grown)?;
             drop(state);
             self.settle_growth(plan, &grown)?;
         }
@@ -221,6 +222,7 @@ impl Array {
             slack: state.slack,
             file_len: state.file_len,
             end: state.count * self.item_size(),
+            dirty_from: state.dirty_from.unwrap_or(u64::MAX),
             needed,
             wanted,
         })
@@ -266,7 +268,8 @@ impl Array {
 
     /// Makes a file with slack longer: writes a record at the new end that says that the one before is still
     /// the true one.
-    fn announce(&self, state: &State, grown: &Grown) -> Result<()> {
+    fn announce(&self, state: &mut State, grown: &Grown) -> Result<()> {
+        self.check_length(state)?;
         let record = Record::new(
             self.item().size(),
             grown.file_len,
@@ -281,6 +284,7 @@ impl Array {
 
     /// Waits until the new length and record are on disk: only then may values overwrite the old record.
     fn settle_growth(&self, plan: &Plan, grown: &Grown) -> Result<()> {
+        plan.map.release(plan.dirty_from, plan.end);
         plan.file.sync_data().map_err(|e| self.failed("sync", e))?;
         grown
             .map
@@ -310,7 +314,7 @@ impl Array {
                 state.synced,
                 0,
             );
-            self.file(state)?
+            self.file_as_left(state)?
                 .write_all_at(&record.to_bytes(), at)
                 .map_err(|e| self.failed("extend", e))?;
             state.prefaulted_to = end;
@@ -452,8 +456,9 @@ impl Array {
     pub(super) fn announce_growth_for_test(&self) -> Grown {
         self.state.lock().grow_at = 0;
         let (plan, _) = self.begin_growth().expect("a growth is due");
+        self.state.lock().grow_at = u64::MAX;
         let grown = self.prepare(&plan).unwrap();
-        self.announce(&self.state.lock(), &grown).unwrap();
+        self.announce(&mut self.state.lock(), &grown).unwrap();
         grown
     }
 

@@ -8,6 +8,7 @@
 //! | [`array`] | what commands do with an open file |
 //! | [`growth`] | space ahead of the values, and back to the exact length |
 //! | [`record`] | what a file with such space says of itself |
+//! | [`mark`] | what survives a power cut |
 //! | [`sync`] | how values reach the disk |
 //! | [`mapping`] | a file in memory: all access to mapped memory |
 //! | [`sigbus`] | what happens when mapped memory is not to be had |
@@ -19,6 +20,7 @@ mod clock;
 mod error;
 mod growth;
 mod mapping;
+mod mark;
 mod path;
 mod record;
 mod registry;

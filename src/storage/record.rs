@@ -32,6 +32,11 @@ static BOOT_ID: LazyLock<BootId> = LazyLock::new(|| {
     u128::from_str_radix(&hex, 16).unwrap_or(0).to_be_bytes()
 });
 
+/// The boot of the machine that is running.
+pub fn this_boot() -> BootId {
+    *BOOT_ID
+}
+
 /// A record, in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Record {
@@ -56,7 +61,7 @@ impl Record {
         Self {
             item_size: u32::try_from(item_size).expect("item sizes are at most 65535"),
             file_len,
-            boot_id: *BOOT_ID,
+            boot_id: this_boot(),
             live,
             synced,
             previous,
@@ -65,7 +70,7 @@ impl Record {
 
     /// Whether the machine has been up ever since the record was written.
     pub fn is_of_this_boot(&self) -> bool {
-        self.boot_id == *BOOT_ID
+        self.boot_id == this_boot()
     }
 
     /// The number of values that can be relied on: after a reboot only what was synced.

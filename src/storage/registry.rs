@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::array::Array;
+use super::array::{Array, State};
 use super::error::{Error, Result};
+use super::mark::Mark;
 use super::path::FilePath;
 use super::root::{Access, FileId, Root};
-use super::settings::Fsync;
 use super::shared::Shared;
 use super::stats::Totals;
 use super::types::ItemType;
@@ -97,6 +97,8 @@ impl Registry {
         let array = Array::new(shared, (file, found.id), path, item, access)?;
         if unsynced {
             array.mark_unsynced();
+        } else {
+            array.schedule_sync();
         }
         entries.insert(
             found.id,
@@ -177,8 +179,21 @@ impl Array {
         if state.access == Access::Writable && state.file.is_some() && state.lost.is_none() {
             self.trim(&mut state)?;
         }
+        self.unmark(&mut state);
         state.file = None;
         Ok(state.dirty_from.is_some())
+    }
+
+    /// Takes the mark off a file that is settled: exact, and all of it on disk.
+    fn unmark(&self, state: &mut State) {
+        if state.marked
+            && state.dirty_from.is_none()
+            && !state.slack
+            && let Ok(file) = self.file(state)
+        {
+            Mark::remove(&file);
+            state.marked = false;
+        }
     }
 
     /// All of the file is to be synced.
@@ -198,23 +213,19 @@ impl Array {
         }
     }
 
-    /// Gives the file its exact length and, where the settings want that, waits until it is on disk.
+    /// Gives the file its exact length and waits until it is on disk, whatever the settings say: a server
+    /// that shuts down leaves nothing to chance.
     pub(super) fn settle(&self) -> Result<()> {
-        let result = match self.shared.settings.fsync() {
-            Fsync::No => Ok(()),
-            Fsync::Always | Fsync::EverySecond => self.sync(),
-        };
-        let mut state = self.state.lock();
-        if state.access == Access::Writable {
-            self.claim_end(&mut state)?;
-            if state.file.is_some() && state.lost.is_none() {
+        let synced = self.sync();
+        {
+            let mut state = self.state.lock();
+            if state.access == Access::Writable && state.file.is_some() && state.lost.is_none() {
+                self.claim_end(&mut state)?;
                 self.trim(&mut state)?;
             }
         }
-        drop(state);
-        match self.shared.settings.fsync() {
-            Fsync::No => result,
-            Fsync::Always | Fsync::EverySecond => result.and(self.sync()),
-        }
+        synced.and_then(|()| self.sync())?;
+        self.unmark(&mut self.state.lock());
+        Ok(())
     }
 }

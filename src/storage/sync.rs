@@ -1,9 +1,11 @@
 //! How values reach the disk, and what happens when they do not.
 
+use std::io;
 use std::sync::Arc;
 
 use super::array::Array;
 use super::error::{Error, Result};
+use super::mark::Mark;
 use super::record;
 use super::root::Access;
 
@@ -14,7 +16,7 @@ impl Array {
     /// The system's. Writes to the array are refused from then on, until a sync succeeds.
     pub fn sync(&self) -> Result<()> {
         let _syncing = self.syncing.lock();
-        let (map, from, to, count) = {
+        let (map, from, to, count, again) = {
             let mut state = self.state.lock();
             if state.access == Access::ReadOnly || state.file.is_none() {
                 return Ok(());
@@ -23,24 +25,17 @@ impl Array {
                 return Ok(());
             };
             let to = state.count * self.item_size();
-            (Arc::clone(&state.map), from, to, state.count)
+            let again = state.refusal.is_some();
+            (Arc::clone(&state.map), from, to, state.count, again)
         };
-        // First the values, then the record that vouches for them: the disk may reorder within one sync.
-        let synced = map.sync(from.min(to), to).and_then(|()| {
-            let (map, at) = {
-                let mut state = self.state.lock();
-                state.synced = count.min(state.count);
-                if !state.slack || state.file.is_none() {
-                    return Ok(());
-                }
-                // A lost file says so to the next command; there is nothing to sync here.
-                if self.publish_synced(&mut state).is_err() {
-                    return Ok(());
-                }
-                (Arc::clone(&state.map), state.file_len - record::SIZE)
-            };
-            map.sync(at, at + record::SIZE)
-        });
+        if again && map.touch(from, to).is_err() {
+            // The file was cut meanwhile; the next command finds out and says so.
+            return Ok(());
+        }
+        // First the values, then what vouches for them: the disk may reorder within one sync.
+        let synced = map
+            .sync(from.min(to), to)
+            .and_then(|()| self.vouch_for(count));
         let mut state = self.state.lock();
         match synced {
             Ok(()) => {
@@ -63,6 +58,29 @@ impl Array {
                 Err(error)
             }
         }
+    }
+
+    /// Notes, on disk, that so many values are there.
+    fn vouch_for(&self, count: u64) -> io::Result<()> {
+        let (map, file, record_at) = {
+            let mut state = self.state.lock();
+            let Some(file) = state.file.clone() else {
+                return Ok(());
+            };
+            state.synced = count.min(state.count);
+            Mark::set(&file, state.synced)?;
+            state.marked = true;
+            // A lost file says so to the next command.
+            let record_at = (state.slack && self.publish_synced(&mut state).is_ok())
+                .then(|| state.file_len - record::SIZE);
+            (Arc::clone(&state.map), file, record_at)
+        };
+        // Either also puts the mark on disk: both end in a commit of the journal.
+        match record_at {
+            Some(at) => map.sync(at, at + record::SIZE)?,
+            None => file.sync_all()?,
+        }
+        Ok(())
     }
 
     /// The worker is about to sync: later writes are told to it anew.

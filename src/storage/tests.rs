@@ -466,6 +466,64 @@ fn a_dead_worker_stops_writes_and_nothing_else() {
     assert!(contents(&bound).len() >= 8);
 }
 
+/// Makes a file look as if the machine had gone down since it was marked.
+fn pretend_reboot(file: &Path, synced: u64) {
+    let mut mark = vec![7; 16];
+    mark.extend(synced.to_le_bytes());
+    rustix::fs::setxattr(file, "user.mmap", &mark, rustix::fs::XattrFlags::empty()).unwrap();
+}
+
+fn has_mark(file: &Path) -> bool {
+    rustix::fs::getxattr(file, "user.mmap", &mut [0_u8; 64]).is_ok()
+}
+
+#[test]
+fn after_a_reboot_a_file_holds_what_its_mark_vouches_for() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("f");
+    for (synced, found) in [(3, 3), (10, 10), (12, 10), (0, 0)] {
+        fs::write(&file, [1; 80]).unwrap();
+        pretend_reboot(&file, synced);
+        let store = store_in(dir.path());
+        let reader = store
+            .bind(&path("f"), ItemType::DOUBLE, Access::ReadOnly, false)
+            .unwrap();
+        assert_eq!(contents(&reader).len(), found * 8);
+        assert_eq!(fs::metadata(&file).unwrap().len(), 80, "a reader cut it");
+        drop((reader, store));
+        let store = store_in(dir.path());
+        let bound = bind(&store, "f", ItemType::DOUBLE);
+        assert_eq!(contents(&bound).len(), found * 8);
+        assert_eq!(fs::metadata(&file).unwrap().len(), found as u64 * 8);
+        assert!(
+            !has_mark(&file),
+            "it would be cut again after the next reboot"
+        );
+    }
+}
+
+#[test]
+fn a_file_is_marked_before_it_changes_and_unmarked_once_it_is_settled() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("f");
+    fs::write(&file, [1; 80]).unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    assert!(!has_mark(&file));
+    bound.append(&[2; 8]).unwrap();
+    assert!(has_mark(&file));
+    bound.sync().unwrap();
+    let handle = fs::File::open(&file).unwrap();
+    assert_eq!(mark::Mark::of(&handle).unwrap().synced, 11);
+    bound.pop(5).unwrap();
+    assert_eq!(mark::Mark::of(&handle).unwrap().synced, 6);
+    drop(bound);
+    wait_until("it is closed", || !has_mark(&file));
+    bind(&store, "f", ItemType::DOUBLE).append(&[3; 8]).unwrap();
+    store.settle_all();
+    assert!(!has_mark(&file));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Append(usize),

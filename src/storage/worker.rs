@@ -227,11 +227,12 @@ impl Worker {
     }
 
     fn retire(&mut self, array: &Arc<Array>) {
-        let synced = match self.shared.settings.fsync() {
-            Fsync::No => Ok(()),
-            Fsync::Always | Fsync::EverySecond => array.sync(),
-        };
-        if let Err(error) = synced.and_then(|()| array.trim_from_worker()) {
+        // Nobody waits for it, so it is synced whatever the settings say.
+        let settled = array
+            .sync()
+            .and_then(|()| array.trim_from_worker())
+            .and_then(|()| array.sync());
+        if let Err(error) = settled {
             tracing::error!("on closing: {error}");
         }
         if let Err(error) = self.registry.retire(array) {

@@ -338,7 +338,7 @@ fn cut_power(fsync: &str, promise: Promise, writers: &[Writer]) {
         .map(|round| {
             let position = match round % 4 {
                 // At any time, at any write, and right after a flush, when a journal has just been committed.
-                _ if at_any_time => {
+                _ if at_any_time && recorded.begin < events.len() => {
                     let (begin, end) = (events[recorded.begin].at, events[events.len() - 1].at);
                     let at = begin
                         + (end - begin).mul_f64(random.below(1 << 20) as f64 / f64::from(1 << 20));
@@ -347,7 +347,10 @@ fn cut_power(fsync: &str, promise: Promise, writers: &[Writer]) {
                 0 | 1 if !flushes.is_empty() => {
                     flushes[random.below(flushes.len() as u64) as usize] + 1
                 }
-                _ => recorded.begin + random.below((events.len() - recorded.begin) as u64) as usize,
+                _ => {
+                    recorded.begin
+                        + random.below((events.len() - recorded.begin) as u64 + 1) as usize
+                }
             };
             (position, round % 2 == 1)
         })

@@ -1,0 +1,64 @@
+//! What survives a power cut of a file, noted beside its bytes: the extended attribute `user.mmap`.
+//!
+//! A file system may put a longer (or shorter) length of a file on disk before the values behind it. So before
+//! the first write, and after each sync, the boot and the number of synced values are noted in an attribute of
+//! the file. It goes through the same journal as the length, in order: no length is found after a power cut
+//! without the mark that was set before. Opened under another boot, a file is cut to what its mark vouches for.
+//!
+//! A copy of a file does not take it along, and need not: what was copied was read from the page cache.
+
+use std::fs::File;
+
+use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr};
+use rustix::io::Errno;
+
+use super::record::{BootId, this_boot};
+
+const NAME: &str = "user.mmap";
+const SIZE: usize = 24;
+
+/// The number of values that are on disk for certain, and the boot under which that was noted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    pub boot_id: BootId,
+    pub synced: u64,
+}
+
+impl Mark {
+    /// The mark of a file, if it has one.
+    pub fn of(file: &File) -> Option<Self> {
+        let mut bytes = [0_u8; SIZE];
+        let len = fgetxattr(file, NAME, &mut bytes).ok()?;
+        let (boot_id, synced) = bytes.split_first_chunk::<16>()?;
+        (len == SIZE).then_some(Self {
+            boot_id: *boot_id,
+            synced: u64::from_le_bytes(synced.try_into().ok()?),
+        })
+    }
+
+    /// Marks a file under this boot.
+    ///
+    /// # Errors
+    /// The system's, but for file systems without extended attributes: what `docs/design.md` says of power cuts
+    /// does not hold there.
+    pub fn set(file: &File, synced: u64) -> rustix::io::Result<()> {
+        let mut bytes = [0; SIZE];
+        bytes[..16].copy_from_slice(&this_boot());
+        bytes[16..].copy_from_slice(&synced.to_le_bytes());
+        match fsetxattr(file, NAME, &bytes, XattrFlags::empty()) {
+            Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Takes the mark off a file of which everything is on disk.
+    pub fn remove(file: &File) {
+        // Without a mark there is nothing to take off; a stale one vouches for no more than is there.
+        let _ = fremovexattr(file, NAME);
+    }
+
+    /// Whether the machine has been up ever since the mark was set.
+    pub fn is_of_this_boot(self) -> bool {
+        self.boot_id == this_boot()
+    }
+}
