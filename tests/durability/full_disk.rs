@@ -46,6 +46,10 @@ fn fill(db: &Server, values: u64) -> Vec<u64> {
 fn check(db: &Server, counts: &[u64]) {
     for (k, &count) in counts.iter().enumerate() {
         assert_eq!(db.int(&format!("VSIZE k{k}")) as u64, count, "k{k}");
+        if count == 0 {
+            // The slack of the others took all there was.
+            continue;
+        }
         let value = (k + 1).to_string();
         let last = db.say(&format!("VMGET k{k} 0 {} {count}", count - 1));
         assert_eq!(last, format!("[{value}, {value}, (nil)]"));
