@@ -2,7 +2,7 @@
 //!
 //! An array has one of two forms (R1 and R2 in `docs/design.md`). In the *exact* form the file is as long as
 //! its values, and each append extends it. With *slack* there is allocated space behind the values and a
-//! [`Record`] at the end of the file; an append is a copy into memory and a store to the record.
+//! [`Record`](record::Record) at the end of the file; an append is a copy into memory and a store to the record.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,18 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use rustix::fs::fstat;
 
 use super::budget::Budget;
-use super::clock;
 use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::mark::Mark;
 use super::path::FilePath;
-use super::record::{self, Record};
+use super::record;
+use super::recovery::Contents;
 use super::root::{self, Access, FileId};
 use super::shared::Shared;
-use super::sigbus::Fault;
 use super::stats::Totals;
 use super::types::ItemType;
 use super::worker::Job;
@@ -98,14 +96,6 @@ pub(super) enum End {
     Growing,
     /// The worker cuts the file. Whoever needs the end waits.
     Cutting,
-}
-
-/// The form in which an open file was found.
-struct Contents {
-    count: u64,
-    synced: u64,
-    file_len: u64,
-    slack: bool,
 }
 
 impl Array {
@@ -185,13 +175,6 @@ impl Array {
         state.growth_asked = false;
         state.lost = None;
         self.set_count(&mut state, contents.count)
-    }
-
-    /// Whether the file was changed behind our back and must be opened anew.
-    pub fn is_lost(&self) -> bool {
-        let mut state = self.state.lock();
-        state.access == Access::Writable && self.check_now_and_then(&mut state).is_err()
-            || state.lost.is_some()
     }
 
     /// The path under which the file was opened first.
@@ -533,83 +516,6 @@ impl Array {
         Ok(())
     }
 
-    /// The file turned out not to be what it was left as: from now on every command on it says so.
-    #[cold]
-    pub(super) fn lose(&self, state: &mut State, _: Fault) -> Error {
-        self.lose_because(
-            state,
-            "was truncated by another process, or its disk failed, while it was mapped".to_owned(),
-        )
-    }
-
-    #[cold]
-    fn lose_because(&self, state: &mut State, reason: String) -> Error {
-        self.shared.stats.errors.add_one();
-        let error = Error::Lost {
-            path: self.path.to_string(),
-            reason: reason.clone(),
-        };
-        tracing::error!("{error}");
-        state.lost = Some(reason);
-        error
-    }
-
-    fn not_lost(&self, state: &State) -> Result<()> {
-        match &state.lost {
-            None => Ok(()),
-            Some(reason) => Err(Error::Lost {
-                path: self.path.to_string(),
-                reason: reason.clone(),
-            }),
-        }
-    }
-
-    /// Compares the file's length with what it should be, unless that was done a moment ago: a truncation
-    /// within a page raises no signal, and zeros would be read for values.
-    #[inline]
-    fn check_now_and_then(&self, state: &mut State) -> Result<()> {
-        let now = clock::now_ns();
-        if state.lost.is_some() || now != state.checked_at {
-            state.checked_at = now;
-            self.file_as_left(state)?;
-        }
-        Ok(())
-    }
-
-    /// The file, if it has the length that it was left with.
-    pub(super) fn file_as_left(&self, state: &mut State) -> Result<Arc<File>> {
-        self.not_lost(state)?;
-        let file = self.file(state)?;
-        // While the worker cuts the file, or has announced a growth, its length is not that of the state.
-        let is_as_left = match state.end {
-            End::Free => true,
-            End::Growing => !state.slack,
-            End::Cutting => false,
-        };
-        if is_as_left {
-            self.check_length(state)?;
-        }
-        Ok(file)
-    }
-
-    /// Fails if the file has not the length that the state says.
-    pub(super) fn check_length(&self, state: &mut State) -> Result<()> {
-        let len = self.len_of(&*self.file(state)?)?;
-        if len == state.file_len {
-            return Ok(());
-        }
-        let reason = format!(
-            "is {len} bytes long where it should be {}: another process changed its length",
-            state.file_len
-        );
-        Err(self.lose_because(state, reason))
-    }
-
-    fn len_of(&self, file: &File) -> Result<u64> {
-        let stat = fstat(file).map_err(|e| self.failed("look at", e))?;
-        Ok(stat.st_size.cast_unsigned())
-    }
-
     /// Notes a write, and has the worker sync it in time.
     fn wrote(self: &Arc<Self>, state: &mut State, from: u64) {
         state.writes += 1;
@@ -700,98 +606,4 @@ fn map(file: &File, path: &FilePath, bytes: u64, access: Access) -> Result<Arc<M
     Mapping::covering(file, bytes, access)
         .map(Arc::new)
         .map_err(|e| Error::io("map", path, e))
-}
-
-impl Contents {
-    /// Finds out what a file holds and, if it is ours to write, gives it its exact length.
-    fn recover(file: &File, path: &FilePath, item: ItemType, access: Access) -> Result<Self> {
-        let read_error = |e| Error::io("read", path, e);
-        let item_size = item.size() as u64;
-        let file_len = fstat(file)
-            .map_err(|e| Error::io("look at", path, e))?
-            .st_size
-            .cast_unsigned();
-        let mark = Mark::of(file);
-        let Some(record) = Record::find(file, file_len).map_err(read_error)? else {
-            let odd = file_len % item_size;
-            if odd != 0 {
-                if access == Access::Writable {
-                    return Err(Error::OddLength {
-                        path: path.to_string(),
-                        len: file_len,
-                        item_size: item.size(),
-                        type_name: item.name(),
-                    });
-                }
-                tracing::warn!(
-                    "file '{path}': the last {odd} bytes are no whole value and are ignored"
-                );
-            }
-            let count = file_len / item_size;
-            let mut contents = Self {
-                count,
-                synced: mark.map_or(count, |mark| mark.synced.min(count)),
-                file_len,
-                slack: false,
-            };
-            if mark.is_some_and(|mark| !mark.is_of_this_boot()) {
-                contents.count = contents.synced;
-                if access == Access::Writable {
-                    contents.cut(
-                        file,
-                        path,
-                        item_size,
-                        "the machine went down; those that were synced",
-                    )?;
-                }
-            }
-            return Ok(contents);
-        };
-        if u64::from(record.item_size) != item_size {
-            return Err(Error::ForeignSlack {
-                path: path.to_string(),
-                found: record.item_size,
-            });
-        }
-        // The mark may be younger than the record: a length can reach the disk before the pages.
-        let synced = mark
-            .filter(|mark| mark.boot_id == record.boot_id)
-            .map_or(record.synced, |mark| mark.synced.max(record.synced));
-        let count = Record { synced, ..record }.trusted_count();
-        let mut contents = Self {
-            count,
-            synced: synced.min(count),
-            file_len,
-            slack: true,
-        };
-        if access == Access::Writable {
-            contents.slack = false;
-            let why = if record.is_of_this_boot() {
-                "an unclean stop left slack; all that were written"
-            } else {
-                "the machine went down; those that were synced"
-            };
-            contents.cut(file, path, item_size, why)?;
-        }
-        Ok(contents)
-    }
-
-    /// Gives the file the length of its values, and says so where that changes it.
-    fn cut(&mut self, file: &File, path: &FilePath, item_size: u64, why: &str) -> Result<()> {
-        let len = self.count * item_size;
-        if len != self.file_len {
-            file.set_len(len)
-                .map_err(|e| Error::io("shorten", path, e))?;
-            tracing::warn!(
-                "file '{path}': recovered {} values ({why}), and cut it from {} to {len} bytes",
-                self.count,
-                self.file_len
-            );
-            self.file_len = len;
-        }
-        if self.synced == self.count {
-            Mark::remove(file);
-        }
-        Ok(())
-    }
 }

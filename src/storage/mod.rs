@@ -9,6 +9,8 @@
 //! | [`growth`] | space ahead of the values, and back to the exact length |
 //! | [`record`] | what a file with such space says of itself |
 //! | [`mark`] | what survives a power cut |
+//! | [`recovery`] | what a file holds when it is opened |
+//! | [`lost`] | files that others truncate |
 //! | [`sync`] | how values reach the disk |
 //! | [`mapping`] | a file in memory: all access to mapped memory |
 //! | [`sigbus`] | what happens when mapped memory is not to be had |
@@ -19,10 +21,12 @@ mod budget;
 mod clock;
 mod error;
 mod growth;
+mod lost;
 mod mapping;
 mod mark;
 mod path;
 mod record;
+mod recovery;
 mod registry;
 mod root;
 pub mod settings;
