@@ -494,33 +494,36 @@ impl Array {
 
     /// Makes a count the count, for this process, its children and, with slack, for other processes.
     pub(super) fn set_count(&self, state: &mut State, count: u64) -> Result<()> {
-        if state.slack {
-            let at = state.file_len - record::SIZE + record::LIVE_AT;
-            state
-                .map
-                .store(at, count)
-                .map_err(|fault| self.lose(state, fault))?;
-        }
+        self.store_in_record(state, record::LIVE_AT, count)?;
         self.publish(state, count);
         Ok(())
     }
 
     pub(super) fn publish_synced(&self, state: &mut State) -> Result<()> {
-        if state.slack {
-            let at = state.file_len - record::SIZE + record::SYNCED_AT;
-            state
-                .map
-                .store(at, state.synced)
-                .map_err(|fault| self.lose(state, fault))?;
+        self.store_in_record(state, record::SYNCED_AT, state.synced)
+    }
+
+    /// Stores a field of the record at the end of the file, where there is one.
+    pub(super) fn store_in_record(&self, state: &mut State, field: u64, value: u64) -> Result<()> {
+        if !state.slack {
+            return Ok(());
         }
-        Ok(())
+        state
+            .map
+            .store(state.file_len - record::SIZE + field, value)
+            .map_err(|fault| self.lose(state, fault))
     }
 
     /// Notes a write, and has the worker sync it in time.
     fn wrote(self: &Arc<Self>, state: &mut State, from: u64) {
         state.writes += 1;
         state.dirty_from = Some(state.dirty_from.map_or(from, |lowest| lowest.min(from)));
-        if !state.sync_scheduled {
+        self.schedule_sync(state);
+    }
+
+    /// Tells the worker of writes that are not on disk, unless it knows.
+    pub(super) fn schedule_sync(self: &Arc<Self>, state: &mut State) {
+        if state.dirty_from.is_some() && !state.sync_scheduled {
             state.sync_scheduled = true;
             self.shared.send(Job::Dirty(Arc::clone(self)));
         }

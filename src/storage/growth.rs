@@ -442,11 +442,7 @@ impl Array {
         let count = state.count;
         self.set_count(state, count)?;
         self.publish_synced(state)?;
-        let at = state.file_len - record::SIZE + record::PREVIOUS_AT;
-        state
-            .map
-            .store(at, 0)
-            .map_err(|fault| self.lose(state, fault))
+        self.store_in_record(state, record::PREVIOUS_AT, 0)
     }
 }
 

@@ -150,7 +150,7 @@ impl Store {
         self.shared.settings.set_fsync(fsync);
         if fsync != Fsync::No {
             for array in self.registry.arrays() {
-                array.schedule_sync();
+                array.sync_in_time();
             }
         }
     }

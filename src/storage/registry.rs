@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::array::{Array, State};
 use super::error::{Error, Result};
@@ -24,6 +24,16 @@ struct Entry {
     array: Arc<Array>,
     /// Number of keys bound to it. At 0 it waits for the worker to close it.
     bindings: usize,
+}
+
+impl Entry {
+    /// The entry of an array that was opened for a first binding.
+    fn new(array: &Arc<Array>) -> Self {
+        Self {
+            array: Arc::clone(array),
+            bindings: 1,
+        }
+    }
 }
 
 impl Registry {
@@ -55,13 +65,7 @@ impl Registry {
             }
             let (file, id) = root.create(path)?;
             let array = Array::new(shared, (file, id), path, item, access)?;
-            entries.insert(
-                id,
-                Entry {
-                    array: Arc::clone(&array),
-                    bindings: 1,
-                },
-            );
+            entries.insert(id, Entry::new(&array));
             return Ok(array);
         };
 
@@ -96,17 +100,10 @@ impl Registry {
         let file = root.open_found(&found, path, access)?;
         let array = Array::new(shared, (file, found.id), path, item, access)?;
         if unsynced {
-            array.mark_unsynced();
-        } else {
-            array.schedule_sync();
+            array.state.lock().dirty_from = Some(0);
         }
-        entries.insert(
-            found.id,
-            Entry {
-                array: Arc::clone(&array),
-                bindings: 1,
-            },
-        );
+        array.sync_in_time();
+        entries.insert(found.id, Entry::new(&array));
         Ok(array)
     }
 
@@ -159,14 +156,18 @@ impl Array {
         self.state.lock().access == Access::Writable
     }
 
-    /// Gives the file its exact length: nobody may find slack in a file that no key is bound to.
+    /// Gives the file its exact length, calling off a growth, if it is open and what it was left as.
+    fn make_exact(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
+        self.claim_end(state)?;
+        if state.file.is_some() && state.lost.is_none() {
+            self.trim(state)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody may find slack in a file that no key is bound to.
     fn trim_at_unbinding(&self) {
-        let mut state = self.state.lock();
-        if state.lost.is_none()
-            && let Err(error) = self
-                .claim_end(&mut state)
-                .and_then(|()| self.trim(&mut state))
-        {
+        if let Err(error) = self.make_exact(&mut self.state.lock()) {
             tracing::error!("on unbinding: {error}");
         }
     }
@@ -175,10 +176,7 @@ impl Array {
     /// some of it may not be on disk yet.
     fn close(&self) -> Result<bool> {
         let mut state = self.state.lock();
-        self.claim_end(&mut state)?;
-        if state.access == Access::Writable && state.file.is_some() && state.lost.is_none() {
-            self.trim(&mut state)?;
-        }
+        self.make_exact(&mut state)?;
         self.unmark(&mut state);
         state.file = None;
         Ok(state.dirty_from.is_some())
@@ -196,34 +194,16 @@ impl Array {
         }
     }
 
-    /// All of the file is to be synced.
-    fn mark_unsynced(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        state.dirty_from = Some(0);
-        state.sync_scheduled = true;
-        self.shared.send(Job::Dirty(Arc::clone(self)));
-    }
-
-    /// Has the worker sync what was left to the system so far.
-    pub(super) fn schedule_sync(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        if state.dirty_from.is_some() && !state.sync_scheduled {
-            state.sync_scheduled = true;
-            self.shared.send(Job::Dirty(Arc::clone(self)));
-        }
+    /// Has the worker sync what is not on disk: what was left to the system so far, or to a server before.
+    pub(super) fn sync_in_time(self: &Arc<Self>) {
+        self.schedule_sync(&mut self.state.lock());
     }
 
     /// Gives the file its exact length and waits until it is on disk, whatever the settings say: a server
     /// that shuts down leaves nothing to chance.
     pub(super) fn settle(&self) -> Result<()> {
         let synced = self.sync();
-        {
-            let mut state = self.state.lock();
-            if state.access == Access::Writable && state.file.is_some() && state.lost.is_none() {
-                self.claim_end(&mut state)?;
-                self.trim(&mut state)?;
-            }
-        }
+        self.make_exact(&mut self.state.lock())?;
         synced.and_then(|()| self.sync())?;
         self.unmark(&mut self.state.lock());
         Ok(())
