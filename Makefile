@@ -27,8 +27,8 @@ test: build
 	cargo test --release $(TESTFLAGS)
 
 test-all: test servers
-	MMAP_SERVER='$(CURDIR)/.servers/valkey-9.1/valkey-server' cargo test --release --test suite --test burst --test durability
-	MMAP_SERVER='$(CURDIR)/.servers/redis-8.0/redis-server' cargo test --release --test suite --test burst --test durability
+	MMAP_SERVER='$(CURDIR)/.servers/valkey-9.1/valkey-server' cargo test --release --test suite --test burst --test durability --test replication
+	MMAP_SERVER='$(CURDIR)/.servers/redis-8.0/redis-server' cargo test --release --test suite --test burst --test durability --test replication
 
 test-crash: build
 	@bash .ci/packages server test

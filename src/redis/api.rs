@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::slice;
+use std::{fmt, ptr, slice};
 
 use redis_module::raw;
 
@@ -14,6 +14,16 @@ pub enum Failure {
     WrongType,
     /// Anything else: the text after `ERR `.
     Message(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WrongArity => "wrong number of arguments",
+            Self::WrongType => "wrong kind of value",
+            Self::Message(text) => text,
+        })
+    }
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -222,10 +232,59 @@ impl Ctx {
         OpenArray { ctx: self }
     }
 
-    /// Sends the command, as it came, to the AOF and to replicas.
-    pub fn replicate_verbatim(&self) {
-        // SAFETY: as in `flags`.
-        unsafe { raw::RedisModule_ReplicateVerbatim.unwrap()(self.raw) };
+    /// Whether the command comes from the primary of this server.
+    pub fn is_from_primary(&self) -> bool {
+        self.flags() & raw::REDISMODULE_CTX_FLAGS_REPLICATED != 0
+    }
+
+    /// Sends a command to the AOF or to replicas, with the database of this context.
+    pub fn propagate(&self, to: Audience, command: &CStr, words: &[Word<'_>]) {
+        let format = match to {
+            Audience::Aof => c"vR",
+            Audience::Replicas => c"vA",
+            Audience::Nobody => c"vAR",
+        };
+        let strings: Vec<_> = words.iter().map(|word| self.string(*word)).collect();
+        // SAFETY: the format takes an array and its length; the strings are retained by the server, and given
+        // up here, once each.
+        unsafe {
+            raw::RedisModule_Replicate.unwrap()(
+                self.raw,
+                command.as_ptr(),
+                format.as_ptr(),
+                strings.as_ptr(),
+                strings.len(),
+            );
+            for string in strings {
+                raw::RedisModule_FreeString.unwrap()(ptr::null_mut(), string);
+            }
+        }
+    }
+
+    /// A new string of the server, to be freed.
+    fn string(&self, word: Word<'_>) -> *mut raw::RedisModuleString {
+        let create = |bytes: &[u8]| {
+            // SAFETY: the bytes are copied; without a context the string is ours.
+            unsafe {
+                raw::RedisModule_CreateString.unwrap()(
+                    ptr::null_mut(),
+                    bytes.as_ptr().cast(),
+                    bytes.len(),
+                )
+            }
+        };
+        match word {
+            Word::Bytes(bytes) => create(bytes),
+            Word::Number(number) => create(number.to_string().as_bytes()),
+        }
+    }
+
+    /// What `INFO section` says.
+    pub fn server_info(&self, section: &CStr) -> ServerInfo {
+        // SAFETY: as in `flags`; without a context for it, the data are ours to free.
+        let data =
+            unsafe { raw::RedisModule_GetServerInfo.unwrap()(ptr::null_mut(), section.as_ptr()) };
+        ServerInfo { data }
     }
 
     /// Keeps the client waiting, not the server. The reply comes when the [`Waiting`] is over.
@@ -241,6 +300,52 @@ impl Ctx {
             )
         };
         Waiting { client }
+    }
+}
+
+/// Who is to get a propagated command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Audience {
+    Aof,
+    Replicas,
+    /// Nobody; but the server counts a change, for its next snapshot.
+    Nobody,
+}
+
+/// An argument of a propagated command.
+#[derive(Clone, Copy, Debug)]
+pub enum Word<'a> {
+    Bytes(&'a [u8]),
+    Number(u64),
+}
+
+/// A section of `INFO`.
+pub struct ServerInfo {
+    data: *mut raw::RedisModuleServerInfoData,
+}
+
+impl ServerInfo {
+    /// A field, if there is one of that name.
+    pub fn field(&self, name: &CStr) -> Option<&[u8]> {
+        // SAFETY: the data live as long as `self`, and so does the text, which is NUL-terminated.
+        unsafe {
+            let text = raw::RedisModule_ServerInfoGetFieldC.unwrap()(self.data, name.as_ptr());
+            (!text.is_null()).then(|| CStr::from_ptr(text).to_bytes())
+        }
+    }
+
+    /// A field that is a number; 0 where it is missing.
+    pub fn number(&self, name: &CStr) -> u64 {
+        self.field(name)
+            .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
+            .unwrap_or(0)
+    }
+}
+
+impl Drop for ServerInfo {
+    fn drop(&mut self) {
+        // SAFETY: made by `server_info` without a context, freed once.
+        unsafe { raw::RedisModule_FreeServerInfo.unwrap()(ptr::null_mut(), self.data) };
     }
 }
 
@@ -374,6 +479,29 @@ impl<'a> Key<'a> {
                 Box::into_raw(value).cast(),
             );
         }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'a [u8] {
+        string_bytes(self.name)
+    }
+
+    pub fn ctx(&self) -> &'a Ctx {
+        self.ctx
+    }
+
+    /// Tells those who listen to keyspace events that something happened to this key.
+    #[inline]
+    pub fn notify(&self, event: &CStr) {
+        // SAFETY: context and name are valid for the time of the command; the event is copied.
+        unsafe {
+            raw::RedisModule_NotifyKeyspaceEvent.unwrap()(
+                self.ctx.raw,
+                raw::REDISMODULE_NOTIFY_MODULE,
+                event.as_ptr(),
+                self.name,
+            )
+        };
     }
 
     /// Tells clients that watch or cache this key that it has changed.

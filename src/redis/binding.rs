@@ -1,21 +1,19 @@
-//! The key type: what a key of this module holds, and how it goes into RDB and AOF. The values never do.
+//! The key type: what a key of this module holds, and how it goes into the AOF.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::OnceLock;
 
 use redis_module::raw;
 
-use super::api::{Args, Ctx, Failure, Key, Mode, string_bytes};
-use super::store;
+use super::api::{Args, Ctx, Failure, Key, Mode};
+use super::{rdb, store};
 use crate::storage::types::ItemType;
 use crate::storage::{Access, Bound, FilePath};
 
 /// The name of the type, as `TYPE` answers it. The server wants nine characters.
 const NAME: &std::ffi::CStr = c"mmaparray";
-/// Version of what `rdb_save` writes.
-const ENCODING_VERSION: c_int = 1;
 
 /// What a key holds.
 pub struct Binding {
@@ -29,7 +27,7 @@ pub struct Binding {
 /// Where a key leads.
 pub enum Target {
     Open(Bound),
-    /// The file could not be opened when the server started.
+    /// The file could not be opened when the server started, or when its primary bound it.
     Unavailable {
         reason: String,
         /// Number of values when it was last seen.
@@ -39,24 +37,39 @@ pub enum Target {
 
 impl Binding {
     /// Binds a file that must exist; where it cannot be opened, the binding remembers why.
-    fn restore(path: FilePath, item: ItemType, access: Access, count: u64) -> Self {
-        let target = match store().bind(&path, item, access, false) {
-            Ok(bound) => Target::Open(bound),
-            Err(error) => {
-                tracing::warn!(
-                    "{error}; its key answers with this error until the file is back and MMAP is called again"
-                );
-                Target::Unavailable {
-                    reason: error.to_string(),
-                    count,
-                }
-            }
-        };
+    pub fn restore(path: FilePath, item: ItemType, access: Access, count: u64) -> Self {
+        match store().bind(&path, item, access, false) {
+            Ok(bound) => Self::open(path, item, access, bound),
+            Err(error) => Self::unavailable(path, item, access, count, error.to_string()),
+        }
+    }
+
+    /// A binding that leads to its file.
+    pub fn open(path: FilePath, item: ItemType, access: Access, bound: Bound) -> Self {
         Self {
             path,
             item,
             access,
-            target,
+            target: Target::Open(bound),
+        }
+    }
+
+    /// A binding whose file is not to be had, and why.
+    pub fn unavailable(
+        path: FilePath,
+        item: ItemType,
+        access: Access,
+        count: u64,
+        reason: String,
+    ) -> Self {
+        tracing::warn!(
+            "{reason}; its key answers with this error until the file is back and MMAP is called again"
+        );
+        Self {
+            path,
+            item,
+            access,
+            target: Target::Unavailable { reason, count },
         }
     }
 
@@ -71,6 +84,22 @@ impl Binding {
     /// If the file was not there when the server started, and has not been bound again.
     #[inline]
     pub fn bound(&self) -> Result<&Bound, Failure> {
+        let bound = self.target_array()?;
+        if bound.is_incomplete() {
+            return Err(Failure::Message(format!(
+                "the values of file '{}' are still on their way from the primary: try again later",
+                self.path
+            )));
+        }
+        Ok(bound)
+    }
+
+    /// The array, even while values are on their way to it.
+    ///
+    /// # Errors
+    /// As [`Self::bound`], but for that.
+    #[inline]
+    pub fn target_array(&self) -> Result<&Bound, Failure> {
         match &self.target {
             Target::Open(bound) => Ok(bound),
             Target::Unavailable { reason, .. } => Err(Failure::Message(format!(
@@ -96,7 +125,7 @@ impl Binding {
     }
 
     /// Number of values, without waiting for a lock: this is for the child that saves.
-    fn published_count(&self) -> u64 {
+    pub fn published_count(&self) -> u64 {
         match &self.target {
             Target::Open(bound) => bound.published_count(),
             Target::Unavailable { count, .. } => *count,
@@ -141,7 +170,7 @@ pub fn missing_key() -> Failure {
 /// What an open key holds, if it is of this type.
 #[inline]
 pub fn value<'a>(key: &Key<'a>) -> Option<&'a mut Binding> {
-    // SAFETY: `rdb_load` and `set_value` make all values of this type from a `Box<Binding>`.
+    // SAFETY: `rdb::load` and `set_value` make all values of this type from a `Box<Binding>`.
     unsafe { key.value(data_type()) }
 }
 
@@ -170,10 +199,11 @@ fn data_type() -> *mut raw::RedisModuleType {
 pub fn register(ctx: &Ctx) -> bool {
     let mut methods = raw::RedisModuleTypeMethods {
         version: raw::REDISMODULE_TYPE_METHOD_VERSION as u64,
-        rdb_load: Some(rdb_load),
-        rdb_save: Some(rdb_save),
+        rdb_load: Some(rdb::load),
+        rdb_save: Some(rdb::save),
         aof_rewrite: Some(aof_rewrite),
         mem_usage: Some(mem_usage),
+        digest: Some(rdb::digest),
         free: Some(free),
         // SAFETY: a structure of integers and optional function pointers, for which zero means none.
         ..unsafe { std::mem::zeroed() }
@@ -183,80 +213,11 @@ pub fn register(ctx: &Ctx) -> bool {
         raw::RedisModule_CreateDataType.unwrap()(
             ctx.raw(),
             NAME.as_ptr(),
-            ENCODING_VERSION,
+            rdb::VERSION,
             &raw mut methods,
         )
     };
     !data_type.is_null() && DATA_TYPE.set(DataType(data_type)).is_ok()
-}
-
-extern "C" fn rdb_save(rdb: *mut raw::RedisModuleIO, value: *mut c_void) {
-    // SAFETY: the server passes a value of this type. It may be in a child: nothing here waits for a lock.
-    let binding = unsafe { &*value.cast::<Binding>() };
-    let save_bytes = |bytes: &[u8]| {
-        // SAFETY: the bytes are copied into the RDB.
-        unsafe {
-            raw::RedisModule_SaveStringBuffer.unwrap()(rdb, bytes.as_ptr().cast(), bytes.len());
-        }
-    };
-    // SAFETY: as above.
-    let save_number = |number| unsafe { raw::RedisModule_SaveUnsigned.unwrap()(rdb, number) };
-    save_bytes(binding.path.as_bytes());
-    save_bytes(binding.item.name().as_bytes());
-    save_number(binding.item.size() as u64);
-    save_number(u64::from(binding.access == Access::Writable));
-    save_number(binding.published_count());
-}
-
-extern "C" fn rdb_load(rdb: *mut raw::RedisModuleIO, version: c_int) -> *mut c_void {
-    let loaded = catch_unwind(AssertUnwindSafe(|| load(rdb, version)));
-    match loaded {
-        Ok(Ok(binding)) => Box::into_raw(Box::new(binding)).cast(),
-        Ok(Err(reason)) => {
-            tracing::error!("cannot load a key of this module: {reason}");
-            ptr::null_mut()
-        }
-        Err(_) => ptr::null_mut(),
-    }
-}
-
-fn load(rdb: *mut raw::RedisModuleIO, version: c_int) -> Result<Binding, String> {
-    if version > ENCODING_VERSION {
-        return Err(format!(
-            "it was saved by a newer version of the module (format {version}, this one knows {ENCODING_VERSION})"
-        ));
-    }
-    let path = load_bytes(rdb)?;
-    let type_name = load_bytes(rdb)?;
-    // SAFETY: the server checks what it reads; an error is asked for below.
-    let [size, writable, count] =
-        std::array::from_fn(|_| unsafe { raw::RedisModule_LoadUnsigned.unwrap()(rdb) });
-    // SAFETY: as above.
-    if unsafe { raw::RedisModule_IsIOError.unwrap()(rdb) } != 0 {
-        return Err("the RDB ends early".to_owned());
-    }
-    let path = FilePath::new(&path).map_err(|e| e.to_string())?;
-    let item = ItemType::parse(&type_name, Some(size.to_string().as_bytes()))
-        .map_err(|e| e.to_string())?;
-    let access = if writable != 0 {
-        Access::Writable
-    } else {
-        Access::ReadOnly
-    };
-    Ok(Binding::restore(path, item, access, count))
-}
-
-fn load_bytes(rdb: *mut raw::RedisModuleIO) -> Result<Vec<u8>, String> {
-    // SAFETY: the server answers null on an error; the string is ours and freed after it was copied.
-    unsafe {
-        let string = raw::RedisModule_LoadString.unwrap()(rdb);
-        if string.is_null() {
-            return Err("the RDB ends early".to_owned());
-        }
-        let bytes = string_bytes(string).to_vec();
-        raw::RedisModule_FreeString.unwrap()(ptr::null_mut(), string);
-        Ok(bytes)
-    }
 }
 
 extern "C" fn aof_rewrite(
@@ -264,7 +225,7 @@ extern "C" fn aof_rewrite(
     key: *mut raw::RedisModuleString,
     value: *mut c_void,
 ) {
-    // SAFETY: as in `rdb_save`.
+    // SAFETY: the server passes a value of this type. It may be in a child: nothing here waits for a lock.
     let binding = unsafe { &*value.cast::<Binding>() };
     let path = binding.path.as_bytes();
     let type_name = binding.item.name();
@@ -295,7 +256,7 @@ extern "C" fn aof_rewrite(
 }
 
 extern "C" fn mem_usage(value: *const c_void) -> usize {
-    // SAFETY: as in `rdb_save`.
+    // SAFETY: as in `aof_rewrite`.
     let binding = unsafe { &*value.cast::<Binding>() };
     size_of::<Binding>() + binding.path.as_bytes().len() + Bound::memory_usage()
 }

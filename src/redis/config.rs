@@ -10,14 +10,15 @@ use redis_module::configuration::{
 };
 use redis_module::{Context, RedisError, raw};
 
-use super::STORE;
 use super::api::{Args, Ctx};
+use super::{STORE, replication};
 use crate::storage::Fsync;
 use crate::storage::settings::{MAX_SLACK_DEFAULT, MAX_SLACK_MAX, MAX_SLACK_MIN};
 use crate::storage::types::excerpt;
 
 static DIR: Mutex<String> = Mutex::new(String::new());
-static FSYNC: Mutex<FsyncWord> = Mutex::new(FsyncWord(Fsync::EverySecond));
+static FSYNC: Mutex<Word<Fsync>> = Mutex::new(Word(Fsync::EverySecond));
+static RDB_CONTENTS: Mutex<Word<RdbContents>> = Mutex::new(Word(RdbContents::Auto));
 static MAX_SLACK: AtomicI64 = AtomicI64::new(MAX_SLACK_DEFAULT.cast_signed());
 
 const FSYNC_WORDS: [(&str, Fsync); 3] = [
@@ -34,35 +35,72 @@ pub fn fsync_name(fsync: Fsync) -> &'static str {
         .map_or("", |(word, _)| word)
 }
 
-/// `mmap.fsync` as the server's enums are: words with numbers.
-#[derive(Clone)]
-struct FsyncWord(Fsync);
+/// When values go along with an RDB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RdbContents {
+    /// When they leave the server: to replicas, and with `DUMP`.
+    Auto,
+    /// Always: each RDB file is a backup of its own.
+    Yes,
+    /// Never.
+    No,
+}
 
-impl TryFrom<i32> for FsyncWord {
+const RDB_CONTENTS_WORDS: [(&str, RdbContents); 3] = [
+    ("auto", RdbContents::Auto),
+    ("yes", RdbContents::Yes),
+    ("no", RdbContents::No),
+];
+
+/// A setting that is one of a few words.
+trait Words: Copy + PartialEq + 'static {
+    const WORDS: &'static [(&'static str, Self)];
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::WORDS
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(text))
+            .map(|(_, value)| *value)
+    }
+}
+
+impl Words for Fsync {
+    const WORDS: &'static [(&'static str, Self)] = &FSYNC_WORDS;
+}
+
+impl Words for RdbContents {
+    const WORDS: &'static [(&'static str, Self)] = &RDB_CONTENTS_WORDS;
+}
+
+/// Such a setting as the server's enums are: words with numbers.
+#[derive(Clone)]
+struct Word<T>(T);
+
+impl<T: Words> TryFrom<i32> for Word<T> {
     type Error = RedisError;
 
     fn try_from(number: i32) -> Result<Self, RedisError> {
         usize::try_from(number)
             .ok()
-            .and_then(|number| FSYNC_WORDS.get(number))
-            .map(|(_, fsync)| Self(*fsync))
-            .ok_or(RedisError::Str("mmap.fsync is always, everysec or no"))
+            .and_then(|number| T::WORDS.get(number))
+            .map(|(_, value)| Self(*value))
+            .ok_or(RedisError::Str("there is no such word for this setting"))
     }
 }
 
-impl From<FsyncWord> for i32 {
-    fn from(word: FsyncWord) -> Self {
-        FSYNC_WORDS
+impl<T: Words> From<Word<T>> for i32 {
+    fn from(word: Word<T>) -> Self {
+        T::WORDS
             .iter()
             .zip(0..)
-            .find(|((_, fsync), _)| *fsync == word.0)
+            .find(|((_, value), _)| *value == word.0)
             .map_or(0, |(_, number)| number)
     }
 }
 
-impl EnumConfigurationValue for FsyncWord {
+impl<T: Words> EnumConfigurationValue for Word<T> {
     fn get_options(&self) -> (Vec<String>, Vec<i32>) {
-        FSYNC_WORDS
+        T::WORDS
             .iter()
             .zip(0..)
             .map(|((word, _), number)| ((*word).to_owned(), number))
@@ -74,6 +112,7 @@ impl EnumConfigurationValue for FsyncWord {
 struct Defaults {
     dir: String,
     fsync: Fsync,
+    rdb_contents: RdbContents,
     max_slack: i64,
 }
 
@@ -86,6 +125,7 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
             .into_string()
             .map_err(|dir| format!("the server's directory {dir:?} is no UTF-8; set mmap.dir"))?,
         fsync: Fsync::EverySecond,
+        rdb_contents: RdbContents::Auto,
         max_slack: MAX_SLACK_DEFAULT.cast_signed(),
     };
     let words: Vec<&[u8]> = args.from(0).collect();
@@ -100,11 +140,12 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
         match name {
             b"dir" => defaults.dir = value_text.into_owned(),
             b"fsync" => {
-                defaults.fsync = FSYNC_WORDS
-                    .iter()
-                    .find(|(word, _)| word.eq_ignore_ascii_case(&value_text))
-                    .map(|(_, fsync)| *fsync)
+                defaults.fsync = Fsync::parse(&value_text)
                     .ok_or_else(|| wrong("fsync: use always, everysec or no"))?;
+            }
+            b"rdb-contents" => {
+                defaults.rdb_contents = RdbContents::parse(&value_text)
+                    .ok_or_else(|| wrong("rdb-contents: use auto, yes or no"))?;
             }
             b"max-slack" => {
                 defaults.max_slack = parse_memory(&value_text)
@@ -114,7 +155,7 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
             }
             _ => {
                 return Err(format!(
-                    "unknown setting '{}': it is dir, fsync or max-slack",
+                    "unknown setting '{}': it is dir, fsync, max-slack or rdb-contents",
                     excerpt(pair[0])
                 ));
             }
@@ -162,7 +203,15 @@ pub fn load(ctx: &Ctx, args: Args<'_>) -> Result<PathBuf, String> {
         &context,
         "fsync",
         &FSYNC,
-        FsyncWord(defaults.fsync),
+        Word(defaults.fsync),
+        ConfigurationFlags::DEFAULT,
+        Some(Box::new(|_, _, _| apply())),
+    );
+    register_enum_configuration(
+        &context,
+        "rdb-contents",
+        &RDB_CONTENTS,
+        Word(defaults.rdb_contents),
         ConfigurationFlags::DEFAULT,
         Some(Box::new(|_, _, _| apply())),
     );
@@ -184,10 +233,16 @@ pub fn load(ctx: &Ctx, args: Args<'_>) -> Result<PathBuf, String> {
     Ok(PathBuf::from(lock(&DIR).clone()))
 }
 
+/// When values go along with an RDB.
+pub fn rdb_contents() -> RdbContents {
+    lock(&RDB_CONTENTS).0
+}
+
 /// Hands the settings to the store, once there is one.
 pub fn apply() {
     if let Some(store) = STORE.get() {
         store.set_fsync(lock(&FSYNC).0);
+        replication::count_writes(rdb_contents() == RdbContents::Yes);
         store
             .settings()
             .set_max_slack(MAX_SLACK.load(Ordering::Relaxed).cast_unsigned());

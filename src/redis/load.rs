@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use redis_module::raw;
 
 use super::api::{Args, Ctx, log};
-use super::{STORE, binding, commands, config, info};
+use super::{STORE, binding, commands, config, info, rdb, replication};
 use crate::storage::{Root, Store};
 
 const NAME: &[u8] = b"mmap\0";
@@ -74,8 +74,28 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
         return Err("the server does not take its key type".to_owned());
     }
     commands::register_all(ctx)?;
-    let subscribed = subscribe(ctx, raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown)
-        && subscribe(ctx, raw::REDISMODULE_EVENT_CONFIG, on_config_change);
+    let handlers: [(u64, EventHandler); 8] = [
+        (raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown),
+        (raw::REDISMODULE_EVENT_CONFIG, on_config_change),
+        (raw::REDISMODULE_EVENT_PERSISTENCE, rdb::on_persistence),
+        (raw::REDISMODULE_EVENT_LOADING, rdb::on_loading),
+        (
+            raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
+            replication::on_replicas_changed,
+        ),
+        (
+            raw::REDISMODULE_EVENT_REPLICA_CHANGE,
+            replication::on_replicas_changed,
+        ),
+        (
+            raw::REDISMODULE_EVENT_FORK_CHILD,
+            replication::on_replicas_changed,
+        ),
+        (raw::REDISMODULE_EVENT_CRON_LOOP, replication::on_cron),
+    ];
+    let subscribed = handlers
+        .into_iter()
+        .all(|(event, handler)| subscribe(ctx, event, handler));
     if !info::register(ctx) || !subscribed {
         return Err("the server does not take its callbacks".to_owned());
     }

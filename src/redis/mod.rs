@@ -9,6 +9,8 @@ mod config;
 mod info;
 mod load;
 mod log;
+mod rdb;
+mod replication;
 mod vector_sets;
 
 use std::sync::OnceLock;

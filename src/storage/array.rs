@@ -5,11 +5,16 @@
 //! [`Record`](record::Record) at the end of the file; an append is a copy into memory and a store to the record.
 
 use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use rustix::io::{Errno, pread};
 
 use super::budget::Budget;
 use super::error::{Error, Result};
@@ -28,6 +33,10 @@ use super::worker::Job;
 const PAGE: u64 = 4096;
 /// How far ahead of the last value the worker takes page faults, in bytes.
 pub(super) const PREFAULT_WINDOW: u64 = 16 << 20;
+/// How much is read ahead at a time, in bytes.
+const READ_AHEAD: usize = 256 << 10;
+/// How many zeros are appended at a time, in bytes.
+const ZEROS: usize = 64 << 10;
 /// A truncation that frees more than this many bytes is the worker's, in bytes: it takes milliseconds.
 pub(super) const LONG_TRUNCATION: u64 = 32 << 20;
 
@@ -39,6 +48,10 @@ pub struct Array {
     pub(super) shared: Arc<Shared>,
     /// The count again, for those who must not wait for a lock: a forked child that saves.
     published_count: AtomicU64,
+    /// The descriptor again, for the same; -1 once it is closed.
+    published_fd: AtomicI32,
+    /// Whether values are still on their way from a primary.
+    incomplete: AtomicBool,
     pub(super) state: Mutex<State>,
     /// Signalled when `State::end` becomes free.
     pub(super) end_freed: Condvar,
@@ -121,6 +134,8 @@ impl Array {
             item,
             shared: Arc::clone(shared),
             published_count: AtomicU64::new(contents.count),
+            published_fd: AtomicI32::new(file.as_raw_fd()),
+            incomplete: AtomicBool::new(false),
             state: Mutex::new(State {
                 file: Some(Arc::new(file)),
                 access,
@@ -157,7 +172,7 @@ impl Array {
         let mut state = self.state.lock();
         self.claim_end(&mut state)?;
         // Closing a descriptor drops the lock, so the old one goes first.
-        state.file = Some(Arc::new(file));
+        self.publish_file(&mut state, Some(file));
         let file = self.file(&state)?;
         if access == Access::Writable {
             root::lock(&file, &self.path)?;
@@ -199,6 +214,90 @@ impl Array {
     /// Number of values, as far as it is known without waiting for anyone: for a forked child.
     pub fn published_count(&self) -> u64 {
         self.published_count.load(Ordering::Acquire)
+    }
+
+    /// Reads the file from byte `at` on, without waiting for anyone, and says how many bytes there were: a forked
+    /// child may use it. What it finds is what the file holds now, which other threads and processes change.
+    ///
+    /// # Errors
+    /// The system's. The array must be bound.
+    pub fn read_file(&self, at: u64, out: &mut [u8]) -> io::Result<usize> {
+        let fd = self.published_fd.load(Ordering::Acquire);
+        if fd < 0 {
+            return Err(Errno::BADF.into());
+        }
+        // SAFETY: the descriptor of a bound array is closed by the thread that runs commands alone, which is
+        // this one, or the one whose copy a forked child is.
+        let file = unsafe { BorrowedFd::borrow_raw(fd) };
+        let mut done = 0;
+        while done < out.len() {
+            match pread(file, &mut out[done..], at + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Reads whole values from `index` on as [`Self::read_file`] does, and says how many there were.
+    ///
+    /// # Errors
+    /// As [`Self::read_file`].
+    pub fn read_values(&self, index: u64, out: &mut [u8]) -> io::Result<u64> {
+        let read = self.read_file(index * self.item_size(), out)?;
+        Ok(read as u64 / self.item_size())
+    }
+
+    /// Bytes of all values, as far as is known without waiting for anyone.
+    pub fn bytes_used(&self) -> u64 {
+        self.published_count() * self.item_size()
+    }
+
+    /// Number of values by what the file says of itself now, without waiting for anyone: see [`Self::read_file`].
+    ///
+    /// # Errors
+    /// As [`Self::read_file`].
+    pub fn count_in_file(&self) -> Result<u64> {
+        let fd = self.published_fd.load(Ordering::Acquire);
+        // SAFETY: as in `read_file`; it is not closed here, which would drop the lock on the file.
+        let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
+        Contents::recover(&file, &self.path, self.item, Access::ReadOnly).map(|found| found.count)
+    }
+
+    /// Number of values that were dropped from the head so far. Index and head together say which value it is,
+    /// whatever was dropped since.
+    pub fn head(&self) -> u64 {
+        0
+    }
+
+    /// Reads a part of the file, for what that does to the page cache.
+    pub(super) fn read_ahead(&self, bytes: Range<u64>) {
+        let Ok(file) = self.file(&self.state.lock()) else {
+            return;
+        };
+        let mut buffer = vec![0; READ_AHEAD];
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let len = (bytes.end - at).min(READ_AHEAD as u64) as usize;
+            match file.read_at(&mut buffer[..len], at) {
+                Ok(read) if read > 0 => at += read as u64,
+                // The end, or an error, which the one who needs the bytes meets as well.
+                _ => break,
+            }
+        }
+    }
+
+    /// Whether values are still on their way from a primary, so that what is there is not to be shown.
+    #[inline]
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete.load(Ordering::Relaxed)
+    }
+
+    /// Says whether values are still on their way.
+    pub fn set_incomplete(&self, incomplete: bool) {
+        self.incomplete.store(incomplete, Ordering::Relaxed);
     }
 
     /// What it adds to the totals.
@@ -379,6 +478,58 @@ impl Array {
         Ok(popped)
     }
 
+    /// Makes values from `index` on these, whether they are there already or not; what lies between the last value
+    /// and `index` becomes zeros.
+    ///
+    /// # Errors
+    /// If the array cannot be written to or the disk is full.
+    pub fn put(self: &Arc<Self>, index: u64, bytes: &[u8]) -> Result<()> {
+        self.extend_to(index)?;
+        let there = self.published_count() - index;
+        let split = bytes.len().min((there * self.item_size()) as usize);
+        let (old, new) = bytes.split_at(split);
+        if !old.is_empty() {
+            let mut state = self.lock_for_writing()?;
+            let at = index * self.item_size();
+            self.write(&mut state, at, old)?;
+            self.wrote(&mut state, at);
+        }
+        if !new.is_empty() {
+            self.append(new)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the array at least `count` values long; new ones are zeros.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn extend_to(self: &Arc<Self>, count: u64) -> Result<()> {
+        let zeros = [0; ZEROS];
+        let per_step = (ZEROS / self.item.size()).max(1) as u64;
+        while self.published_count() < count {
+            let values = per_step.min(count - self.published_count());
+            let bytes = values as usize * self.item.size();
+            match zeros.get(..bytes) {
+                Some(zeros) => self.append(zeros)?,
+                None => self.append(&vec![0; bytes])?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Removes the values from `count` on, where there are any.
+    ///
+    /// # Errors
+    /// If the array cannot be written to; then nothing was removed.
+    pub fn truncate(self: &Arc<Self>, count: u64) -> Result<()> {
+        let mut state = self.lock_for_writing()?;
+        if count < state.count {
+            self.shorten(&mut state, count)?;
+        }
+        Ok(())
+    }
+
     /// Removes all values and says how many there were.
     ///
     /// # Errors
@@ -444,6 +595,13 @@ impl Array {
     ) -> Error {
         self.shared.stats.errors.add_one();
         Error::io(operation, &self.path, reason)
+    }
+
+    /// Makes a file the file for this process and its children.
+    pub(super) fn publish_file(&self, state: &mut State, file: Option<File>) {
+        let fd = file.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        state.file = file.map(Arc::new);
+        self.published_fd.store(fd, Ordering::Release);
     }
 
     fn lock_for_writing(&self) -> Result<MutexGuard<'_, State>> {

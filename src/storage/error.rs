@@ -45,6 +45,8 @@ pub enum Error {
         "file '{path}' is being written by another process ({holder}); it can only be mapped read-only: MMAP key path type"
     )]
     Locked { path: String, holder: String },
+    #[error("file '{path}' is bound to another key")]
+    InUse { path: String },
     #[error("file '{path}' is bound already as {bound}; one file has one type")]
     TypeConflict { path: String, bound: String },
     #[error("file '{path}' is mapped read-only")]

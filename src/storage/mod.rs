@@ -9,6 +9,7 @@
 //! | [`growth`] | space ahead of the values, and back to the exact length |
 //! | [`record`] | what a file with such space says of itself |
 //! | [`mark`] | what survives a power cut |
+//! | [`import`] | files that are made of what a primary or a backup holds |
 //! | [`recovery`] | what a file holds when it is opened |
 //! | [`lost`] | files that others truncate |
 //! | [`sync`] | how values reach the disk |
@@ -21,6 +22,7 @@ mod budget;
 mod clock;
 mod error;
 mod growth;
+mod import;
 mod lost;
 mod mapping;
 mod mark;
@@ -41,12 +43,13 @@ mod worker;
 mod tests;
 
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub use array::{Array, View};
 pub use error::{Error, Result};
+pub use import::{Former, Import};
 pub use path::FilePath;
 pub use root::{Access, FileId, Root};
 pub use settings::Fsync;
@@ -126,6 +129,39 @@ impl Store {
         self.bind(path, bound.item(), access, false).map(drop)
     }
 
+    /// The array of the file at `path`, if it is bound to a key. Unlike a binding, holding it keeps nothing open.
+    ///
+    /// # Errors
+    /// If the path cannot be looked up.
+    pub fn find(&self, path: &FilePath) -> Result<Option<Arc<Array>>> {
+        let found = self.root.find(path)?;
+        Ok(found.and_then(|found| self.registry.find(found.id)))
+    }
+
+    /// The array of a file that is bound to a key.
+    pub fn find_by_id(&self, id: FileId) -> Option<Arc<Array>> {
+        self.registry.find(id)
+    }
+
+    /// Has the worker read those bytes of an array's file, so that they are in memory when a command comes to them.
+    pub fn read_ahead(
+        &self,
+        array: &Arc<Array>,
+        bytes: Range<u64>,
+        done: Box<dyn FnOnce() + Send>,
+    ) {
+        self.shared.send(Job::ReadAhead {
+            array: Arc::clone(array),
+            bytes,
+            done,
+        });
+    }
+
+    /// All arrays that are open.
+    pub fn arrays(&self) -> Vec<Arc<Array>> {
+        self.registry.arrays()
+    }
+
     /// Which file a path names at this moment, if any.
     ///
     /// # Errors
@@ -198,6 +234,11 @@ impl Drop for Store {
 }
 
 impl Bound {
+    /// Whether no other key is bound to the same file.
+    pub fn is_alone(&self) -> bool {
+        self.registry.bindings(self.array.id) == 1
+    }
+
     /// What a binding costs in memory, in bytes, whatever the length of the array.
     pub const fn memory_usage() -> usize {
         size_of::<Self>() + size_of::<Array>() + size_of::<mapping::Mapping>()

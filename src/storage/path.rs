@@ -50,6 +50,13 @@ impl FilePath {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The directory, empty where the path is a name alone, and the name.
+    pub fn split(&self) -> (&Path, &OsStr) {
+        let path: &Path = self.as_ref();
+        let parent = path.parent().unwrap_or(Path::new(""));
+        (parent, path.file_name().unwrap_or(path.as_os_str()))
+    }
 }
 
 impl AsRef<Path> for FilePath {

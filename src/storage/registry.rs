@@ -2,6 +2,7 @@
 //! so two keys can never see two versions of one file, and no closing drops the lock of another.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -107,6 +108,42 @@ impl Registry {
         Ok(array)
     }
 
+    /// Takes in a new file that has no name yet, as bound once.
+    pub(super) fn adopt(
+        &self,
+        shared: &Arc<Shared>,
+        file: File,
+        id: FileId,
+        path: &FilePath,
+        item: ItemType,
+    ) -> Result<Arc<Array>> {
+        let array = Array::new(shared, (file, id), path, item, Access::Writable)?;
+        self.0.lock().insert(id, Entry::new(&array));
+        Ok(array)
+    }
+
+    /// The array of a file that is bound to a key.
+    pub(super) fn find(&self, id: FileId) -> Option<Arc<Array>> {
+        let entries = self.0.lock();
+        let entry = entries.get(&id).filter(|entry| entry.bindings > 0)?;
+        Some(Arc::clone(&entry.array))
+    }
+
+    /// How many keys are bound to a file.
+    pub(super) fn bindings(&self, id: FileId) -> usize {
+        self.0.lock().get(&id).map_or(0, |entry| entry.bindings)
+    }
+
+    /// Closes a file that no key is bound to any more, before the worker comes to it.
+    pub(super) fn close_unbound(&self, id: FileId) -> Result<()> {
+        let mut entries = self.0.lock();
+        if let Some(entry) = entries.get(&id).filter(|entry| entry.bindings == 0) {
+            entry.array.close()?;
+            entries.remove(&id);
+        }
+        Ok(())
+    }
+
     /// Counts one binding less. After the last one the file gets its exact length and is closed.
     pub(super) fn unbind(&self, array: &Arc<Array>) {
         let mut entries = self.0.lock();
@@ -178,7 +215,7 @@ impl Array {
         let mut state = self.state.lock();
         self.make_exact(&mut state)?;
         self.unmark(&mut state);
-        state.file = None;
+        self.publish_file(&mut state, None);
         Ok(state.dirty_from.is_some())
     }
 
@@ -192,6 +229,11 @@ impl Array {
             Mark::remove(&file);
             state.marked = false;
         }
+    }
+
+    /// Gives the file its exact length now.
+    pub(super) fn make_exact_now(&self) -> Result<()> {
+        self.make_exact(&mut self.state.lock())
     }
 
     /// Has the worker sync what is not on disk: what was left to the system so far, or to a server before.

@@ -1,5 +1,6 @@
 //! The directory below which all files lie, and the only way to open one.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -7,12 +8,16 @@ use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, fcntl_lock, fstat, open};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fcntl_lock, fstat, fsync, linkat,
+    open, openat, renameat, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::error::{Error, Result};
 use super::path::FilePath;
+use super::record::this_boot;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +41,21 @@ impl FileId {
             device: stat.st_dev,
             inode: stat.st_ino,
         }
+    }
+
+    fn of_file(file: &File, path: &FilePath) -> Result<Self> {
+        let stat = fstat(file).map_err(|errno| Error::io("look up", path, errno))?;
+        Ok(Self::of(&stat))
+    }
+
+    /// Tells the file from all others of a machine, in all processes and containers on it: boot id, device,
+    /// inode.
+    pub fn on_this_machine(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&this_boot());
+        bytes[16..24].copy_from_slice(&self.device.to_le_bytes());
+        bytes[24..].copy_from_slice(&self.inode.to_le_bytes());
+        bytes
     }
 }
 
@@ -150,8 +170,124 @@ impl Root {
             }
             Err(error) => return Err(lookup_error("create", path, error)),
         };
-        let stat = fstat(&file).map_err(|errno| Error::io("look up", path, errno))?;
-        Ok((file, FileId::of(&stat)))
+        let id = FileId::of_file(&file, path)?;
+        Ok((file, id))
+    }
+
+    /// Creates a file that has no name yet, on the file system of `path`, and the directories above it.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_nameless(&self, path: &FilePath) -> Result<(File, FileId, Nameless)> {
+        let path_error = |error| lookup_error("create", path, error);
+        let (parent, name) = path.split();
+        let dir = if parent.as_os_str().is_empty() {
+            self.dir.try_clone()
+        } else {
+            self.dir
+                .create_dir_all(parent)
+                .and_then(|()| self.dir.open_dir(parent))
+        }
+        .map_err(path_error)?;
+        let mut temporary = OsString::from(".");
+        temporary.push(name);
+        temporary.push(".mmap-import");
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let (file, has_name) = match openat(&dir, ".", flags | OFlags::TMPFILE, mode) {
+            Ok(file) => (File::from(file), false),
+            // Not every file system knows files without a name.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let flags = flags | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+                let file = openat(&dir, &*temporary, flags, mode)
+                    .map_err(|errno| Error::io("create", path, errno))?;
+                (File::from(file), true)
+            }
+            Err(errno) => return Err(Error::io("create", path, errno)),
+        };
+        let id = FileId::of_file(&file, path)?;
+        // Only `/proc` names it; the descriptor belongs to the array, which outlives this.
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let place = Nameless {
+            dir,
+            name: name.to_owned(),
+            temporary,
+            link,
+            has_name,
+        };
+        Ok((file, id, place))
+    }
+
+    /// Fails if another process has locked the file.
+    ///
+    /// # Errors
+    /// [`Error::Locked`].
+    pub fn check_unlocked(&self, found: &Found, path: &FilePath) -> Result<()> {
+        lock(&self.open_found(found, path, Access::Writable)?, path)
+    }
+}
+
+/// Where a file without a name is to go.
+pub struct Nameless {
+    dir: Dir,
+    name: OsString,
+    /// The name on the way to the final one, which `rename(2)` can put in place of another file.
+    temporary: OsString,
+    link: String,
+    /// Whether it has the temporary name.
+    has_name: bool,
+}
+
+impl Nameless {
+    /// Renames the file that has the final name, if there is one, to that name with `.replaced` behind it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_former_aside(&self, path: &FilePath) -> Result<()> {
+        let mut aside = self.name.clone();
+        aside.push(".replaced");
+        match renameat(&self.dir, &*self.name, &self.dir, &*aside) {
+            Ok(()) => {
+                tracing::warn!(
+                    "file '{path}' held something else: it is now '{path}.replaced', and '{path}' is made anew"
+                );
+                Ok(())
+            }
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(Error::io("rename", path, errno)),
+        }
+    }
+
+    /// Gives the file its name, in place of any that has it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn install(mut self, path: &FilePath) -> Result<()> {
+        self.link_and_rename()
+            .map_err(|errno| Error::io("create", path, errno))
+    }
+
+    fn link_and_rename(&mut self) -> rustix::io::Result<()> {
+        if !self.has_name {
+            // One that a server left when it was killed just here.
+            let _ = unlinkat(&self.dir, &*self.temporary, AtFlags::empty());
+            let flags = AtFlags::SYMLINK_FOLLOW;
+            linkat(CWD, &*self.link, &self.dir, &*self.temporary, flags)?;
+            self.has_name = true;
+        }
+        renameat(&self.dir, &*self.temporary, &self.dir, &*self.name)?;
+        self.has_name = false;
+        // The name is as much a part of the file as its bytes. The directory itself is held by `O_PATH`.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        fsync(openat(&self.dir, ".", flags, Mode::empty())?)
+    }
+}
+
+impl Drop for Nameless {
+    fn drop(&mut self) {
+        if self.has_name {
+            let _ = unlinkat(&self.dir, &*self.temporary, AtFlags::empty());
+        }
     }
 }
 

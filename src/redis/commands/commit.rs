@@ -1,8 +1,19 @@
-//! The end of a command that wrote: when the client may be told.
+//! The end of a command that wrote: who is told, and when.
 
-use crate::redis::api::{Ctx, Failure, Outcome, Pending};
+use std::ffi::CStr;
+
+use crate::redis::api::{Ctx, Failure, Key, Outcome, Pending};
+use crate::redis::replication::{self, Change};
 use crate::redis::store;
 use crate::storage::{Bound, Error, Fsync};
+
+/// Tells everybody else what a write did: clients that watch or cache the key, listeners, replicas.
+#[inline]
+pub fn announce(key: &Key<'_>, bound: &Bound, event: &CStr, change: Change<'_>) {
+    key.signal_modified();
+    key.notify(event);
+    replication::wrote(key, bound, change);
+}
 
 /// Replies to a write that was carried out: at once, or, with `mmap.fsync always`, when it is on disk.
 pub fn reply_when_durable(

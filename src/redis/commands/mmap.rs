@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::api::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::binding::{self, Binding, Target};
 use crate::redis::command::{Command, KeyAccess};
-use crate::redis::store;
+use crate::redis::{replication, store};
 use crate::storage::types::ItemType;
 use crate::storage::{Access, FilePath};
 
@@ -31,7 +31,7 @@ impl Command for Mmap {
         let wish = Wish::parse(args)?;
         let key = Key::open(ctx, args, Mode::Write);
         let count = match binding::value(&key) {
-            Some(binding) => rebind(binding, &wish)?,
+            Some(binding) => rebind(&key, binding, &wish)?,
             None if key.is_empty() => bind(ctx, &key, wish)?,
             None => return Err(Failure::WrongType),
         };
@@ -97,25 +97,23 @@ fn bind(ctx: &Ctx, key: &Key<'_>, wish: Wish) -> Result<u64, Failure> {
         Binding::restore_from_aof(wish.path, item, access)
     } else {
         let bound = store().bind(&wish.path, item, access, true)?;
-        Binding {
-            path: wish.path,
-            item,
-            access,
-            target: Target::Open(bound),
-        }
+        Binding::open(wish.path, item, access, bound)
     };
+    let is_alone = binding.target_array().is_ok_and(|bound| bound.is_alone());
+
     let count = match &binding.target {
         Target::Open(bound) => bound.view()?.count(),
         Target::Unavailable { count, .. } => *count,
     };
+    replication::bound(key, &binding, is_alone);
     binding::set_value(key, binding);
     key.signal_modified();
-    ctx.replicate_verbatim();
+    key.notify(c"mmap");
     Ok(count)
 }
 
 /// The key is bound already. The same wish again is answered; any other is an error.
-fn rebind(binding: &mut Binding, wish: &Wish) -> Result<u64, Failure> {
+fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Failure> {
     let fits = wish.item.is_none_or(|item| item == binding.item)
         && (!wish.writable || binding.access == Access::Writable);
     match &binding.target {
@@ -126,6 +124,7 @@ fn rebind(binding: &mut Binding, wish: &Wish) -> Result<u64, Failure> {
             if same_file && fits {
                 if bound.is_lost() {
                     store().reopen(bound, &binding.path, binding.access)?;
+                    replication::bound(key, binding, true);
                 }
                 return Ok(bound.view()?.count());
             }
@@ -140,7 +139,9 @@ fn rebind(binding: &mut Binding, wish: &Wish) -> Result<u64, Failure> {
         Target::Unavailable { .. } if wish.path == binding.path && fits => {
             let bound = store().bind(&binding.path, binding.item, binding.access, false)?;
             let count = bound.view()?.count();
+            let is_alone = bound.is_alone();
             binding.target = Target::Open(bound);
+            replication::bound(key, binding, is_alone);
             Ok(count)
         }
         Target::Unavailable { .. } => Err(bound_already(binding)),

@@ -11,6 +11,7 @@ mod vclear;
 mod vget;
 mod vmget;
 mod vpop;
+mod vreplicate;
 mod vset;
 mod vsize;
 mod vsync;
@@ -39,6 +40,7 @@ pub fn register_all(ctx: &Ctx) -> Result<(), String> {
         ("VTYPE", register::<describe::VType>(ctx)),
         ("VFILEPATH", register::<describe::VFilePath>(ctx)),
         ("VSYNC", register::<vsync::VSync>(ctx)),
+        ("VREPLICATE", register::<vreplicate::VReplicate>(ctx)),
     ];
     if let Some((name, _)) = registered.iter().find(|(_, done)| !done) {
         return Err(format!(

@@ -3,10 +3,11 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::with_encoded;
-use super::commit::reply_when_durable;
+use super::commit::{announce, reply_when_durable};
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::replication::Change;
 
 /// `VADD key value [value ...]`: appends all values, or none. Replies with their number.
 ///
@@ -31,7 +32,8 @@ impl Command for VAdd {
             |i| i + 2,
             |bytes| {
                 let added = bound.append(bytes)?;
-                key.signal_modified();
+                let index = bound.published_count() - added;
+                announce(&key, bound, c"vadd", Change::Values { index, bytes });
                 reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(added))
             },
         )

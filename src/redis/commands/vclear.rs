@@ -2,10 +2,11 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::commit::reply_when_durable;
+use super::commit::{announce, reply_when_durable};
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::replication::Change;
 
 /// `VCLEAR key`: removes all values, so that the file is 0 bytes long. Replies with their number.
 ///
@@ -24,7 +25,9 @@ impl Command for VClear {
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
         let cleared = bound.clear()?;
-        key.signal_modified();
+        if cleared > 0 {
+            announce(&key, bound, c"vclear", Change::Length(0));
+        }
         reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(cleared))
     }
 }

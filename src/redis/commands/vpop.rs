@@ -3,11 +3,12 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::count;
-use super::commit::reply_when_durable;
+use super::commit::{announce, reply_when_durable};
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::replication::Change;
 
 /// `VPOP key`: removes the last value and replies with it, nil if there is none.
 /// `VPOP key count`: the same for up to `count` values, as an array, the last value first.
@@ -35,7 +36,8 @@ impl Command for VPop {
         let item = binding.item;
         let popped = bound.pop(wanted.unwrap_or(1))?;
         if !popped.is_empty() {
-            key.signal_modified();
+            let left = bound.published_count();
+            announce(&key, bound, c"vpop", Change::Length(left));
         }
         reply_when_durable(ctx, bound, move |ctx| {
             let replier = Replier::new(ctx, item);

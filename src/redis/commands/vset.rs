@@ -3,10 +3,11 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::{Index, index, with_encoded};
-use super::commit::reply_when_durable;
+use super::commit::{announce, reply_when_durable};
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::replication::Change;
 use crate::storage::types::excerpt;
 
 /// `VSET key index value [index value ...]`: sets all values, or none; where an index comes twice, the last
@@ -52,7 +53,8 @@ impl Command for VSet {
             |i| 2 * i + 3,
             |bytes| {
                 bound.set(&indices, bytes)?;
-                key.signal_modified();
+                let indices = &indices;
+                announce(&key, bound, c"vset", Change::Scattered { indices, bytes });
                 reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(pairs))
             },
         )

@@ -1,0 +1,178 @@
+//! `VREPLICATE`: what a primary tells its replicas. [`crate::redis::replication`] says what it means.
+
+use std::ffi::{CStr, c_int};
+use std::sync::Arc;
+
+use crate::redis::api::{Args, Ctx, Failure, Key, Mode, Outcome};
+use crate::redis::binding::{self, Binding};
+use crate::redis::command::{Command, KeyAccess};
+use crate::redis::{rdb, replication, store};
+use crate::storage::types::{ItemType, excerpt};
+use crate::storage::{Access, Array, Bound, Error, FilePath, Former};
+
+/// `VREPLICATE key operation ...`: carries out what the primary did. Only a primary may send it.
+///
+/// An array that this replica cannot use answers its clients with the reason; what comes for it is passed over.
+pub struct VReplicate;
+
+impl Command for VReplicate {
+    const NAME: &'static CStr = c"vreplicate";
+    const FLAGS: &'static CStr = c"write no-monitor";
+    const ARITY: c_int = -4;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Update;
+    const SUMMARY: &'static CStr = c"Internal: what a primary tells its replicas";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        if !ctx.is_from_primary() {
+            return Err(Failure::Message(
+                "VREPLICATE is what a primary sends to its replicas; clients cannot use it"
+                    .to_owned(),
+            ));
+        }
+        match args.get(2) {
+            b"BIND" => bind(ctx, args)?,
+            b"FILL" => fill(args)?,
+            b"FILLED" => filled(args)?,
+            operation => change(ctx, args, operation)?,
+        }
+        ctx.reply_ok();
+        Ok(())
+    }
+}
+
+/// A change of an array that is there.
+fn change(ctx: &Ctx, args: Args<'_>, operation: &[u8]) -> Outcome {
+    let key = Key::open(ctx, args, Mode::Write);
+    let Some(bound) = binding::value(&key).and_then(|binding| binding.target_array().ok()) else {
+        return Ok(());
+    };
+    match operation {
+        b"SET" => {
+            for position in (3..args.len()).step_by(2) {
+                put(bound, number(args, position)?, word(args, position + 1)?)?;
+            }
+        }
+        b"LENGTH" => bound.truncate(number(args, 3)?.saturating_sub(bound.head()))?,
+        _ => return Err(unknown(args, 2)),
+    }
+    key.signal_modified();
+    sync_as_set(bound)
+}
+
+/// With `mmap.fsync always` a replica, too, goes on when it is on disk.
+fn sync_as_set(bound: &Bound) -> Outcome {
+    if store().settings().fsync() == crate::storage::Fsync::Always {
+        bound.sync()?;
+    }
+    Ok(())
+}
+
+/// Makes the values from a position on these. What lies before the head is dropped here, too.
+fn put(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> {
+    let size = array.item().size();
+    let dropped = array.head().saturating_sub(position);
+    let bytes = bytes
+        .get((dropped as usize).saturating_mul(size)..)
+        .unwrap_or_default();
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    array.put(position + dropped - array.head(), bytes)
+}
+
+fn fill(args: Args<'_>) -> Outcome {
+    if let Some(array) = writable_array(args)? {
+        put(&array, number(args, 3)?, word(args, 4)?)?;
+    }
+    Ok(())
+}
+
+/// The array of the file that argument 1 names, open for writing even where keys are bound to it read-only.
+fn writable_array(args: Args<'_>) -> Result<Option<Arc<Array>>, Failure> {
+    let path = FilePath::new(args.get(1))?;
+    let array = store().find(&path)?;
+    if let Some(array) = &array
+        && !array.is_writable()
+    {
+        // The array stays open as this binding wanted it.
+        store().bind(&path, array.item(), Access::Writable, false)?;
+    }
+    Ok(array)
+}
+
+fn filled(args: Args<'_>) -> Outcome {
+    if let Some(array) = writable_array(args)? {
+        array.truncate(number(args, 3)?.saturating_sub(array.head()))?;
+        array.set_incomplete(false);
+    }
+    Ok(())
+}
+
+/// `VREPLICATE key BIND path type size mode count head state identity`.
+fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
+    let path = FilePath::new(word(args, 3)?)?;
+    let item = ItemType::parse(word(args, 4)?, Some(word(args, 5)?))?;
+    let access = match word(args, 6)? {
+        b"WRITABLE" => Access::Writable,
+        b"READONLY" => Access::ReadOnly,
+        _ => return Err(unknown(args, 6)),
+    };
+    let count = number(args, 7)?;
+    let state = word(args, 9)?;
+    let identity = word(args, 10)?;
+    let key = Key::open(ctx, args, Mode::Write);
+    let bound = match store().identify(&path) {
+        Ok(Some(id)) if rdb::is_that_file(id, identity) => Err(rdb::shared_directory(&path)),
+        _ if state == b"SHARED" => store()
+            .bind(&path, item, access, false)
+            .map_err(|error| error.to_string()),
+        _ if state == b"FILLING" => {
+            make_anew(&path, item, Access::Writable, count).map_err(|error| error.to_string())
+        }
+        _ => make_anew(&path, item, access, count).map_err(|error| error.to_string()),
+    };
+    if let Ok(bound) = &bound {
+        bound.set_incomplete(state == b"FILLING");
+    }
+    let binding = match bound {
+        Ok(bound) => Binding::open(path, item, access, bound),
+        Err(reason) => Binding::unavailable(path, item, access, count, reason),
+    };
+    replication::write_to_aof(&key, &binding);
+    binding::set_value(&key, binding);
+    key.signal_modified();
+    key.notify(c"mmap");
+    Ok(())
+}
+
+/// The file as a replica has it: of as many values as the primary's, all still zeros.
+fn make_anew(path: &FilePath, item: ItemType, access: Access, count: u64) -> Result<Bound, Error> {
+    store().check_unowned(path, true)?;
+    let import = store().import(path, item)?;
+    import.extend_to(count)?;
+    import.finish(store(), access, Former::Replaced)
+}
+
+/// The argument at a position, which a primary of this version always sends.
+fn word<'a>(args: Args<'a>, position: usize) -> Result<&'a [u8], Failure> {
+    if position < args.len() {
+        Ok(args.get(position))
+    } else {
+        Err(Failure::WrongArity)
+    }
+}
+
+fn number(args: Args<'_>, position: usize) -> Result<u64, Failure> {
+    std::str::from_utf8(word(args, position)?)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| unknown(args, position))
+}
+
+fn unknown(args: Args<'_>, position: usize) -> Failure {
+    Failure::Message(format!(
+        "VREPLICATE: '{}' (argument {position}) is not understood: does the primary run another version of the module?",
+        excerpt(args.get(position))
+    ))
+}

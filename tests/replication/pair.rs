@@ -1,0 +1,102 @@
+//! A primary and its replica, each with a directory of its own, and how they are compared.
+
+use crate::support::{Server, Setup, wait_until};
+
+pub struct Pair {
+    pub primary: Server,
+    pub replica: Server,
+}
+
+impl Pair {
+    #[track_caller]
+    pub fn start() -> Pair {
+        Pair::of(Server::setup(), Server::setup())
+    }
+
+    #[track_caller]
+    pub fn of(primary: Setup, replica: Setup) -> Pair {
+        let primary = primary.config("repl-diskless-sync-delay", "0").start();
+        let replica = replica.start();
+        let pair = Pair { primary, replica };
+        pair.connect();
+        pair
+    }
+
+    /// Makes the one a replica of the other, and waits until it is.
+    #[track_caller]
+    pub fn connect(&self) {
+        follow(&self.replica, &self.primary);
+    }
+
+    /// Waits until the replica has all that the primary sent, and compares all keys and the files of arrays.
+    #[track_caller]
+    pub fn assert_same(&self) {
+        assert_same(&self.primary, &self.replica);
+    }
+}
+
+/// Makes a server a replica of another, and waits until it is one.
+#[track_caller]
+pub fn follow(replica: &Server, primary: &Server) {
+    assert_eq!(
+        replica.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port())),
+        "OK"
+    );
+    wait_until("the replica follows", || {
+        replica.info("replication", "master_link_status") == "up"
+    });
+}
+
+/// Waits until a replica has all that its primary sent.
+#[track_caller]
+pub fn catch_up(primary: &Server, replica: &Server) {
+    wait_until("the replica has caught up", || {
+        replica.info("replication", "master_link_status") == "up"
+            && primary.info("replication", "master_repl_offset")
+                == replica.info("replication", "slave_repl_offset")
+    });
+}
+
+#[track_caller]
+pub fn assert_same(primary: &Server, replica: &Server) {
+    let arrays = arrays(primary);
+    wait_until("no array of the replica waits for values", || {
+        catch_up(primary, replica);
+        arrays
+            .iter()
+            .all(|key| !replica.ask(&format!("VSIZE {key}")).is_error())
+    });
+    assert_eq!(self::arrays(replica), arrays);
+    for key in &arrays {
+        let ask = |server: &Server, command: &str| server.say(&format!("{command} {key}"));
+        for command in ["DEBUG DIGEST-VALUE", "VSIZE", "VTYPE", "VFILEPATH"] {
+            assert_eq!(
+                ask(replica, command),
+                ask(primary, command),
+                "{command} {key}"
+            );
+        }
+        let path = ask(primary, "VFILEPATH");
+        for server in [primary, replica] {
+            assert_eq!(ask(server, "VSYNC"), "OK", "{key}");
+        }
+        assert!(
+            primary.read(&path) == replica.read(&path),
+            "the files '{path}' of {key} differ"
+        );
+    }
+}
+
+/// The keys of arrays in database 0.
+#[track_caller]
+pub fn arrays(server: &Server) -> Vec<String> {
+    let reply = server.ask("SCAN 0 COUNT 10000 TYPE mmaparray");
+    let mut keys: Vec<String> = reply.items()[1]
+        .clone()
+        .items()
+        .into_iter()
+        .map(|key| key.text())
+        .collect();
+    keys.sort();
+    keys
+}

@@ -1,0 +1,276 @@
+//! Writes reach replicas one by one, and reaching them twice does no harm.
+
+use crate::pair::{Pair, arrays, assert_same, catch_up, follow};
+use crate::support::{Server, doubles, wait_until};
+
+#[test]
+fn every_write_reaches_the_replica() {
+    let pair = Pair::start();
+    for command in [
+        "MMAP d d.f64",
+        "MMAP i deep/i.i32 int32 WRITABLE",
+        "VPUSH d 1.5 2.5 nan -inf",
+    ] {
+        pair.primary.ask(command);
+    }
+    std::fs::create_dir(pair.primary.path("deep")).unwrap();
+    for command in [
+        "MMAP i deep/i.i32 int32 WRITABLE",
+        "MMAP s s.str string 5 WRITABLE",
+        "VPUSH i 1 2 3",
+        "VPUSH s one two three",
+        "VSET i 0 -7 2 9",
+        "VPOP d",
+        "VPOP s 2",
+        "VPUSH s four",
+        "MMAP other d.f64",
+        "VPUSH other 7",
+        "RENAME i j",
+        "VPUSH j 4",
+    ] {
+        let reply = pair.primary.ask(command);
+        assert!(!reply.is_error(), "{command}: {reply}");
+    }
+    pair.assert_same();
+    assert_eq!(
+        pair.replica.say("VALL j"),
+        "[(integer) -7, (integer) 2, (integer) 9, (integer) 4]"
+    );
+    assert_eq!(pair.replica.say("VALL d"), "[1.5, 2.5, nan, 7]");
+
+    pair.primary.ask("VCLEAR j");
+    pair.primary.ask("DEL s");
+    pair.assert_same();
+    assert_eq!(arrays(&pair.replica), ["d", "j", "other"]);
+    assert_eq!(pair.replica.file_len("deep/i.i32"), 0);
+    assert_eq!(pair.replica.file_len("s.str"), 10, "DEL leaves the file");
+}
+
+#[test]
+fn transactions_and_scripts_reach_the_replica() {
+    let pair = Pair::start();
+    pair.primary.ask("MMAP k f int64 WRITABLE");
+    for command in ["MULTI", "VPUSH k 1 2", "VSET k 0 5", "VPOP k", "EXEC"] {
+        pair.primary.ask(command);
+    }
+    let script = "redis.call('VPUSH', KEYS[1], 8) return redis.call('VPUSH', KEYS[1], 9)";
+    pair.primary.run(&["EVAL", script, "1", "k"]);
+    pair.assert_same();
+    assert_eq!(
+        pair.replica.say("VALL k"),
+        "[(integer) 5, (integer) 8, (integer) 9]"
+    );
+}
+
+#[test]
+fn a_write_that_failed_is_not_sent() {
+    let pair = Pair::start();
+    pair.primary.ask("MMAP k f int8 WRITABLE");
+    pair.primary.ask("VPUSH k 1 2");
+    let before = pair.primary.info("replication", "master_repl_offset");
+    for command in ["VPUSH k 300", "VSET k 9 1", "VSET k 0 x", "VPUSH none 1"] {
+        assert!(pair.primary.ask(command).is_error(), "{command}");
+    }
+    for command in ["VGET k 0", "VALL k", "VSIZE k", "MMAP k f"] {
+        assert!(!pair.primary.ask(command).is_error(), "{command}");
+    }
+    // A heartbeat is the one thing that may come between: 14 bytes for PING, perhaps after a SELECT.
+    let sent = |text: &str| text.parse::<u64>().unwrap();
+    let after = pair.primary.info("replication", "master_repl_offset");
+    assert!(sent(&after) - sent(&before) <= 14 + 23);
+    pair.assert_same();
+}
+
+#[test]
+fn nothing_but_bindings_reaches_the_aof_of_either() {
+    let with_aof = || Server::setup().config("appendonly", "yes");
+    let mut pair = Pair::of(with_aof(), with_aof());
+    for command in ["MMAP k f", "VPUSH k 1.25 2.25", "VSET k 0 3.25", "VPOP k"] {
+        assert!(!pair.primary.ask(command).is_error());
+    }
+    pair.assert_same();
+    for server in [&pair.primary, &pair.replica] {
+        // A replica begins a new AOF after it was synchronised.
+        server.wait_for_background_jobs();
+        let mut text = String::new();
+        for entry in std::fs::read_dir(server.path("appendonlydir")).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            text += &String::from_utf8_lossy(&bytes);
+        }
+        for word in ["VREPLICATE", "VPUSH", "VSET", "VPOP"] {
+            assert!(!text.contains(word), "{word} is in the AOF:\n{text}");
+        }
+    }
+    assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+    for server in [&mut pair.primary, &mut pair.replica] {
+        server.kill_9();
+        server.start_again();
+        assert_eq!(server.say("VALL k"), "[3.25]");
+    }
+}
+
+#[test]
+fn a_file_that_was_there_before_it_was_bound_is_sent() {
+    let pair = Pair::start();
+    let numbers: Vec<u8> = (0..3_000_000_u32).flat_map(|i| i.to_le_bytes()).collect();
+    pair.primary.write("big", &numbers);
+    pair.primary.write("fixed", [1_u8, 2, 3]);
+    // Something else has the name at the replica.
+    pair.replica.write("fixed", [9_u8; 100]);
+    pair.primary.ask("MMAP k big uint32 WRITABLE");
+    pair.primary.ask("MMAP r fixed uint8");
+    for command in [
+        "VSET k 0 77 2999999 78",
+        "VPUSH k 79",
+        "VPOP k",
+        "VPUSH k 80",
+    ] {
+        assert!(!pair.primary.ask(command).is_error());
+    }
+    pair.assert_same();
+    assert_eq!(pair.replica.say("VGET k 0"), "(integer) 77");
+    assert_eq!(pair.replica.say("VGET k 3000000"), "(integer) 80");
+    assert_eq!(
+        pair.replica.say("VALL r"),
+        "[(integer) 1, (integer) 2, (integer) 3]"
+    );
+}
+
+#[test]
+fn a_restarted_replica_goes_on_where_it_was() {
+    let mut pair = Pair::start();
+    pair.primary.ask("MMAP k f int64 WRITABLE");
+    pair.primary.ask("VPUSH k 1 2 3");
+    pair.assert_same();
+    let primary = format!("127.0.0.1 {}", pair.primary.port());
+    // What comes after its snapshot reaches it a second time after a crash.
+    assert_eq!(pair.replica.say("SAVE"), "OK");
+    for command in ["VPUSH k 4 5", "VPOP k 3", "VPUSH k 6 7 8", "VSET k 0 9"] {
+        pair.primary.ask(command);
+    }
+    catch_up(&pair.primary, &pair.replica);
+    pair.replica.kill_9();
+    pair.primary.ask("VPUSH k 10");
+    pair.replica.start_again();
+    assert_eq!(pair.replica.say(&format!("REPLICAOF {primary}")), "OK");
+    pair.assert_same();
+    assert_eq!(
+        pair.replica.say("VALL k"),
+        "[(integer) 9, (integer) 2, (integer) 6, (integer) 7, (integer) 8, (integer) 10]"
+    );
+}
+
+#[test]
+fn a_replica_that_starts_with_its_primary_configured_takes_up_the_stream() {
+    let primary = Server::setup()
+        .config("repl-diskless-sync-delay", "0")
+        .start();
+    let mut replica = Server::setup()
+        .config("replicaof", &format!("127.0.0.1 {}", primary.port()))
+        .start();
+    primary.ask("MMAP k f int64 WRITABLE");
+    primary.ask("VPUSH k 1 2 3");
+    assert_same(&primary, &replica);
+    assert_eq!(replica.say("SAVE"), "OK");
+    for command in ["VPUSH k 4 5", "VPOP k 3", "VPUSH k 6 7 8", "VSET k 0 9"] {
+        primary.ask(command);
+    }
+    catch_up(&primary, &replica);
+    replica.kill_9();
+    primary.ask("VPUSH k 10");
+    let full_before = primary.info("stats", "sync_full");
+    replica.start_again();
+    assert_same(&primary, &replica);
+    assert_eq!(
+        primary.info("stats", "sync_full"),
+        full_before,
+        "the point is that it goes on from its old snapshot"
+    );
+    assert_eq!(
+        replica.say("VALL k"),
+        "[(integer) 9, (integer) 2, (integer) 6, (integer) 7, (integer) 8, (integer) 10]"
+    );
+}
+
+#[test]
+fn a_promoted_replica_has_everything_and_takes_writes() {
+    let mut pair = Pair::start();
+    let second = Server::start();
+    follow(&second, &pair.replica);
+    pair.primary.ask("MMAP k f");
+    pair.primary.ask("VPUSH k 1 2 3");
+    pair.assert_same();
+    assert_same(&pair.primary, &second);
+    assert!(
+        pair.replica.error("VPUSH k 4").starts_with("READONLY"),
+        "a replica takes no writes of clients"
+    );
+
+    pair.primary.kill_9();
+    assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+    assert_eq!(pair.replica.say("VPUSH k 4"), "(integer) 1");
+    assert_same(&pair.replica, &second);
+    assert_eq!(second.say("VALL k"), "[1, 2, 3, 4]");
+}
+
+#[test]
+fn a_primary_whose_files_are_ahead_of_its_snapshot_sends_them_again() {
+    let mut pair = Pair::start();
+    pair.primary.ask("MMAP k f");
+    pair.primary.ask("VPUSH k 1 2 3");
+    pair.assert_same();
+    // The replica stays behind, at the moment of the primary's snapshot.
+    pair.primary.wait_for_background_jobs();
+    assert_eq!(pair.primary.say("SAVE"), "OK");
+    pair.assert_same();
+    assert_eq!(pair.replica.say("REPLICAOF 127.0.0.1 1"), "OK");
+    pair.primary.ask("VPUSH k 4 5");
+    pair.primary.ask("VSET k 0 9");
+    pair.primary.kill_9();
+    pair.primary.start_again();
+    pair.connect();
+    wait_until("the replica has what the snapshot did not know", || {
+        pair.replica.say("VALL k") == "[9, 2, 3, 4, 5]"
+    });
+    pair.assert_same();
+}
+
+#[test]
+fn clients_cannot_speak_as_a_primary() {
+    let db = Server::start();
+    db.ask("MMAP k f");
+    let error = db.error("VREPLICATE k LENGTH 0");
+    assert!(error.contains("primary"), "{error}");
+}
+
+#[test]
+fn a_replica_in_the_directory_of_its_primary_touches_nothing() {
+    let primary = Server::setup()
+        .config("repl-diskless-sync-delay", "0")
+        .start();
+    primary.ask("MMAP before f");
+    primary.ask("VPUSH before 1 2 3");
+    primary.write("fixed", doubles([7.0]));
+    primary.ask("MMAP fixed fixed double");
+    let mut replica = Server::setup().sharing_files_of(&primary).start();
+    follow(&replica, &primary);
+    primary.ask("MMAP after g");
+    primary.ask("VPUSH after 4");
+    primary.ask("VPUSH before 5");
+    catch_up(&primary, &replica);
+    for key in ["before", "after", "fixed"] {
+        let error = replica.error(&format!("VALL {key}"));
+        assert!(error.contains("mmap.dir"), "{key}: {error}");
+    }
+    assert!(replica.is_running());
+    assert_eq!(primary.say("VALL before"), "[1, 2, 3, 5]");
+    assert_eq!(primary.say("VALL after"), "[4]");
+    assert_eq!(primary.say("VALL fixed"), "[7]");
+    let mut names: Vec<_> = std::fs::read_dir(primary.dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.ends_with(".rdb"))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["f", "fixed", "g"]);
+}

@@ -1,0 +1,134 @@
+//! Full synchronisations: a fresh replica ends with the same files, whatever goes on meanwhile.
+
+use crate::pair::{Pair, arrays, assert_same, follow};
+use crate::support::{Server, Setup, doubles, wait_until};
+
+fn primary(diskless: &str) -> Setup {
+    Server::setup()
+        .config("repl-diskless-sync", diskless)
+        .config("repl-diskless-sync-delay", "0")
+}
+
+fn replica(diskless_load: &str) -> Setup {
+    Server::setup().config("repl-diskless-load", diskless_load)
+}
+
+#[test]
+fn a_fresh_replica_gets_the_contents_by_disk_and_without() {
+    for diskless in ["no", "yes"] {
+        for load in ["disabled", "on-empty-db"] {
+            let primary = primary(diskless).start();
+            primary.write("fixed", [1_u8, 2, 3]);
+            primary.write("odd", [1_u8; 11]);
+            std::fs::create_dir_all(primary.path("a/b")).unwrap();
+            for command in [
+                "MMAP d a/b/d",
+                "VPUSH d 1.5 2.5",
+                "MMAP same a/b/d",
+                "MMAP fixed fixed uint8",
+                "MMAP odd odd double",
+                "MMAP empty empty int8 WRITABLE",
+                "MMAP s s string 3 WRITABLE",
+                "VPUSH s abc d",
+                "SET text value",
+            ] {
+                assert!(!primary.ask(command).is_error(), "{command}");
+            }
+            let replica = replica(load).start();
+            // Files that are in the way are replaced: a replica's directory is its primary's.
+            replica.write("fixed", [9_u8; 10]);
+            follow(&replica, &primary);
+            assert_eq!(arrays(&replica), arrays(&primary));
+            assert_eq!(replica.say("VALL d"), "[1.5, 2.5]");
+            assert_eq!(replica.read("fixed"), [1, 2, 3]);
+            assert_eq!(replica.read("odd"), [1; 8], "an odd tail holds no value");
+            assert_eq!(replica.read("s"), b"abcd\0\0");
+            assert_eq!(replica.say("GET text"), "value");
+            assert_eq!(replica.file_len("empty"), 0);
+            primary.ask("VPUSH same 3.5");
+            primary.ask("DEL odd");
+            assert_same(&primary, &replica);
+            assert_eq!(replica.say("VALL d"), "[1.5, 2.5, 3.5]");
+        }
+    }
+}
+
+#[test]
+fn writes_that_go_on_during_a_synchronisation_are_neither_lost_nor_doubled() {
+    for diskless in ["no", "yes"] {
+        let primary = primary(diskless).start();
+        for key in ["grows", "shrinks", "changes", "cleared"] {
+            primary.ask(&format!("MMAP {key} {key} int64 WRITABLE"));
+            let mut client = primary.client();
+            client.push_one_by_one(key, 0..20_000);
+        }
+        // Makes the child slow, so that there is a meanwhile.
+        primary.ask("CONFIG SET rdb-key-save-delay 20000");
+        for i in 0..50 {
+            primary.ask(&format!("SET filler:{i} x"));
+        }
+        let replica = replica("disabled").start();
+        replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
+        let mut client = primary.client();
+        let mut i = 20_000;
+        let mut writes_meanwhile = 0;
+        wait_until("the replica follows", || {
+            for command in [
+                format!("VPUSH grows {i} {i}"),
+                "VPOP shrinks 3".to_owned(),
+                format!("VSET changes {} {i}", i % 20_000),
+                "VCLEAR cleared".to_owned(),
+                format!("VPUSH cleared {i} {i} {i}"),
+            ] {
+                assert!(!client.ask(&command).is_error(), "{command}");
+            }
+            i += 1;
+            let replicas = primary.ask("INFO replication").text();
+            let is_waiting =
+                replicas.contains("state=wait_bgsave") || replicas.contains("state=send_bulk");
+            writes_meanwhile += u64::from(is_waiting);
+            replica.info("replication", "master_link_status") == "up"
+        });
+        assert!(writes_meanwhile > 0, "nothing was written meanwhile");
+        assert_same(&primary, &replica);
+    }
+}
+
+#[test]
+fn a_replica_that_cannot_store_a_file_says_so_and_lives_on() {
+    let primary = primary("yes").start();
+    primary.ask("MMAP k taken/f");
+    std::fs::create_dir(primary.path("taken")).unwrap();
+    assert_eq!(primary.say("MMAP k taken/f"), "(integer) 0");
+    primary.ask("MMAP other o");
+    primary.ask("VPUSH k 1");
+    primary.ask("VPUSH other 2");
+    let mut replica = replica("disabled").start();
+    // A file where a directory is needed.
+    replica.write("taken", "");
+    follow(&replica, &primary);
+    primary.ask("VPUSH k 3");
+    primary.ask("VPUSH other 4");
+    wait_until("the other array goes on", || {
+        replica.say("VALL other") == "[2, 4]"
+    });
+    let error = replica.error("VALL k");
+    assert!(error.contains("taken/f"), "{error}");
+    assert!(replica.is_running());
+    assert_eq!(replica.read("taken"), b"");
+}
+
+#[test]
+fn a_second_synchronisation_replaces_what_the_first_brought() {
+    let pair = Pair::start();
+    pair.primary.ask("MMAP k f");
+    pair.primary.ask("VPUSH k 1 2 3");
+    pair.assert_same();
+    assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+    pair.replica.ask("VPUSH k 99");
+    pair.primary.ask("VSET k 0 5");
+    pair.connect();
+    pair.assert_same();
+    assert_eq!(pair.replica.say("VALL k"), "[5, 2, 3]");
+    assert_eq!(pair.replica.read("f"), doubles([5.0, 2.0, 3.0]));
+}
