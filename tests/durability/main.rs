@@ -7,9 +7,11 @@ mod support;
 #[path = "../support/mounts.rs"]
 mod mounts;
 
+#[path = "../support/random.rs"]
+mod random;
+
 mod always;
 mod crash;
 mod fork;
 mod full_disk;
-mod random;
 mod truncation;

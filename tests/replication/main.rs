@@ -3,7 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/random.rs"]
+mod random;
+
+mod cluster;
 mod contents;
 mod pair;
 mod stream;
 mod sync;
+mod workload;

@@ -132,8 +132,10 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         }
         _ => make_anew(&path, item, access, count).map_err(|error| error.to_string()),
     };
-    if let Ok(bound) = &bound {
-        bound.set_incomplete(state == b"FILLING");
+    if let Ok(bound) = &bound
+        && state == b"FILLING"
+    {
+        bound.set_incomplete(true);
     }
     let binding = match bound {
         Ok(bound) => Binding::open(path, item, access, bound),

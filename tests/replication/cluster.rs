@@ -1,0 +1,339 @@
+//! Arrays on a Cluster: three primaries, three replicas, on loopback.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::TcpListener;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::pair::catch_up;
+use crate::support::{Client, Reply, Server, wait_at_most};
+
+const LONG: Duration = Duration::from_secs(60);
+
+struct Cluster {
+    nodes: Vec<Server>,
+}
+
+impl Cluster {
+    #[track_caller]
+    fn start() -> Cluster {
+        let nodes: Vec<Server> = (0..6)
+            .map(|_| {
+                let bus = TcpListener::bind("127.0.0.1:0").unwrap();
+                let bus_port = bus.local_addr().unwrap().port();
+                drop(bus);
+                Server::setup()
+                    .config("cluster-enabled", "yes")
+                    .config("cluster-port", &bus_port.to_string())
+                    .config("cluster-node-timeout", "2000")
+                    .config("repl-diskless-sync-delay", "0")
+                    .start()
+            })
+            .collect();
+        let cluster = Cluster { nodes };
+        let addresses: Vec<String> = cluster.nodes.iter().map(address).collect();
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        let mut create = vec!["--cluster", "create"];
+        create.extend(addresses);
+        create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
+        redis_cli(&create);
+        wait_at_most(LONG, "all nodes agree on the cluster", || {
+            cluster.nodes.iter().all(|node| {
+                node.info_of_cluster("cluster_state") == "ok"
+                    && node.ask("CLUSTER NODES").text().matches("slave").count() == 3
+            })
+        });
+        for replica in cluster.nodes.iter().filter(|node| !is_primary(node)) {
+            wait_at_most(LONG, "a replica follows its primary", || {
+                replica.info("replication", "master_link_status") == "up"
+            });
+        }
+        cluster
+    }
+
+    fn by_port(&self, port: &str) -> Option<&Server> {
+        self.nodes
+            .iter()
+            .find(|node| node.port().to_string() == port)
+    }
+
+    fn primaries(&self) -> Vec<&Server> {
+        self.nodes.iter().filter(|node| is_primary(node)).collect()
+    }
+
+    /// The primary that serves a key.
+    fn primary_of(&self, key: &str) -> &Server {
+        let mut client = Router::new(self.nodes[0].port());
+        assert!(!client.ask(&format!("VSIZE {key}")).is_error());
+        let port = client.last_port.to_string();
+        self.by_port(&port).expect("a node of ours")
+    }
+}
+
+trait ClusterNode {
+    fn info_of_cluster(&self, field: &str) -> String;
+    fn id(&self) -> String;
+}
+
+impl ClusterNode for Server {
+    fn info_of_cluster(&self, field: &str) -> String {
+        let info = self.ask("CLUSTER INFO").text();
+        let line = info.lines().find_map(|line| line.strip_prefix(field));
+        line.unwrap_or_default().trim_start_matches(':').to_owned()
+    }
+
+    fn id(&self) -> String {
+        self.ask("CLUSTER MYID").text()
+    }
+}
+
+fn is_primary(node: &Server) -> bool {
+    node.info("replication", "role") == "master"
+}
+
+fn address(node: &Server) -> String {
+    format!("127.0.0.1:{}", node.port())
+}
+
+/// Runs `redis-cli`, which must succeed.
+#[track_caller]
+fn redis_cli(args: &[&str]) -> String {
+    let output = Command::new("redis-cli").args(args).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "redis-cli {args:?}: {text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}
+
+/// A client that goes where the nodes send it.
+struct Router {
+    start: u16,
+    last_port: u16,
+    clients: HashMap<u16, Client>,
+}
+
+impl Router {
+    fn new(port: u16) -> Router {
+        Router {
+            start: port,
+            last_port: port,
+            clients: HashMap::new(),
+        }
+    }
+
+    fn try_at(&mut self, port: u16, command: &[&str]) -> std::io::Result<Reply> {
+        let client = match self.clients.entry(port) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Client::try_connect(port)?),
+        };
+        let mut bytes = Vec::new();
+        Client::encode(&mut bytes, command);
+        let reply = client.try_send(&bytes).and_then(|()| client.try_receive());
+        if reply.is_err() {
+            self.clients.remove(&port);
+        }
+        reply
+    }
+
+    /// Asks until a node answers for itself. Errors that say to try again are obeyed.
+    fn ask(&mut self, command: &str) -> Reply {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let mut answer = None;
+        wait_at_most(LONG, command, || {
+            let reply = self.try_at(self.last_port, &words);
+            let Ok(reply) = reply else {
+                self.last_port = self.start;
+                return false;
+            };
+            let text = match &reply {
+                Reply::Error(text) => text.clone(),
+                _ => String::new(),
+            };
+            let target = || text.rsplit(':').next()?.parse::<u16>().ok();
+            if text.starts_with("MOVED ") {
+                self.last_port = target().unwrap();
+                return false;
+            }
+            if text.starts_with("ASK ") {
+                let port = target().unwrap();
+                let _ = self.try_at(port, &["ASKING"]);
+                match self.try_at(port, &words) {
+                    Ok(Reply::Error(text)) if text.starts_with("TRYAGAIN") => return false,
+                    Ok(reply) => answer = Some(reply),
+                    Err(_) => return false,
+                }
+                return true;
+            }
+            if text.starts_with("CLUSTERDOWN") || text.starts_with("TRYAGAIN") {
+                return false;
+            }
+            answer = Some(reply);
+            true
+        });
+        answer.unwrap()
+    }
+}
+
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+/// How many slots are moved; moving one takes many commands, whatever is in it.
+const SLOTS: i64 = 50;
+
+/// Keys in the first slots of the first primary.
+#[track_caller]
+fn keys_in_first_slots(cluster: &Cluster) -> Vec<String> {
+    let node = &cluster.nodes[0];
+    (0..)
+        .map(|i| format!("key:{i}"))
+        .filter(|key| node.int(&format!("CLUSTER KEYSLOT {key}")) < SLOTS)
+        .take(4)
+        .collect()
+}
+
+#[track_caller]
+fn map_and_push(cluster: &Cluster, keys: &[impl AsRef<str>], count: i64) {
+    for primary in cluster.primaries() {
+        std::fs::create_dir(primary.path("dir")).unwrap();
+    }
+    let mut client = Router::new(cluster.nodes[0].port());
+    for key in keys.iter().map(AsRef::as_ref) {
+        let reply = client.ask(&format!("MMAP {key} dir/{key}.i64 int64 WRITABLE"));
+        assert_eq!(reply, Reply::Int(0), "{key}");
+        for i in 0..count {
+            assert_eq!(client.ask(&format!("VPUSH {key} {i}")), Reply::Int(1));
+        }
+    }
+}
+
+/// What an array of that many consecutive numbers holds.
+fn numbers(count: i64) -> Vec<Reply> {
+    (0..count).map(Reply::Int).collect()
+}
+
+#[test]
+fn a_replica_takes_over_with_everything_that_it_had_acknowledged() {
+    let mut cluster = Cluster::start();
+    map_and_push(&cluster, &KEYS, 20);
+    let through_cli = redis_cli(&[
+        "-c",
+        "-p",
+        &cluster.nodes[0].port().to_string(),
+        "VSIZE",
+        "a",
+    ]);
+    assert_eq!(through_cli.trim(), "20");
+
+    let victim = cluster.primary_of("a").port();
+    let index = cluster
+        .nodes
+        .iter()
+        .position(|n| n.port() == victim)
+        .unwrap();
+    let mut client = Router::new(victim);
+    for i in 20..40 {
+        assert_eq!(client.ask(&format!("VPUSH a {i}")), Reply::Int(1));
+    }
+    assert_eq!(client.ask("WAIT 1 20000"), Reply::Int(1));
+    cluster.nodes[index].kill_9();
+    let survivor = cluster.nodes[(index + 1) % 6].port();
+    let mut client = Router::new(survivor);
+    assert_eq!(client.ask("VALL a").items(), numbers(40));
+    assert_eq!(client.ask("VPUSH a 40"), Reply::Int(1));
+    for key in KEYS {
+        let count = if key == "a" { 41 } else { 20 };
+        assert_eq!(client.ask(&format!("VALL {key}")).items(), numbers(count));
+    }
+    // The old primary comes back as a replica of the new one, and throws away nothing that counts.
+    cluster.nodes[index].start_again();
+    let old = &cluster.nodes[index];
+    wait_at_most(LONG, "the old primary follows", || {
+        old.info("replication", "role") == "slave"
+            && old.info("replication", "master_link_status") == "up"
+    });
+    let new = cluster.primary_of("a");
+    catch_up(new, old);
+    assert_eq!(old.say("READONLY"), "OK");
+    assert_eq!(old.ask("VALL a").items(), numbers(41));
+    assert_eq!(old.read("dir/a.i64"), new.read("dir/a.i64"));
+}
+
+#[test]
+fn slots_move_with_their_arrays_while_these_are_written_to() {
+    let cluster = Cluster::start();
+    let keys = keys_in_first_slots(&cluster);
+    map_and_push(&cluster, &keys, 5);
+    let stop = AtomicBool::new(false);
+    let start = cluster.nodes[0].port();
+    let counts: Vec<i64> = std::thread::scope(|scope| {
+        let writers: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                let stop = &stop;
+                scope.spawn(move || {
+                    let mut client = Router::new(start);
+                    let mut next = 5;
+                    while !stop.load(Ordering::Relaxed) {
+                        let reply = client.ask(&format!("VPUSH {key} {next}"));
+                        assert_eq!(reply, Reply::Int(1), "{key}");
+                        next += 1;
+                    }
+                    next
+                })
+            })
+            .collect();
+        // Whatever goes wrong, the writers end.
+        let writing = StopAtEnd(&stop);
+        // To another primary and back, where the files were left behind.
+        let from = cluster.primary_of(&keys[0]);
+        let to = *cluster
+            .primaries()
+            .iter()
+            .find(|node| node.port() != from.port())
+            .unwrap();
+        for [from, to] in [[from, to], [to, from]] {
+            redis_cli(&[
+                "--cluster",
+                "reshard",
+                &address(from),
+                "--cluster-from",
+                &from.id(),
+                "--cluster-to",
+                &to.id(),
+                "--cluster-slots",
+                &SLOTS.to_string(),
+                "--cluster-pipeline",
+                "100",
+                "--cluster-yes",
+            ]);
+        }
+        drop(writing);
+        writers.into_iter().map(|w| w.join().unwrap()).collect()
+    });
+    let mut client = Router::new(start);
+    for (key, count) in keys.iter().zip(counts) {
+        assert!(count > 5, "{key} was not written to meanwhile");
+        assert_eq!(client.ask(&format!("VALL {key}")).items(), numbers(count));
+        let primary = cluster.primary_of(key);
+        let file = format!("dir/{key}.i64");
+        primary.settles_at(&file, count as u64 * 8);
+        for replica in cluster.nodes.iter().filter(|node| !is_primary(node)) {
+            if replica.info("replication", "master_port") == primary.port().to_string() {
+                catch_up(primary, replica);
+                replica.settles_at(&file, count as u64 * 8);
+                assert_eq!(replica.read(&file), primary.read(&file), "{key}");
+            }
+        }
+    }
+}
