@@ -45,9 +45,10 @@ impl Cluster {
                     && node.ask("CLUSTER NODES").text().matches("slave").count() == 3
             })
         });
-        for replica in cluster.nodes.iter().filter(|node| !is_primary(node)) {
-            wait_at_most(LONG, "a replica follows its primary", || {
-                replica.info("replication", "master_link_status") == "up"
+        for primary in cluster.primaries() {
+            wait_at_most(LONG, "a primary has its replica", || {
+                let info = primary.ask("INFO replication").text();
+                info.contains("state=online")
             });
         }
         cluster
