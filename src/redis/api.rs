@@ -127,6 +127,11 @@ impl Ctx {
         self.flags() & raw::REDISMODULE_CTX_FLAGS_LOADING != 0
     }
 
+    /// Whether this server follows a primary.
+    pub fn is_replica(&self) -> bool {
+        self.flags() & raw::REDISMODULE_CTX_FLAGS_SLAVE != 0
+    }
+
     /// Whether the client of this command can be kept waiting: not in `MULTI`, in a script, or when the
     /// command comes from the primary.
     pub fn may_block(&self) -> bool {
@@ -213,6 +218,12 @@ impl Ctx {
         unsafe { raw::RedisModule_ReplyWithArray.unwrap()(self.raw, len as _) };
     }
 
+    /// Begins a map of `len` pairs, which must follow: in RESP2 an array of twice as many replies.
+    pub fn reply_map(&self, len: usize) {
+        // SAFETY: as in `flags`.
+        unsafe { raw::RedisModule_ReplyWithMap.unwrap()(self.raw, len as _) };
+    }
+
     /// Begins an array whose length is known when it ends.
     pub fn reply_array_of_unknown_length(&self) -> OpenArray<'_> {
         // SAFETY: as in `flags`.
@@ -258,7 +269,7 @@ impl OpenArray<'_> {
 }
 
 /// A text as one C string without line breaks, which would end a reply early.
-fn line(text: &str) -> CString {
+pub fn line(text: &str) -> CString {
     let bytes: Vec<u8> = text
         .bytes()
         .map(|byte| if byte.is_ascii_control() { b' ' } else { byte })

@@ -9,6 +9,7 @@ use redis_module::raw;
 
 use super::api::{Args, Ctx, Failure, Key, Mode, string_bytes};
 use super::store;
+use super::unavailable::Unavailable;
 use crate::storage::types::ItemType;
 use crate::storage::{Access, Bound, FilePath};
 
@@ -31,7 +32,7 @@ pub enum Target {
     Open(Bound),
     /// The file could not be opened when the server started.
     Unavailable {
-        reason: String,
+        reason: Unavailable,
         /// Number of values when it was last seen.
         count: u64,
     },
@@ -47,7 +48,7 @@ impl Binding {
                     "{error}; its key answers with this error until the file is back and MMAP is called again"
                 );
                 Target::Unavailable {
-                    reason: error.to_string(),
+                    reason: Unavailable::new(&error),
                     count,
                 }
             }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use redis_module::raw;
 
 use super::api::{Args, Ctx, log};
-use super::{STORE, binding, commands, config, info};
+use super::{STORE, acl, binding, commands, config, info, latency};
 use crate::storage::{Root, Store};
 
 const NAME: &[u8] = b"mmap\0";
@@ -73,9 +73,16 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     if !binding::register(ctx) {
         return Err("the server does not take its key type".to_owned());
     }
+    acl::add_category(ctx);
     commands::register_all(ctx)?;
     let subscribed = subscribe(ctx, raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown)
-        && subscribe(ctx, raw::REDISMODULE_EVENT_CONFIG, on_config_change);
+        && subscribe(ctx, raw::REDISMODULE_EVENT_CONFIG, on_config_change)
+        && subscribe(
+            ctx,
+            raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
+            on_role_change,
+        )
+        && subscribe(ctx, raw::REDISMODULE_EVENT_CRON_LOOP, on_cron);
     if !info::register(ctx) || !subscribed {
         return Err("the server does not take its callbacks".to_owned());
     }
@@ -105,6 +112,28 @@ extern "C" fn on_config_change(
     _data: *mut c_void,
 ) {
     super::store().handle_faults_again();
+    latency::forget_threshold();
+}
+
+extern "C" fn on_role_change(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    subevent: u64,
+    _data: *mut c_void,
+) {
+    config::set_replica(subevent == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_REPLICA.into());
+}
+
+/// The server's own clock, ten times a second by default.
+extern "C" fn on_cron(
+    ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    if catch_unwind(AssertUnwindSafe(|| latency::report(&Ctx::new(ctx)))).is_err() {
+        tracing::error!("reporting latency panicked: this is a bug in the mmap module");
+    }
 }
 
 /// The server is about to exit, by `SHUTDOWN` or a signal: the one time when the main thread waits for disks.

@@ -13,6 +13,7 @@ mod vmget;
 mod vpop;
 mod vset;
 mod vsize;
+mod vstat;
 mod vsync;
 
 use super::api::Ctx;
@@ -38,6 +39,7 @@ pub fn register_all(ctx: &Ctx) -> Result<(), String> {
         ("VITEMSIZE", register::<describe::VItemSize>(ctx)),
         ("VTYPE", register::<describe::VType>(ctx)),
         ("VFILEPATH", register::<describe::VFilePath>(ctx)),
+        ("VSTAT", register::<vstat::VStat>(ctx)),
         ("VSYNC", register::<vsync::VSync>(ctx)),
     ];
     if let Some((name, _)) = registered.iter().find(|(_, done)| !done) {

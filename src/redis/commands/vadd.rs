@@ -7,6 +7,7 @@ use super::commit::reply_when_durable;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::usage::Arg;
 
 /// `VADD key value [value ...]`: appends all values, or none. Replies with their number.
 ///
@@ -20,6 +21,7 @@ impl Command for VAdd {
     const KEY_ACCESS: KeyAccess = KeyAccess::Insert;
     const SUMMARY: &'static CStr = c"Appends values to an array";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
+    const ARGS: &'static [Arg] = &[Arg::KEY, Arg::string(c"value").multiple()];
 
     #[inline]
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
@@ -48,6 +50,7 @@ impl Command for VPush {
     const KEY_ACCESS: KeyAccess = VAdd::KEY_ACCESS;
     const SUMMARY: &'static CStr = VAdd::SUMMARY;
     const COMPLEXITY: &'static CStr = VAdd::COMPLEXITY;
+    const ARGS: &'static [Arg] = VAdd::ARGS;
 
     #[inline]
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
