@@ -122,7 +122,7 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
                 defaults.max_slack = parse_memory(&value_text)
                     .filter(|bytes| (MAX_SLACK_MIN..=MAX_SLACK_MAX).contains(bytes))
                     .map(u64::cast_signed)
-                    .ok_or_else(|| wrong("max-slack: use 64kb to 1tb"))?;
+                    .ok_or_else(|| wrong("max-slack: use 64kb to 1024gb"))?;
             }
             b"max-arrays" => {
                 defaults.max_arrays = value_text
