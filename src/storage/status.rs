@@ -81,3 +81,57 @@ impl Array {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::types::ItemType;
+    use crate::storage::{Bound, FilePath, Root, Store};
+
+    fn array(dir: &TempDir) -> (Store, Bound) {
+        let store = Store::new(Root::open(dir.path()).unwrap()).unwrap();
+        let path = FilePath::new(b"f").unwrap();
+        let bound = store
+            .bind(&path, ItemType::DOUBLE, Access::Writable, true)
+            .unwrap();
+        (store, bound)
+    }
+
+    #[test]
+    fn the_count_on_disk_follows_a_sync() {
+        let dir = TempDir::new().unwrap();
+        let (store, bound) = array(&dir);
+        // Nothing is synced but by this test.
+        store.set_fsync(crate::storage::Fsync::No);
+        bound.append(&[0; 24]).unwrap();
+        assert_eq!(bound.status().synced, Some(0));
+        bound.sync().unwrap();
+        assert_eq!(bound.status().synced, Some(3));
+        bound.append(&[0; 8]).unwrap();
+        assert_eq!(bound.status().synced, Some(3));
+        bound.clear().unwrap();
+        assert_eq!(bound.status().synced, Some(0));
+    }
+
+    #[test]
+    fn a_failed_sync_is_told_until_one_succeeds_and_remembered() {
+        let dir = TempDir::new().unwrap();
+        let (store, bound) = array(&dir);
+        store.set_fsync(crate::storage::Fsync::No);
+        bound.append(&[0; 24]).unwrap();
+        let error = bound.failed("sync", std::io::ErrorKind::StorageFull);
+        bound.state.lock().refusal = Some(error.to_string());
+        let status = bound.status();
+        assert_eq!(status.state, State::Refused);
+        assert_eq!(status.last_error, Some(error.to_string()));
+        assert_eq!(store.totals().refused, 1);
+
+        bound.sync().unwrap();
+        let status = bound.status();
+        assert_eq!(status.state, State::Exact);
+        assert_eq!(status.last_error, Some(error.to_string()));
+        assert_eq!(store.totals().refused, 0);
+    }
+}
