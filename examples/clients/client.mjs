@@ -28,7 +28,7 @@ function matches(expected, reply) {
     case "double":
       return protocol === 2
         ? textOf(reply) === value
-        : Object.is(reply, Number(value.replace("inf", "Infinity")));
+        : typeof reply === "string" && Object.is(numberOf(reply), numberOf(value));
     case "big":
       return protocol === 2 ? textOf(reply) === value : reply === BigInt(value);
     case "map":
@@ -51,6 +51,10 @@ function isMap(expected, reply) {
   );
 }
 
+function numberOf(text) {
+  return Number(text.replace("inf", "Infinity"));
+}
+
 // A simple string comes as text, a bulk string as bytes.
 function textOf(reply) {
   return Buffer.isBuffer(reply) ? reply.toString("latin1") : reply;
@@ -62,7 +66,8 @@ client.on("error", (error) => {
   process.exit(1);
 });
 await client.connect();
-const raw = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.MAP]: Map });
+// node-redis' own parser of doubles is inexact where there are 17 digits, as Redis 7.0 writes them; Number is exact.
+const typeMapping = { [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.MAP]: Map, [RESP_TYPES.DOUBLE]: String };
 
 const table = readFileSync(new URL("table.json", import.meta.url), "utf8").replaceAll("{run}", `node-${protocol}`);
 const used = new Set();
@@ -70,7 +75,7 @@ let failures = 0;
 for (const row of JSON.parse(table)) {
   used.add(row.command[0]);
   const words = row.command.map((word) => Buffer.from(word, "latin1"));
-  const reply = await raw.sendCommand(words).catch((error) => error);
+  const reply = await client.sendCommand(words, { typeMapping }).catch((error) => error);
   if (!matches(row.reply, reply)) {
     failures += 1;
     console.log(row.command, "\n  expected", JSON.stringify(row.reply), "\n  got     ", reply);

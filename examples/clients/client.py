@@ -69,7 +69,7 @@ def main():
         if not matches(row["reply"], reply, protocol):
             failures += 1
             print(f"{row['command']}\n  expected {row['reply']}\n  got      {reply!r}")
-    names = client.execute_command("COMMAND", "LIST", "FILTERBY", "MODULE", "mmap")
+    names = client.command_list(module="mmap")
     for name in sorted(set(names) - used):
         failures += 1
         print(f"table.json has no row for {name.decode()}")
