@@ -137,6 +137,11 @@ impl Ctx {
         self.flags() & raw::REDISMODULE_CTX_FLAGS_LOADING != 0
     }
 
+    /// Whether this server follows a primary.
+    pub fn is_replica(&self) -> bool {
+        self.flags() & raw::REDISMODULE_CTX_FLAGS_SLAVE != 0
+    }
+
     /// Whether the client of this command can be kept waiting: not in `MULTI`, in a script, or when the
     /// command comes from the primary.
     pub fn may_block(&self) -> bool {
@@ -221,6 +226,12 @@ impl Ctx {
     pub fn reply_array(&self, len: usize) {
         // SAFETY: as in `flags`.
         unsafe { raw::RedisModule_ReplyWithArray.unwrap()(self.raw, len as _) };
+    }
+
+    /// Begins a map of `len` pairs, which must follow: in RESP2 an array of twice as many replies.
+    pub fn reply_map(&self, len: usize) {
+        // SAFETY: as in `flags`.
+        unsafe { raw::RedisModule_ReplyWithMap.unwrap()(self.raw, len as _) };
     }
 
     /// Begins an array whose length is known when it ends.
@@ -363,7 +374,7 @@ impl OpenArray<'_> {
 }
 
 /// A text as one C string without line breaks, which would end a reply early.
-fn line(text: &str) -> CString {
+pub fn line(text: &str) -> CString {
     let bytes: Vec<u8> = text
         .bytes()
         .map(|byte| if byte.is_ascii_control() { b' ' } else { byte })
@@ -516,6 +527,13 @@ impl Drop for Key<'_> {
     fn drop(&mut self) {
         // SAFETY: opened by `open`, closed once; null is allowed.
         unsafe { raw::RedisModule_CloseKey.unwrap()(self.raw) };
+    }
+}
+
+/// Runs what the server calls back, into which no panic may go. `what` names it in the log.
+pub fn guarded(what: &str, callback: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(callback)).is_err() {
+        tracing::error!("{what} panicked: this is a bug in the mmap module");
     }
 }
 

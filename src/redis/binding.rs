@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use redis_module::raw;
 
 use super::api::{Args, Ctx, Failure, Key, Mode};
+use super::unavailable::Unavailable;
 use super::{rdb, store};
 use crate::storage::types::ItemType;
 use crate::storage::{Access, Bound, FilePath};
@@ -29,7 +30,7 @@ pub enum Target {
     Open(Bound),
     /// The file could not be opened when the server started, or when its primary bound it.
     Unavailable {
-        reason: String,
+        reason: Unavailable,
         /// Number of values when it was last seen.
         count: u64,
     },
@@ -69,7 +70,10 @@ impl Binding {
             path,
             item,
             access,
-            target: Target::Unavailable { reason, count },
+            target: Target::Unavailable {
+                reason: Unavailable::new(&reason),
+                count,
+            },
         }
     }
 

@@ -7,7 +7,9 @@ use std::ptr;
 
 use redis_module::raw;
 
+use super::acl;
 use super::api::{Args, Ctx, Failure, Outcome};
+use super::usage::{Arg, RawArgs};
 
 /// What a command does to its key. ACL rules such as `%R~pattern` go by it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +53,10 @@ pub trait Command {
     /// What `COMMAND DOCS` says.
     const SUMMARY: &'static CStr;
     const COMPLEXITY: &'static CStr;
+    /// All arguments after the name, as `COMMAND DOCS` tells them.
+    const ARGS: &'static [Arg] = &[Arg::KEY];
+    /// The version of the module that has it first.
+    const SINCE: &'static CStr = c"0.1.0";
 
     /// Carries out the command and replies, or replies nothing and fails.
     ///
@@ -101,42 +107,25 @@ fn describe<C: Command>(ctx: &Ctx) -> bool {
         limit: 0,
     };
     let mut keys = [key, end];
+    let mut args = RawArgs::of(C::ARGS);
     let info = raw::RedisModuleCommandInfo {
         version: &raw const version,
         summary: C::SUMMARY.as_ptr(),
         complexity: C::COMPLEXITY.as_ptr(),
-        since: c"0.1.0".as_ptr(),
+        since: C::SINCE.as_ptr(),
         history: ptr::null_mut(),
         tips: ptr::null(),
         arity: C::ARITY,
         key_specs: keys.as_mut_ptr(),
-        args: ptr::null_mut(),
+        args: args.as_mut_ptr(),
     };
-    let is_ok = |status| status == raw::REDISMODULE_OK as c_int;
     // SAFETY: the context is that of OnLoad, and everything that is passed is copied by the server.
     unsafe {
         let command = raw::RedisModule_GetCommand.unwrap()(ctx.raw(), C::NAME.as_ptr());
-        if command.is_null()
-            || !is_ok(raw::RedisModule_SetCommandInfo.unwrap()(
-                command,
-                &raw const info,
-            ))
-        {
-            return false;
-        }
-        // Redis 7.0 has no such call.
-        raw::RedisModule_SetCommandACLCategories
-            .is_none_or(|set| is_ok(set(command, acl_categories::<C>().as_ptr())))
-    }
-}
-
-fn acl_categories<C: Command>() -> &'static CStr {
-    let fast = C::FLAGS.to_bytes().ends_with(b"fast");
-    match (C::KEY_ACCESS, fast) {
-        (KeyAccess::Read, true) => c"read fast",
-        (KeyAccess::Read, false) => c"read slow",
-        (_, true) => c"write fast",
-        (_, false) => c"write slow",
+        !command.is_null()
+            && raw::RedisModule_SetCommandInfo.unwrap()(command, &raw const info)
+                == raw::REDISMODULE_OK as c_int
+            && acl::set_categories(command, C::KEY_ACCESS, C::FLAGS)
     }
 }
 

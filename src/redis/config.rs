@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use redis_module::configuration::{
     ConfigurationFlags, EnumConfigurationValue, register_enum_configuration,
@@ -20,6 +20,14 @@ static DIR: Mutex<String> = Mutex::new(String::new());
 static FSYNC: Mutex<Word<Fsync>> = Mutex::new(Word(Fsync::EverySecond));
 static RDB_CONTENTS: Mutex<Word<RdbContents>> = Mutex::new(Word(RdbContents::Auto));
 static MAX_SLACK: AtomicI64 = AtomicI64::new(MAX_SLACK_DEFAULT.cast_signed());
+static MAX_ARRAYS: AtomicI64 = AtomicI64::new(0);
+static MAX_FILE_BYTES: AtomicI64 = AtomicI64::new(0);
+
+/// Whether this server follows a primary: then the primary's limits count, not its own.
+static IS_REPLICA: AtomicBool = AtomicBool::new(false);
+
+/// The largest value of `mmap.max-arrays`.
+const MAX_ARRAYS_MAX: i64 = u32::MAX as i64;
 
 const FSYNC_WORDS: [(&str, Fsync); 3] = [
     ("always", Fsync::Always),
@@ -114,6 +122,8 @@ struct Defaults {
     fsync: Fsync,
     rdb_contents: RdbContents,
     max_slack: i64,
+    max_arrays: i64,
+    max_file_bytes: i64,
 }
 
 /// Reads the words after the module's path: pairs of a setting and its value.
@@ -127,6 +137,8 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
         fsync: Fsync::EverySecond,
         rdb_contents: RdbContents::Auto,
         max_slack: MAX_SLACK_DEFAULT.cast_signed(),
+        max_arrays: 0,
+        max_file_bytes: 0,
     };
     let words: Vec<&[u8]> = args.from(0).collect();
     for pair in words.chunks(2) {
@@ -151,11 +163,23 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
                 defaults.max_slack = parse_memory(&value_text)
                     .filter(|bytes| (MAX_SLACK_MIN..=MAX_SLACK_MAX).contains(bytes))
                     .map(u64::cast_signed)
-                    .ok_or_else(|| wrong("max-slack: use 64kb to 1tb"))?;
+                    .ok_or_else(|| wrong("max-slack: use 64kb to 1024gb"))?;
+            }
+            b"max-arrays" => {
+                defaults.max_arrays = value_text
+                    .parse()
+                    .ok()
+                    .filter(|count| (0..=MAX_ARRAYS_MAX).contains(count))
+                    .ok_or_else(|| wrong("max-arrays: use 0, for no limit, to 4294967295"))?;
+            }
+            b"max-file-bytes" => {
+                defaults.max_file_bytes = parse_memory(&value_text)
+                    .and_then(|bytes| i64::try_from(bytes).ok())
+                    .ok_or_else(|| wrong("max-file-bytes: use 0, for no limit, or 1gb say"))?;
             }
             _ => {
                 return Err(format!(
-                    "unknown setting '{}': it is dir, fsync, max-slack or rdb-contents",
+                    "unknown setting '{}': it is dir, fsync, max-slack, max-arrays, max-file-bytes or rdb-contents",
                     excerpt(pair[0])
                 ));
             }
@@ -225,6 +249,27 @@ pub fn load(ctx: &Ctx, args: Args<'_>) -> Result<PathBuf, String> {
         ConfigurationFlags::MEMORY,
         Some(Box::new(|_, _, _| apply())),
     );
+    register_i64_configuration(
+        &context,
+        "max-arrays",
+        &MAX_ARRAYS,
+        defaults.max_arrays,
+        0,
+        MAX_ARRAYS_MAX,
+        ConfigurationFlags::DEFAULT,
+        Some(Box::new(|_, _, _| apply())),
+    );
+    register_i64_configuration(
+        &context,
+        "max-file-bytes",
+        &MAX_FILE_BYTES,
+        defaults.max_file_bytes,
+        0,
+        i64::MAX,
+        ConfigurationFlags::MEMORY,
+        Some(Box::new(|_, _, _| apply())),
+    );
+    IS_REPLICA.store(ctx.is_replica(), Ordering::Relaxed);
     // SAFETY: the context is that of OnLoad.
     let status = unsafe { raw::RedisModule_LoadConfigs.unwrap()(ctx.raw()) };
     if status != raw::REDISMODULE_OK as i32 {
@@ -240,13 +285,27 @@ pub fn rdb_contents() -> RdbContents {
 
 /// Hands the settings to the store, once there is one.
 pub fn apply() {
-    if let Some(store) = STORE.get() {
-        store.set_fsync(lock(&FSYNC).0);
-        replication::count_writes(rdb_contents() == RdbContents::Yes);
-        store
-            .settings()
-            .set_max_slack(MAX_SLACK.load(Ordering::Relaxed).cast_unsigned());
-    }
+    let Some(store) = STORE.get() else { return };
+    let number = |setting: &AtomicI64| setting.load(Ordering::Relaxed).cast_unsigned();
+    let limit = |setting| {
+        if IS_REPLICA.load(Ordering::Relaxed) {
+            0
+        } else {
+            number(setting)
+        }
+    };
+    store.set_fsync(lock(&FSYNC).0);
+    replication::count_writes(rdb_contents() == RdbContents::Yes);
+    let settings = store.settings();
+    settings.set_max_slack(number(&MAX_SLACK));
+    settings.set_max_arrays(limit(&MAX_ARRAYS));
+    settings.set_max_file_bytes(limit(&MAX_FILE_BYTES));
+}
+
+/// The server became a replica, or a primary.
+pub fn set_replica(is_replica: bool) {
+    IS_REPLICA.store(is_replica, Ordering::Relaxed);
+    apply();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,13 +1,14 @@
-//! `INFO mmap`.
+//! `INFO mmap`, in sections. README.md describes each field.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::raw;
 
-use super::api::Ctx;
+use super::api::{Ctx, line};
 use super::config;
 use super::store;
+use super::unavailable::Unavailable;
 
 /// Has the server ask for our part of `INFO`; `false` if it does not.
 pub fn register(ctx: &Ctx) -> bool {
@@ -23,38 +24,122 @@ extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c_int) {
     }
 }
 
+/// What a field says.
+enum Value {
+    Number(u64),
+    Text(String),
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
 fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
-    // SAFETY: the context is valid during the callback; an empty name is the section `mmap` itself.
-    let wanted = unsafe { raw::RedisModule_InfoAddSection.unwrap()(ctx, c"".as_ptr()) };
-    if wanted != raw::REDISMODULE_OK as c_int {
-        return;
-    }
     let store = store();
-    let totals = store.totals();
-    let stats = store.stats();
-    for (name, value) in [
-        ("arrays", totals.arrays),
-        ("values", totals.values),
-        ("bytes_used", totals.bytes_used),
-        ("bytes_mapped", totals.bytes_mapped),
-        ("slack_bytes", totals.slack_bytes),
-        ("growths_ahead", stats.growths_ahead.get()),
-        ("growths_inline", stats.growths_inline.get()),
-        ("growth_waits", stats.growth_waits.get()),
-        ("trims", stats.trims.get()),
-        ("syncs", stats.syncs.get()),
-        ("jobs_queued", store.jobs_queued() as u64),
-        ("errors", stats.errors.get()),
-    ] {
-        let name = CString::new(name).expect("names have no NUL");
-        // SAFETY: as above; the name is copied.
-        unsafe {
-            raw::RedisModule_InfoAddFieldULongLong.unwrap()(ctx, name.as_ptr(), value);
-        }
+    let (totals, stats, settings) = (store.totals(), store.stats(), store.settings());
+    let sections: [(&CStr, &[(&CStr, Value)]); 6] = [
+        (
+            c"arrays",
+            &[
+                (c"arrays", totals.arrays.into()),
+                (c"values", totals.values.into()),
+                (c"bytes_used", totals.bytes_used.into()),
+                (c"bytes_mapped", totals.bytes_mapped.into()),
+                (c"slack_bytes", totals.slack_bytes.into()),
+                (c"arrays_unsynced", totals.unsynced.into()),
+                (c"arrays_refused", totals.refused.into()),
+                (c"arrays_lost", totals.lost.into()),
+                (c"keys_unavailable", Unavailable::count().into()),
+            ],
+        ),
+        (
+            c"growth",
+            &[
+                (c"growths_ahead", stats.growths_ahead.get().into()),
+                (c"growths_inline", stats.growths_inline.get().into()),
+                (c"growth_waits", stats.growth_waits.get().into()),
+                (c"growth_last_usec", stats.growth_time.last().into()),
+                (c"growth_max_usec", stats.growth_time.max().into()),
+                (c"wait_usec", stats.wait_time.total().into()),
+                (c"wait_max_usec", stats.wait_time.max().into()),
+                (c"trims", stats.trims.get().into()),
+            ],
+        ),
+        (
+            c"sync",
+            &[
+                (
+                    c"fsync",
+                    config::fsync_name(settings.fsync()).to_owned().into(),
+                ),
+                (c"syncs", stats.syncs.get().into()),
+                (c"sync_errors", stats.sync_errors.get().into()),
+                (c"sync_usec", stats.sync_time.total().into()),
+                (c"sync_last_usec", stats.sync_time.last().into()),
+                (c"sync_max_usec", stats.sync_time.max().into()),
+            ],
+        ),
+        (
+            c"worker",
+            &[
+                (c"worker_alive", u64::from(store.worker_is_alive()).into()),
+                (c"jobs_queued", (store.jobs_queued() as u64).into()),
+            ],
+        ),
+        (
+            c"errors",
+            &[
+                (c"errors", stats.errors.get().into()),
+                (c"last_error", stats.last_error().into()),
+            ],
+        ),
+        (
+            c"limits",
+            &[
+                (c"max_slack", settings.max_slack().into()),
+                (c"max_arrays", settings.max_arrays().unwrap_or(0).into()),
+                (
+                    c"max_file_bytes",
+                    settings.max_file_bytes().unwrap_or(0).into(),
+                ),
+            ],
+        ),
+    ];
+    for (name, fields) in sections {
+        add_section(ctx, name, fields);
     }
-    let fsync = CString::new(config::fsync_name(store.settings().fsync())).expect("no NUL");
-    // SAFETY: as above.
+}
+
+/// Adds a section, if it was asked for.
+fn add_section(ctx: *mut raw::RedisModuleInfoCtx, name: &CStr, fields: &[(&CStr, Value)]) {
+    // SAFETY: the context is valid during the callback, and names and texts are copied.
     unsafe {
-        raw::RedisModule_InfoAddFieldCString.unwrap()(ctx, c"fsync".as_ptr(), fsync.as_ptr());
+        let wanted = raw::RedisModule_InfoAddSection.unwrap()(ctx, name.as_ptr());
+        if wanted != raw::REDISMODULE_OK as c_int {
+            return;
+        }
+        for (name, value) in fields {
+            match value {
+                Value::Number(number) => {
+                    raw::RedisModule_InfoAddFieldULongLong.unwrap()(ctx, name.as_ptr(), *number);
+                }
+                Value::Text(text) => {
+                    let text = line(text);
+                    raw::RedisModule_InfoAddFieldCString.unwrap()(
+                        ctx,
+                        name.as_ptr(),
+                        text.as_ptr(),
+                    );
+                }
+            }
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::raw;
 
-use super::api::{Args, Ctx, log};
-use super::{STORE, binding, commands, config, info, rdb, replication};
+use super::api::{self, Args, Ctx, log};
+use super::{STORE, acl, binding, commands, config, info, latency, rdb, replication};
 use crate::storage::{Root, Store};
 
 const NAME: &[u8] = b"mmap\0";
@@ -73,6 +73,7 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     if !binding::register(ctx) {
         return Err("the server does not take its key type".to_owned());
     }
+    acl::add_category(ctx);
     commands::register_all(ctx)?;
     let handlers: [(u64, EventHandler); 8] = [
         (raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown),
@@ -91,7 +92,7 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
             raw::REDISMODULE_EVENT_FORK_CHILD,
             replication::on_replicas_changed,
         ),
-        (raw::REDISMODULE_EVENT_CRON_LOOP, replication::on_cron),
+        (raw::REDISMODULE_EVENT_CRON_LOOP, on_cron),
     ];
     let subscribed = handlers
         .into_iter()
@@ -125,6 +126,21 @@ extern "C" fn on_config_change(
     _data: *mut c_void,
 ) {
     super::store().handle_faults_again();
+    latency::forget_threshold();
+}
+
+/// The server's own clock, ten times a second by default.
+extern "C" fn on_cron(
+    raw_ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    api::guarded("a server event", || {
+        let ctx = Ctx::new(raw_ctx);
+        latency::report(&ctx);
+        replication::tick(&ctx);
+    });
 }
 
 /// The server is about to exit, by `SHUTDOWN` or a signal: the one time when the main thread waits for disks.
@@ -134,7 +150,5 @@ extern "C" fn on_shutdown(
     _subevent: u64,
     _data: *mut c_void,
 ) {
-    if catch_unwind(AssertUnwindSafe(|| super::store().settle_all())).is_err() {
-        tracing::error!("shutting down panicked: this is a bug in the mmap module");
-    }
+    api::guarded("shutting down", || super::store().settle_all());
 }

@@ -1,16 +1,20 @@
 //! The server's side: commands, the key type, settings, `INFO`, the log. It parses, replies and registers;
 //! all work on files is the storage layer's.
 
+mod acl;
 pub mod api;
 mod binding;
 mod command;
 mod commands;
 mod config;
 mod info;
+mod latency;
 mod load;
 mod log;
 mod rdb;
 mod replication;
+mod unavailable;
+mod usage;
 mod vector_sets;
 
 use std::sync::OnceLock;

@@ -10,10 +10,10 @@ use std::sync::{Mutex, PoisonError};
 
 use redis_module::raw;
 
-use super::api::Ctx;
+use super::api::{Ctx, guarded};
 use super::binding::Binding;
 use super::config::{self, RdbContents};
-use super::replication::{self, guarded};
+use super::replication;
 use super::store;
 use crate::storage::types::ItemType;
 use crate::storage::{Access, Bound, FileId, FilePath, Former, Import};
@@ -110,7 +110,7 @@ pub extern "C" fn on_persistence(
     subevent: u64,
     _data: *mut c_void,
 ) {
-    guarded(|| {
+    guarded("a server event", || {
         let phase = match subevent {
             raw::REDISMODULE_SUBEVENT_PERSISTENCE_RDB_START
                 if replication::is_snapshot_for_replicas(&Ctx::new(raw_ctx)) =>
@@ -134,7 +134,7 @@ pub extern "C" fn on_loading(
     subevent: u64,
     _data: *mut c_void,
 ) {
-    guarded(|| {
+    guarded("a server event", || {
         let before = Phase::now();
         let phase = match subevent {
             raw::REDISMODULE_SUBEVENT_LOADING_RDB_START => Phase::LoadingFile,
@@ -174,9 +174,7 @@ impl Writer {
 pub extern "C" fn save(rdb: *mut raw::RedisModuleIO, value: *mut c_void) {
     // SAFETY: the server passes a value of this type. It may be in a child: nothing here waits for a lock.
     let binding = unsafe { &*value.cast::<Binding>() };
-    if catch_unwind(AssertUnwindSafe(|| save_binding(&Writer(rdb), binding))).is_err() {
-        tracing::error!("saving a key panicked: this is a bug in the mmap module");
-    }
+    guarded("saving a key", || save_binding(&Writer(rdb), binding));
 }
 
 fn save_binding(rdb: &Writer, binding: &Binding) {
@@ -492,7 +490,7 @@ pub fn shared_directory(path: &FilePath) -> String {
 pub extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_void) {
     // SAFETY: the server passes a value of this type, on its main thread.
     let binding = unsafe { &*value.cast::<Binding>() };
-    guarded(|| {
+    guarded("DEBUG DIGEST", || {
         let add = |bytes: &[u8]| {
             // SAFETY: the handle is valid during this call; the bytes are only read.
             unsafe {

@@ -14,17 +14,16 @@
 //! A position is the number of values that were ever before it: the index, and those that were dropped from the head.
 //! Nothing of it goes into the AOF, which holds bindings alone.
 
-use std::ffi::{CStr, c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ffi::{CStr, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redis_module::raw;
 
-use super::api::{Audience, Ctx, Key, ServerInfo, Word};
+use super::api::{Audience, Ctx, Key, ServerInfo, Word, guarded};
 use super::binding::Binding;
-use super::store;
+use super::{config, store};
 use crate::storage::{Access, Array, Bound};
 
 /// The command by which replicas are told.
@@ -69,6 +68,7 @@ pub fn look_for_replicas(ctx: &Ctx) {
     let has_replicas = replication.number(c"connected_slaves") > 0
         || replication.number(c"repl_backlog_active") > 0;
     LISTENING.store(is_primary && has_replicas, Ordering::Relaxed);
+    config::set_replica(!is_primary);
 }
 
 /// Whether a replica waits for the snapshot that is about to be made. How that state is called differs between
@@ -253,10 +253,9 @@ fn set_timer(ctx: &Ctx) {
 }
 
 extern "C" fn on_timer(raw_ctx: *mut raw::RedisModuleCtx, _data: *mut c_void) {
-    let ctx = Ctx::new(raw_ctx);
-    if catch_unwind(AssertUnwindSafe(|| send_next(&ctx))).is_err() {
-        tracing::error!("sending files to replicas panicked: this is a bug in the mmap module");
-    }
+    guarded("sending files to replicas", || {
+        send_next(&Ctx::new(raw_ctx))
+    });
 }
 
 /// Sends as much as replicas can take now, and sets the timer again while anything is left.
@@ -395,40 +394,24 @@ pub extern "C" fn on_replicas_changed(
     _subevent: u64,
     _data: *mut c_void,
 ) {
-    guarded(|| look_for_replicas(&Ctx::new(raw_ctx)));
+    guarded("a server event", || look_for_replicas(&Ctx::new(raw_ctx)));
     REPLICAS_CHANGED.store(true, Ordering::Relaxed);
 }
 
-/// Runs the handler of an event of the server, into which no panic may go.
-pub fn guarded(handler: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(handler)).is_err() {
-        tracing::error!("the handler of a server event panicked: this is a bug in the mmap module");
-    }
-}
-
 /// The number of ticks of the server's clock between two looks whether replicas are gone for good.
-const TICKS: c_int = 100;
+const TICKS: u32 = 100;
 
-/// The server's clock: ten times a second, or as `hz` says.
-pub extern "C" fn on_cron(
-    raw_ctx: *mut raw::RedisModuleCtx,
-    _event: raw::RedisModuleEvent,
-    _subevent: u64,
-    _data: *mut c_void,
-) {
-    static COUNT: AtomicI32 = AtomicI32::new(0);
-    if !is_listening() {
-        return;
+/// The server's clock, ten times a second or as `hz` says.
+pub fn tick(ctx: &Ctx) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    // The first tick finds out what the configuration made of this server.
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    if count == 0 || is_listening() && count.is_multiple_of(TICKS) {
+        look_for_replicas(ctx);
     }
-    guarded(|| {
-        let ctx = Ctx::new(raw_ctx);
-        if COUNT.fetch_add(1, Ordering::Relaxed) % TICKS == 0 {
-            look_for_replicas(&ctx);
-        }
-        if REPLICAS_CHANGED.swap(false, Ordering::Relaxed) {
-            send_what_the_stream_lacks(&ctx);
-        }
-    });
+    if is_listening() && REPLICAS_CHANGED.swap(false, Ordering::Relaxed) {
+        send_what_the_stream_lacks(ctx);
+    }
 }
 
 /// After a restart of this server, sends everything to a replica that went on with its old stream.

@@ -55,6 +55,8 @@ pub struct Array {
     pub(super) state: Mutex<State>,
     /// Signalled when `State::end` becomes free.
     pub(super) end_freed: Condvar,
+    /// What went wrong last, as a message.
+    last_error: Mutex<Option<String>>,
     /// Held during a sync, so that nobody takes what another has only begun to sync for synced.
     /// Taken before `state`, never after.
     pub(super) syncing: Mutex<()>,
@@ -161,6 +163,7 @@ impl Array {
                 checked_at: 0,
             }),
             end_freed: Condvar::new(),
+            last_error: Mutex::new(None),
             syncing: Mutex::new(()),
         };
         Ok(Arc::new(array))
@@ -314,6 +317,9 @@ impl Array {
             } else {
                 0
             },
+            unsynced: u64::from(state.dirty_from.is_some()),
+            refused: u64::from(state.refusal.is_some()),
+            lost: u64::from(state.lost.is_some()),
         }
     }
 
@@ -335,11 +341,13 @@ impl Array {
     /// Appends whole values, encoded back to back, and says how many.
     ///
     /// # Errors
-    /// If the array cannot be written to or the disk is full; then nothing was appended.
+    /// If the array cannot be written to, the disk is full, or the file would be longer than it may be; then
+    /// nothing was appended.
     pub fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<u64> {
         let mut state = self.lock_for_writing()?;
         let from = state.count * self.item_size();
         let end = from + bytes.len() as u64;
+        self.may_hold(end)?;
         if state.slack {
             if end + record::SIZE > state.file_len {
                 self.make_room(&mut state, end)?;
@@ -593,8 +601,20 @@ impl Array {
         operation: &'static str,
         reason: impl Into<std::io::Error>,
     ) -> Error {
-        self.shared.stats.errors.add_one();
-        Error::io(operation, &self.path, reason)
+        self.noted(Error::io(operation, &self.path, reason))
+    }
+
+    /// Counts and remembers what went wrong with this file.
+    #[cold]
+    pub(super) fn noted(&self, error: Error) -> Error {
+        let text = error.to_string();
+        *self.last_error.lock() = Some(text.clone());
+        self.shared.stats.note_error(text);
+        error
+    }
+
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
     }
 
     /// Makes a file the file for this process and its children.

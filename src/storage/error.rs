@@ -57,6 +57,22 @@ pub enum Error {
         path: String,
         count: u64,
     },
+    #[error(
+        "mmap.max-arrays is {limit}, and {bound} files are bound: DEL a key, or raise the setting, to map '{path}'"
+    )]
+    TooManyArrays {
+        path: String,
+        limit: u64,
+        bound: u64,
+    },
+    #[error(
+        "file '{path}' would hold {bytes} bytes, and mmap.max-file-bytes is {limit}: nothing was written"
+    )]
+    TooLong {
+        path: String,
+        bytes: u64,
+        limit: u64,
+    },
     #[error("writes to file '{path}' are refused: {reason}")]
     Refused { path: String, reason: String },
     #[error("the mmap worker thread died ({0}); writes are refused until the server restarts")]

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 use rustix::fs::{FallocateFlags, fallocate};
@@ -49,7 +49,9 @@ pub(super) struct Grown {
 
 /// Length of a file whose slack holds values up to `end`, in bytes.
 fn len_with_record(end: u64) -> u64 {
-    (end + record::SIZE).next_multiple_of(record::ALIGNMENT)
+    end.saturating_add(record::SIZE)
+        .checked_next_multiple_of(record::ALIGNMENT)
+        .unwrap_or(u64::MAX)
 }
 
 impl Array {
@@ -60,6 +62,7 @@ impl Array {
         if !self.has_slack() {
             let _ = self.sync();
         }
+        let start = Instant::now();
         let Some((plan, number)) = self.begin_growth() else {
             return;
         };
@@ -71,7 +74,10 @@ impl Array {
         state.end = End::Free;
         self.end_freed.notify_all();
         match result {
-            Ok(()) => self.shared.stats.growths_ahead.add_one(),
+            Ok(()) => {
+                self.shared.stats.growths_ahead.add_one();
+                self.shared.stats.growth_time.record_since(start);
+            }
             Err(error) => {
                 // The command that needs the space tries for itself, and its client is told.
                 state.grow_at = u64::MAX;
@@ -84,6 +90,14 @@ impl Array {
     fn begin_growth(&self) -> Option<(Plan, u64)> {
         let mut state = self.state.lock();
         let end = state.count * self.item_size();
+        if state.slack
+            && self
+                .longest()
+                .is_some_and(|longest| state.file_len >= longest)
+        {
+            state.grow_at = u64::MAX;
+            return None;
+        }
         if state.end != End::Free || state.slack && end < state.grow_at {
             // Somebody else is growing it, or has done so meanwhile.
             state.growth_asked = false;
@@ -92,7 +106,7 @@ impl Array {
         let needed = if state.slack {
             state.file_len + record::ALIGNMENT
         } else {
-            len_with_record(end + record::ALIGNMENT)
+            len_with_record(self.within_limit(end + record::ALIGNMENT).max(end))
         };
         let plan = self
             .plan(&mut state, needed, len_with_record(end + self.step(end)))
@@ -130,8 +144,10 @@ impl Array {
         state: &mut MutexGuard<'_, State>,
         end: u64,
     ) -> Result<()> {
+        let start = Instant::now();
         loop {
             if state.slack && end + record::SIZE <= state.file_len {
+                self.shared.stats.wait_time.record_since(start);
                 return Ok(());
             }
             if state.end != End::Free {
@@ -155,9 +171,12 @@ impl Array {
         state: &mut MutexGuard<'_, State>,
         end: u64,
     ) -> Result<()> {
+        let start = Instant::now();
         self.claim_end(state)?;
         let needed = len_with_record(end);
-        self.grow_now(state, needed, needed)
+        self.grow_now(state, needed, needed)?;
+        self.shared.stats.wait_time.record_since(start);
+        Ok(())
     }
 
     fn grow_now(
@@ -209,10 +228,35 @@ impl Array {
         Ok(())
     }
 
-    /// By how much a file grows: as much as it holds, within bounds.
+    /// By how much a file grows: as much as it holds, within bounds, and no further than it may hold values.
     fn step(&self, bytes: u64) -> u64 {
         let most = self.shared.settings.max_slack();
-        bytes.clamp(SMALLEST_STEP.min(most), most)
+        let step = bytes.clamp(SMALLEST_STEP.min(most), most);
+        self.within_limit(bytes + step).saturating_sub(bytes)
+    }
+
+    fn within_limit(&self, bytes: u64) -> u64 {
+        let limit = self.shared.settings.max_file_bytes();
+        limit.map_or(bytes, |limit| bytes.min(limit))
+    }
+
+    /// The length of a file with slack that holds all the values it may.
+    fn longest(&self) -> Option<u64> {
+        self.shared.settings.max_file_bytes().map(len_with_record)
+    }
+
+    /// # Errors
+    /// If a file may not hold so many bytes of values.
+    #[inline]
+    pub(super) fn may_hold(&self, bytes: u64) -> Result<()> {
+        match self.shared.settings.max_file_bytes() {
+            Some(limit) if bytes > limit => Err(Error::TooLong {
+                path: self.path.to_string(),
+                bytes,
+                limit,
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn plan(&self, state: &mut State, needed: u64, wanted: u64) -> Result<Plan> {
@@ -258,8 +302,7 @@ impl Array {
                 Err(errno) => Error::io("allocate space for", &self.path, errno),
             };
             if !error.is_full() || wanted == plan.needed {
-                self.shared.stats.errors.add_one();
-                return Err(error);
+                return Err(self.noted(error));
             }
             let half = plan.file_len + (wanted - plan.file_len) / 2;
             wanted = (half - half % record::ALIGNMENT).max(plan.needed);
@@ -405,6 +448,7 @@ impl Array {
         if !state.slack || state.file.is_none() || state.access == Access::ReadOnly {
             return Ok(());
         }
+        let start = Instant::now();
         let file = self.file_as_left(&mut state)?;
         let near = len_with_record(state.count * self.item_size() + LONG_TRUNCATION / 2);
         if near + LONG_TRUNCATION < state.file_len {
@@ -433,6 +477,7 @@ impl Array {
         }
         drop(file);
         self.trim(&mut state)?;
+        self.shared.stats.trim_time.record_since(start);
         state.budget = Budget::full();
         Ok(())
     }

@@ -31,11 +31,10 @@ impl Array {
 
     #[cold]
     fn lose_because(&self, state: &mut State, reason: String) -> Error {
-        self.shared.stats.errors.add_one();
-        let error = Error::Lost {
+        let error = self.noted(Error::Lost {
             path: self.path.to_string(),
             reason: reason.clone(),
-        };
+        });
         tracing::error!("{error}");
         state.lost = Some(reason);
         error

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
+use rustix::param::page_size;
+
 use super::root::Access;
 use super::sigbus::{Fault, guarded};
 
@@ -173,6 +175,29 @@ impl Mapping {
             })?;
         }
         Ok(())
+    }
+
+    /// Number of pages of a range that are in RAM, whether this process has them in its page table or not.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn resident_pages(&self, from: u64, to: u64) -> io::Result<u64> {
+        let from = from - from % PAGE;
+        let len = to.min(self.len()).saturating_sub(from);
+        let mut pages = vec![0_u8; len.div_ceil(page_size() as u64) as usize];
+        // SAFETY: the range is mapped, and `pages` has a byte for each page of it.
+        let status = unsafe {
+            libc::mincore(
+                self.at(from, len as usize).cast(),
+                len as usize,
+                pages.as_mut_ptr().cast(),
+            )
+        };
+        if status != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // The other bits are reserved.
+        Ok(pages.iter().map(|page| u64::from(page & 1)).sum())
     }
 
     /// Takes the page faults of writing to a range now, so that nobody takes them later.

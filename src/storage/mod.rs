@@ -15,6 +15,7 @@
 //! | [`sync`] | how values reach the disk |
 //! | [`mapping`] | a file in memory: all access to mapped memory |
 //! | [`sigbus`] | what happens when mapped memory is not to be had |
+//! | [`status`], [`residency`] | everything about one array, and how much of it is in RAM |
 //! | [`worker`] | the thread that does what commands must not wait for |
 
 mod array;
@@ -30,11 +31,13 @@ mod path;
 mod record;
 mod recovery;
 mod registry;
+mod residency;
 mod root;
 pub mod settings;
 mod shared;
 mod sigbus;
 mod stats;
+mod status;
 mod sync;
 pub mod types;
 mod worker;
@@ -53,7 +56,8 @@ pub use import::{Former, Import};
 pub use path::FilePath;
 pub use root::{Access, FileId, Root};
 pub use settings::Fsync;
-pub use stats::{Stats, Totals};
+pub use stats::{Latency, Stats, Totals};
+pub use status::{State as ArrayState, Status};
 pub use worker::Done;
 
 use registry::Registry;
@@ -162,6 +166,31 @@ impl Store {
         self.registry.arrays()
     }
 
+    /// Whether one more file may be bound. A file that is bound already counts once.
+    ///
+    /// # Errors
+    /// If there are as many as [`Settings::max_arrays`] allows, or the file cannot be looked up.
+    pub fn has_room_for(&self, path: &FilePath) -> Result<()> {
+        let Some(limit) = self.settings().max_arrays() else {
+            return Ok(());
+        };
+        let bound = self.registry.bound();
+        let is_bound = |id: FileId| self.registry.is_bound(id);
+        if bound < limit || self.identify(path)?.is_some_and(is_bound) {
+            return Ok(());
+        }
+        Err(Error::TooManyArrays {
+            path: path.to_string(),
+            limit,
+            bound,
+        })
+    }
+
+    /// Whether the worker lives; where it died, writes are refused.
+    pub fn worker_is_alive(&self) -> bool {
+        self.shared.worker_alive().is_ok()
+    }
+
     /// Which file a path names at this moment, if any.
     ///
     /// # Errors
@@ -242,6 +271,11 @@ impl Bound {
     /// What a binding costs in memory, in bytes, whatever the length of the array.
     pub const fn memory_usage() -> usize {
         size_of::<Self>() + size_of::<Array>() + size_of::<mapping::Mapping>()
+    }
+
+    /// Number of keys that are bound to the same array, this one included.
+    pub fn keys(&self) -> usize {
+        self.registry.keys(&self.array)
     }
 }
 

@@ -173,6 +173,21 @@ impl Registry {
         Ok(())
     }
 
+    /// Number of keys that are bound to an array.
+    pub(super) fn keys(&self, array: &Arc<Array>) -> usize {
+        self.0.lock().get(&array.id).map_or(0, |e| e.bindings)
+    }
+
+    /// Number of arrays that a key is bound to.
+    pub(super) fn bound(&self) -> u64 {
+        self.0.lock().values().filter(|e| e.bindings > 0).count() as u64
+    }
+
+    /// Whether a key is bound to that file.
+    pub(super) fn is_bound(&self, id: FileId) -> bool {
+        self.0.lock().get(&id).is_some_and(|e| e.bindings > 0)
+    }
+
     /// All open arrays.
     pub(super) fn arrays(&self) -> Vec<Arc<Array>> {
         let entries = self.0.lock();

@@ -24,6 +24,8 @@ pub enum Fsync {
 pub struct Settings {
     fsync: AtomicU8,
     max_slack: AtomicU64,
+    max_arrays: AtomicU64,
+    max_file_bytes: AtomicU64,
 }
 
 impl Default for Settings {
@@ -31,6 +33,8 @@ impl Default for Settings {
         Self {
             fsync: AtomicU8::new(Fsync::EverySecond as u8),
             max_slack: AtomicU64::new(MAX_SLACK_DEFAULT),
+            max_arrays: AtomicU64::new(0),
+            max_file_bytes: AtomicU64::new(0),
         }
     }
 }
@@ -57,4 +61,30 @@ impl Settings {
         self.max_slack
             .store(bytes.clamp(MAX_SLACK_MIN, MAX_SLACK_MAX), Ordering::Relaxed);
     }
+
+    /// How many files may be bound at once, if there is a limit.
+    pub fn max_arrays(&self) -> Option<u64> {
+        limit(&self.max_arrays)
+    }
+
+    /// Sets the limit; 0 means none.
+    pub fn set_max_arrays(&self, count: u64) {
+        self.max_arrays.store(count, Ordering::Relaxed);
+    }
+
+    /// How many bytes of values a file may hold, if there is a limit.
+    #[inline]
+    pub fn max_file_bytes(&self) -> Option<u64> {
+        limit(&self.max_file_bytes)
+    }
+
+    /// Sets the limit; 0 means none.
+    pub fn set_max_file_bytes(&self, bytes: u64) {
+        self.max_file_bytes.store(bytes, Ordering::Relaxed);
+    }
+}
+
+#[inline]
+fn limit(setting: &AtomicU64) -> Option<u64> {
+    Some(setting.load(Ordering::Relaxed)).filter(|&limit| limit != 0)
 }

@@ -39,6 +39,8 @@ impl Shared {
     /// Notes that the worker is gone, and why.
     pub(super) fn worker_died(&self, reason: String) {
         tracing::error!("the mmap worker thread died: {reason}; writes are refused from now on");
+        self.stats
+            .note_error(Error::WorkerDead(reason.clone()).to_string());
         let _ = self.death.set(reason);
     }
 

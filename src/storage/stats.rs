@@ -1,6 +1,9 @@
 //! Counters of what the storage layer did since it started.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
 
 /// One counter.
 #[derive(Debug, Default)]
@@ -13,6 +16,46 @@ impl Counter {
 
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How long one kind of work takes, in microseconds.
+#[derive(Debug, Default)]
+pub struct Latency {
+    total: AtomicU64,
+    last: AtomicU64,
+    max: AtomicU64,
+    unreported: AtomicU64,
+}
+
+impl Latency {
+    /// Notes work that ends now.
+    pub(super) fn record_since(&self, start: Instant) {
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.total.fetch_add(micros, Ordering::Relaxed);
+        self.last.store(micros, Ordering::Relaxed);
+        self.max.fetch_max(micros, Ordering::Relaxed);
+        self.unreported.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    /// All of it since the start.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// The latest.
+    pub fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    /// The longest since the start.
+    pub fn max(&self) -> u64 {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// The longest since this was asked last; 0 if there was none.
+    pub fn take_longest(&self) -> u64 {
+        self.unreported.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -29,8 +72,32 @@ pub struct Stats {
     pub trims: Counter,
     /// Syncs that ended well.
     pub syncs: Counter,
-    /// System calls on files that failed.
+    /// Syncs that failed.
+    pub sync_errors: Counter,
+    /// System calls on files that failed, and files that others changed.
     pub errors: Counter,
+    /// Syncs, whoever carried them out.
+    pub sync_time: Latency,
+    /// Growths of the worker.
+    pub growth_time: Latency,
+    /// Trims of the worker.
+    pub trim_time: Latency,
+    /// Commands that grew a file themselves or waited for the worker to do so.
+    pub wait_time: Latency,
+    last_error: Mutex<String>,
+}
+
+impl Stats {
+    /// Counts an error and remembers its text.
+    pub(super) fn note_error(&self, text: String) {
+        self.errors.add_one();
+        *self.last_error.lock() = text;
+    }
+
+    /// The text of the latest error; empty if there was none.
+    pub fn last_error(&self) -> String {
+        self.last_error.lock().clone()
+    }
 }
 
 /// What the arrays hold at this moment.
@@ -44,6 +111,12 @@ pub struct Totals {
     pub bytes_mapped: u64,
     /// Bytes that files are longer than their values.
     pub slack_bytes: u64,
+    /// Arrays of which something is not on disk yet.
+    pub unsynced: u64,
+    /// Arrays that refuse writes after a failed sync.
+    pub refused: u64,
+    /// Arrays whose file was changed behind our back.
+    pub lost: u64,
 }
 
 impl std::ops::AddAssign for Totals {
@@ -53,5 +126,8 @@ impl std::ops::AddAssign for Totals {
         self.bytes_used += other.bytes_used;
         self.bytes_mapped += other.bytes_mapped;
         self.slack_bytes += other.slack_bytes;
+        self.unsynced += other.unsynced;
+        self.refused += other.refused;
+        self.lost += other.lost;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::array::Array;
 use super::error::{Error, Result};
@@ -28,6 +29,7 @@ impl Array {
             let again = state.refusal.is_some();
             (Arc::clone(&state.map), from, to, state.count, again)
         };
+        let start = Instant::now();
         if again && map.touch(from, to).is_err() {
             // The file was cut meanwhile; the next command finds out and says so.
             return Ok(());
@@ -36,6 +38,7 @@ impl Array {
         let synced = map
             .sync(from.min(to), to)
             .and_then(|()| self.vouch_for(count));
+        self.shared.stats.sync_time.record_since(start);
         let mut state = self.state.lock();
         match synced {
             Ok(()) => {
@@ -50,6 +53,7 @@ impl Array {
             }
             Err(error) => {
                 let error = self.failed("sync", error);
+                self.shared.stats.sync_errors.add_one();
                 if state.refusal.is_none() {
                     tracing::error!("{error}; writes to it are refused until a sync succeeds");
                 }

@@ -2,27 +2,80 @@
 
 use crate::support::{Server, doubles, wait_until};
 
-const FIELDS: [&str; 10] = [
-    "arrays",
-    "values",
-    "bytes_mapped",
-    "slack_bytes",
-    "growths_ahead",
-    "growths_inline",
-    "trims",
-    "syncs",
-    "jobs_queued",
-    "errors",
-];
+/// The fields that `INFO` says, and their sections.
+fn told(info: &str) -> Vec<(String, String)> {
+    let mut section = String::new();
+    let mut fields = Vec::new();
+    for line in info.lines() {
+        if let Some(name) = line.strip_prefix("# ") {
+            section = name.to_owned();
+        } else if let Some((field, _)) = line.split_once(':') {
+            fields.push((section.clone(), field.to_owned()));
+        }
+    }
+    fields
+}
+
+/// The tables of README.md under `## INFO mmap`: a heading of a section, then a row for each field.
+fn documented() -> Vec<(String, String)> {
+    let readme = include_str!("../../README.md");
+    let chapter = readme.split("\n## INFO mmap\n").nth(1).unwrap();
+    let chapter = chapter.split("\n## ").next().unwrap();
+    let mut section = String::new();
+    let mut fields = Vec::new();
+    for line in chapter.lines() {
+        if let Some(name) = line.strip_prefix("| **`") {
+            section = name.split('`').next().unwrap().to_owned();
+        } else if let Some(row) = line.strip_prefix("| `") {
+            fields.push((section.clone(), row.split('`').next().unwrap().to_owned()));
+        }
+    }
+    fields
+}
 
 #[test]
-fn every_field_is_there_from_the_start() {
+fn every_field_is_documented_and_every_documented_field_is_there() {
     let db = Server::start();
-    assert!(db.ask("INFO mmap").text().starts_with("# mmap"));
-    for field in FIELDS {
-        assert_eq!(db.stat(field), 0, "{field}");
-    }
+    let documented = documented();
+    assert!(documented.len() > 20, "{documented:?}");
+    assert_eq!(told(&db.ask("INFO mmap").text()), documented);
+}
+
+#[test]
+fn a_section_can_be_asked_for_by_itself() {
+    let db = Server::start();
+    let section = told(&db.ask("INFO mmap_sync").text());
+    assert!(section.contains(&("mmap_sync".into(), "mmap_syncs".into())));
+    assert!(section.iter().all(|(section, _)| section == "mmap_sync"));
     assert!(db.ask("INFO everything").text().contains("mmap_arrays:0"));
+}
+
+#[test]
+fn all_counts_are_zero_at_the_start() {
+    let db = Server::start();
+    for (_, field) in told(&db.ask("INFO mmap").text()) {
+        let value = db.info("mmap", &field);
+        match field.as_str() {
+            "mmap_fsync" => assert_eq!(value, "everysec"),
+            "mmap_worker_alive" => assert_eq!(value, "1"),
+            "mmap_last_error" => assert_eq!(value, ""),
+            "mmap_max_slack" => assert_eq!(value, "1073741824"),
+            _ => assert_eq!(value, "0", "{field}"),
+        }
+    }
+}
+
+#[test]
+fn syncs_are_timed() {
+    let db = Server::start();
+    db.say("MMAP a f");
+    db.say("VPUSH a 1");
+    db.say("VSYNC a");
+    assert!(db.stat("sync_last_usec") <= db.stat("sync_max_usec"));
+    assert!(db.stat("sync_max_usec") <= db.stat("sync_usec"));
+    assert!(db.stat("sync_usec") > 0);
+    assert_eq!(db.stat("arrays_unsynced"), 0);
+    assert_eq!(db.stat("sync_errors"), 0);
 }
 
 #[test]

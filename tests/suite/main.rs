@@ -3,14 +3,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acl;
 mod bad_input;
 mod binding;
 mod commands;
 mod growth;
 mod info;
+mod introspection;
+mod keyspace;
+mod limits;
 mod persistence;
 mod root_dir;
 mod settings;
 mod types;
 mod vector_sets;
+mod vstat;
 mod walkthrough;

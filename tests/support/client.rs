@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -27,6 +28,21 @@ impl Reply {
             Reply::Array(items) => items,
             other => panic!("expected an array, got {other}"),
         }
+    }
+
+    /// The pairs of a map, which is an array of twice as many in RESP2.
+    #[track_caller]
+    pub fn pairs(self) -> HashMap<String, Reply> {
+        let mut items = self.items().into_iter();
+        let mut pairs = HashMap::new();
+        while let (Some(name), Some(value)) = (items.next(), items.next()) {
+            let name = match name {
+                Reply::Status(name) => name,
+                other => other.text(),
+            };
+            pairs.insert(name, value);
+        }
+        pairs
     }
 
     #[track_caller]

@@ -8,7 +8,7 @@ mod client;
 mod server;
 
 pub use client::{Client, Reply};
-pub use server::{Server, Setup};
+pub use server::{Server, Setup, module};
 
 use std::path::Path;
 use std::time::{Duration, Instant};

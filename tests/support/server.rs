@@ -15,6 +15,7 @@ pub struct Setup {
     temp: TempDir,
     config: Vec<(String, String)>,
     module_args: String,
+    without_module: bool,
     privileges: Vec<String>,
     launcher: Vec<String>,
     root: Option<PathBuf>,
@@ -44,6 +45,7 @@ impl Setup {
             temp,
             config: Vec::new(),
             module_args: String::new(),
+            without_module: false,
             privileges: Vec::new(),
             launcher: Vec::new(),
             root: None,
@@ -59,6 +61,12 @@ impl Setup {
     pub fn module_args(mut self, args: &str) -> Setup {
         self.module_args = args.into();
         self
+    }
+
+    /// Does not load the module at the start, and lets clients load it.
+    pub fn without_module(mut self) -> Setup {
+        self.without_module = true;
+        self.config("enable-module-command", "yes")
     }
 
     /// Runs the server by a command that takes the server's own command line as its last arguments.
@@ -106,13 +114,10 @@ impl Setup {
         let mut text =
             String::from("bind 127.0.0.1\nsave \"\"\ndaemonize no\nenable-debug-command yes\n");
         writeln!(text, "dir {}", self.dir().display()).unwrap();
-        writeln!(
-            text,
-            "loadmodule {} {}",
-            module().display(),
-            self.module_args
-        )
-        .unwrap();
+        if !self.without_module {
+            let module = module();
+            writeln!(text, "loadmodule {} {}", module.display(), self.module_args).unwrap();
+        }
         for (name, value) in &self.config {
             writeln!(text, "{name} {value}").unwrap();
         }
@@ -512,7 +517,7 @@ fn server_program() -> PathBuf {
 }
 
 /// The module that was built for this profile.
-fn module() -> PathBuf {
+pub fn module() -> PathBuf {
     if let Some(path) = std::env::var_os("MMAP_MODULE") {
         return std::fs::canonicalize(&path)
             .unwrap_or_else(|e| panic!("{}: {e}", Path::new(&path).display()));

@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::api::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::binding::{self, Binding, Target};
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::usage::Arg;
 use crate::redis::{replication, store};
 use crate::storage::types::ItemType;
 use crate::storage::{Access, FilePath};
@@ -25,6 +26,18 @@ impl Command for Mmap {
     const KEY_ACCESS: KeyAccess = KeyAccess::Insert;
     const SUMMARY: &'static CStr = c"Binds a file of raw values to a key";
     const COMPLEXITY: &'static CStr = c"O(1)";
+    const ARGS: &'static [Arg] = &[
+        Arg::KEY,
+        Arg::string(c"path"),
+        Arg::block(
+            c"type-and-mode",
+            &[
+                Arg::one_of(c"type", TYPES),
+                Arg::word(c"writable", c"WRITABLE").optional(),
+            ],
+        )
+        .optional(),
+    ];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         args.expect_at_most(6)?;
@@ -39,6 +52,22 @@ impl Command for Mmap {
         Ok(())
     }
 }
+
+/// The types, as they are hinted; only `string` needs a size.
+const TYPES: &[Arg] = &[
+    Arg::word(c"int8", c"int8"),
+    Arg::word(c"uint8", c"uint8"),
+    Arg::word(c"int16", c"int16"),
+    Arg::word(c"uint16", c"uint16"),
+    Arg::word(c"int32", c"int32"),
+    Arg::word(c"uint32", c"uint32"),
+    Arg::word(c"int64", c"int64"),
+    Arg::word(c"uint64", c"uint64"),
+    Arg::word(c"float", c"float"),
+    Arg::word(c"double", c"double"),
+    Arg::word(c"long_double", c"long_double"),
+    Arg::integer(c"size").after(c"string"),
+];
 
 /// What the arguments ask for.
 struct Wish {
@@ -96,6 +125,7 @@ fn bind(ctx: &Ctx, key: &Key<'_>, wish: Wish) -> Result<u64, Failure> {
         // The AOF is history: a file that it names and that is gone is not made anew, empty.
         Binding::restore_from_aof(wish.path, item, access)
     } else {
+        store().has_room_for(&wish.path)?;
         let bound = store().bind(&wish.path, item, access, true)?;
         Binding::open(wish.path, item, access, bound)
     };

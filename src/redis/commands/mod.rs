@@ -14,6 +14,7 @@ mod vpop;
 mod vreplicate;
 mod vset;
 mod vsize;
+mod vstat;
 mod vsync;
 
 use super::api::Ctx;
@@ -39,6 +40,7 @@ pub fn register_all(ctx: &Ctx) -> Result<(), String> {
         ("VITEMSIZE", register::<describe::VItemSize>(ctx)),
         ("VTYPE", register::<describe::VType>(ctx)),
         ("VFILEPATH", register::<describe::VFilePath>(ctx)),
+        ("VSTAT", register::<vstat::VStat>(ctx)),
         ("VSYNC", register::<vsync::VSync>(ctx)),
         ("VREPLICATE", register::<vreplicate::VReplicate>(ctx)),
     ];

@@ -8,6 +8,7 @@ use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
+use crate::redis::usage::Arg;
 
 /// `VADD key value [value ...]`: appends all values, or none. Replies with their number.
 ///
@@ -21,6 +22,7 @@ impl Command for VAdd {
     const KEY_ACCESS: KeyAccess = KeyAccess::Insert;
     const SUMMARY: &'static CStr = c"Appends values to an array";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
+    const ARGS: &'static [Arg] = &[Arg::KEY, Arg::string(c"value").multiple()];
 
     #[inline]
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
@@ -50,6 +52,7 @@ impl Command for VPush {
     const KEY_ACCESS: KeyAccess = VAdd::KEY_ACCESS;
     const SUMMARY: &'static CStr = VAdd::SUMMARY;
     const COMPLEXITY: &'static CStr = VAdd::COMPLEXITY;
+    const ARGS: &'static [Arg] = VAdd::ARGS;
 
     #[inline]
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {

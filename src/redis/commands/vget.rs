@@ -7,6 +7,7 @@ use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::usage::Arg;
 
 /// Values up to this size, in bytes, are copied to the stack; longer strings to the heap.
 pub const ON_STACK: usize = 64;
@@ -23,6 +24,7 @@ impl Command for VGet {
     const KEY_ACCESS: KeyAccess = KeyAccess::Read;
     const SUMMARY: &'static CStr = c"Returns the value at an index of an array";
     const COMPLEXITY: &'static CStr = c"O(1)";
+    const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"index")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let index = index(args, 2)?;

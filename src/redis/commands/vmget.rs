@@ -7,6 +7,7 @@ use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::usage::Arg;
 
 /// `VMGET key index [index ...]`: replies with an array of the values, nil where there is none.
 ///
@@ -20,6 +21,7 @@ impl Command for VMGet {
     const KEY_ACCESS: KeyAccess = KeyAccess::Read;
     const SUMMARY: &'static CStr = c"Returns the values at several indices of an array";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of indices";
+    const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"index").multiple()];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let indices = (2..args.len())

@@ -9,6 +9,7 @@ use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
+use crate::redis::usage::Arg;
 
 /// `VPOP key`: removes the last value and replies with it, nil if there is none.
 /// `VPOP key count`: the same for up to `count` values, as an array, the last value first.
@@ -23,6 +24,7 @@ impl Command for VPop {
     const KEY_ACCESS: KeyAccess = KeyAccess::ReadAndDelete;
     const SUMMARY: &'static CStr = c"Removes and returns the last values of an array";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
+    const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"count").optional()];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         args.expect_at_most(3)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::redis::api::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::binding::{self, Binding};
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::usage::Arg;
 use crate::redis::{rdb, replication, store};
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Access, Array, Bound, Error, FilePath, Former};
@@ -20,6 +21,11 @@ impl Command for VReplicate {
     const FLAGS: &'static CStr = c"write no-monitor";
     const ARITY: c_int = -4;
     const KEY_ACCESS: KeyAccess = KeyAccess::Update;
+    const ARGS: &'static [Arg] = &[
+        Arg::KEY,
+        Arg::string(c"operation"),
+        Arg::string(c"argument").multiple(),
+    ];
     const SUMMARY: &'static CStr = c"Internal: what a primary tells its replicas";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes";
 

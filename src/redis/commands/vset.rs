@@ -8,6 +8,7 @@ use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
+use crate::redis::usage::Arg;
 use crate::storage::types::excerpt;
 
 /// `VSET key index value [index value ...]`: sets all values, or none; where an index comes twice, the last
@@ -24,6 +25,14 @@ impl Command for VSet {
     const KEY_ACCESS: KeyAccess = KeyAccess::Update;
     const SUMMARY: &'static CStr = c"Sets values of an array in place";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
+    const ARGS: &'static [Arg] = &[
+        Arg::KEY,
+        Arg::block(
+            c"index-value",
+            &[Arg::integer(c"index"), Arg::string(c"value")],
+        )
+        .multiple(),
+    ];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         if !args.len().is_multiple_of(2) {

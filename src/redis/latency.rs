@@ -1,0 +1,83 @@
+//! Slow work in `LATENCY`. The worker measures; the main thread, which alone may, tells the server.
+
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use redis_module::raw;
+
+use super::api::{Ctx, string_bytes};
+use super::store;
+use crate::storage::{Latency, Stats};
+
+/// The events, as `LATENCY` names them.
+const EVENTS: [(&CStr, fn(&Stats) -> &Latency); 4] = [
+    (c"mmap-sync", |stats| &stats.sync_time),
+    (c"mmap-growth", |stats| &stats.growth_time),
+    (c"mmap-trim", |stats| &stats.trim_time),
+    (c"mmap-wait", |stats| &stats.wait_time),
+];
+
+/// `latency-monitor-threshold` in milliseconds, which is 0 where nothing is monitored; negative until it was asked for.
+static THRESHOLD: AtomicI64 = AtomicI64::new(-1);
+
+/// The server's configuration has changed.
+pub fn forget_threshold() {
+    THRESHOLD.store(-1, Ordering::Relaxed);
+}
+
+/// Tells the server of the slowest work of each kind since the last call. Like its own, an event is there from
+/// `latency-monitor-threshold` on.
+pub fn report(ctx: &Ctx) {
+    let stats = store().stats();
+    for (name, latency) in EVENTS {
+        let millis = (latency(stats).take_longest() / 1000).cast_signed();
+        if millis > 0 && is_slow(ctx, millis) {
+            // SAFETY: this is the main thread; the name is copied.
+            unsafe { raw::RedisModule_LatencyAddSample.unwrap()(name.as_ptr(), millis) };
+        }
+    }
+}
+
+fn is_slow(ctx: &Ctx, millis: i64) -> bool {
+    let mut threshold = THRESHOLD.load(Ordering::Relaxed);
+    if threshold < 0 {
+        threshold = ask_for_threshold(ctx).unwrap_or(0);
+        THRESHOLD.store(threshold, Ordering::Relaxed);
+    }
+    // The server compares the two as well, but takes a threshold of 0 for one that everything passes.
+    threshold > 0 && millis >= threshold
+}
+
+fn ask_for_threshold(ctx: &Ctx) -> Option<i64> {
+    // SAFETY: the context is that of a callback on the main thread; the format says that two C strings follow. A
+    // null reply is not used, and another is freed after what is in it was copied.
+    unsafe {
+        let reply = raw::RedisModule_Call.unwrap()(
+            ctx.raw(),
+            c"CONFIG".as_ptr(),
+            c"cc".as_ptr(),
+            c"GET".as_ptr(),
+            c"latency-monitor-threshold".as_ptr(),
+        );
+        if reply.is_null() {
+            return None;
+        }
+        let value = raw::RedisModule_CallReplyArrayElement.unwrap()(reply, 1);
+        let text = if value.is_null() {
+            std::ptr::null_mut()
+        } else {
+            raw::RedisModule_CreateStringFromCallReply.unwrap()(value)
+        };
+        let threshold = if text.is_null() {
+            None
+        } else {
+            let number = std::str::from_utf8(string_bytes(text))
+                .ok()
+                .and_then(|digits| digits.parse().ok());
+            raw::RedisModule_FreeString.unwrap()(ctx.raw(), text);
+            number
+        };
+        raw::RedisModule_FreeCallReply.unwrap()(reply);
+        threshold
+    }
+}

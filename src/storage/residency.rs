@@ -1,0 +1,134 @@
+//! How much of a file is in RAM: a bounded look at the page cache, which a command may take.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+
+use rustix::param::page_size;
+
+use super::mapping::Mapping;
+
+/// As many bytes are looked at, however long the file is: well under a millisecond's work where `cachestat` is
+/// there, a few where it is not.
+const MOST: u64 = 256 << 20;
+/// A longer file is looked at in windows of so many bytes, evenly spread.
+const WINDOW: u64 = 4 << 20;
+
+/// `cachestat(2)` has one number on all architectures; it is in Linux from 6.5 on.
+const SYS_CACHESTAT: libc::c_long = 451;
+
+/// `struct cachestat_range`
+#[repr(C)]
+struct CacheStatRange {
+    offset: u64,
+    len: u64,
+}
+
+/// `struct cachestat`, all in pages.
+#[repr(C)]
+#[derive(Default)]
+struct CacheStat {
+    cache: u64,
+    dirty: u64,
+    writeback: u64,
+    evicted: u64,
+    recently_evicted: u64,
+}
+
+/// How many of the first `len` bytes of a file are in the page cache, in whole pages. Of a file longer than 256 MiB
+/// it is an estimate from a sample.
+///
+/// # Errors
+/// The system's, where it has neither `cachestat` nor `mincore`.
+pub fn resident_bytes(file: &File, map: &Mapping, len: u64) -> io::Result<u64> {
+    let (mut seen, mut found) = (0, 0);
+    for window in windows(len, MOST, WINDOW) {
+        seen += window.end - window.start;
+        found += cached_pages(file, &window)
+            .or_else(|_| map.resident_pages(window.start, window.end))?;
+    }
+    let bytes = found * page_size() as u64;
+    if seen == len {
+        return Ok(bytes);
+    }
+    let estimate = u128::from(bytes) * u128::from(len) / u128::from(seen);
+    Ok(u64::try_from(estimate).unwrap_or(u64::MAX))
+}
+
+/// The parts of `len` bytes that are looked at: all, or `most` bytes in windows, the first and the last included.
+fn windows(len: u64, most: u64, window: u64) -> Vec<Range<u64>> {
+    if len <= most {
+        return if len > 0 { vec![0..len] } else { Vec::new() };
+    }
+    let count = most / window;
+    let page = page_size() as u64;
+    (0..count)
+        .map(|i| {
+            let start = u128::from(len - window) * u128::from(i) / u128::from(count - 1);
+            let start = start as u64 / page * page;
+            start..start + window
+        })
+        .collect()
+}
+
+fn cached_pages(file: &File, range: &Range<u64>) -> io::Result<u64> {
+    let range = CacheStatRange {
+        offset: range.start,
+        len: range.end - range.start,
+    };
+    let mut stat = CacheStat::default();
+    // SAFETY: both structures are laid out as the kernel's and outlive the call; it writes to the second only.
+    let status = unsafe {
+        libc::syscall(
+            SYS_CACHESTAT,
+            file.as_raw_fd(),
+            &raw const range,
+            &raw mut stat,
+            0,
+        )
+    };
+    if status == 0 {
+        Ok(stat.cache)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+    use crate::storage::Access;
+
+    #[test]
+    fn windows_cover_a_short_file_and_sample_a_long_one() {
+        assert_eq!(windows(0, MOST, WINDOW), []);
+        assert_eq!(windows(1, MOST, WINDOW), [0..1]);
+        assert_eq!(windows(MOST, MOST, WINDOW), [0..MOST]);
+        let len = 50_000_000_001;
+        let sample = windows(len, MOST, WINDOW);
+        assert_eq!(sample.iter().map(|w| w.end - w.start).sum::<u64>(), MOST);
+        assert_eq!(sample[0].start, 0);
+        assert!(sample.last().unwrap().end <= len);
+        assert!(sample.last().unwrap().end + page_size() as u64 > len);
+        assert!(sample.windows(2).all(|pair| pair[0].end <= pair[1].start));
+    }
+
+    #[test]
+    fn what_was_written_is_resident_and_a_hole_is_not_by_either_call() {
+        let page = page_size() as u64;
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(64 * page).unwrap();
+        file.write_all_at(&vec![1; 3 * page as usize], 5 * page)
+            .unwrap();
+        let map = Mapping::covering(&file, 64 * page, Access::ReadOnly).unwrap();
+        let of = |from, to| map.resident_pages(from * page, to * page).unwrap();
+        assert_eq!((of(0, 64), of(0, 5), of(6, 8)), (3, 0, 2));
+        assert_eq!(resident_bytes(&file, &map, 64 * page).unwrap(), 3 * page);
+        if let Ok(pages) = cached_pages(&file, &(0..64 * page)) {
+            assert_eq!(pages, 3);
+        }
+    }
+}

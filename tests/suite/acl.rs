@@ -1,0 +1,182 @@
+//! What ACL rules can allow and withhold.
+
+use crate::support::{Client, Server};
+
+struct Sample {
+    name: String,
+    arity: usize,
+    writes: bool,
+    /// Whether it tells anything of the values or of their file.
+    reads: bool,
+}
+
+impl Sample {
+    /// The command on a key, with as many words as it needs: permissions come before their meaning.
+    fn on(&self, key: &str) -> String {
+        format!("{} {key}{}", self.name, " 0".repeat(self.arity - 2))
+    }
+}
+
+/// All commands of the module.
+fn commands(db: &Server) -> Vec<Sample> {
+    let names = db.ask("COMMAND LIST FILTERBY MODULE mmap").items();
+    assert!(names.len() > 14);
+    names
+        .into_iter()
+        .map(|name| {
+            let name = name.text();
+            let info = db.ask(&format!("COMMAND INFO {name}")).items().remove(0);
+            let info = info.items();
+            Sample {
+                name,
+                arity: info[1].clone().int().unsigned_abs() as usize,
+                writes: info[2].to_string().contains("write"),
+                reads: info[8].to_string().contains("access"),
+            }
+        })
+        .collect()
+}
+
+fn has_category(db: &Server) -> bool {
+    let has = db.say("ACL CAT").contains("mmap");
+    // Redis 7.4 and Valkey 8.0 are the first that let modules add categories.
+    let expected = if db.is_valkey() {
+        db.major_version() >= 8
+    } else {
+        db.major_version() >= 8 || db.info("server", "redis_version").starts_with("7.4")
+    };
+    assert_eq!(has, expected);
+    has
+}
+
+fn user(db: &Server, rules: &str) -> Client {
+    assert_eq!(db.say(&format!("ACL SETUSER tester reset {rules}")), "OK");
+    let mut client = db.client();
+    assert_eq!(client.say("AUTH tester secret"), "OK");
+    client
+}
+
+fn is_refused(client: &mut Client, command: &str) -> bool {
+    match client.ask(command) {
+        crate::support::Reply::Error(text) => text.starts_with("NOPERM"),
+        _ => false,
+    }
+}
+
+fn array(key: &str) -> Server {
+    let db = Server::start();
+    db.say(&format!("MMAP {key} f"));
+    db.say(&format!("VPUSH {key} 1 2 3"));
+    db
+}
+
+#[test]
+fn the_category_holds_all_commands() {
+    let db = Server::start();
+    if has_category(&db) {
+        let category = db.ask("ACL CAT mmap").items().len();
+        assert_eq!(category, commands(&db).len());
+    }
+}
+
+#[test]
+fn a_user_without_the_commands_can_do_nothing() {
+    let db = array("k");
+    let commands = commands(&db);
+    let rules = if has_category(&db) {
+        "on >secret ~* +@all -@mmap".to_owned()
+    } else {
+        let names: Vec<_> = commands.iter().map(|c| format!("-{}", c.name)).collect();
+        format!("on >secret ~* +@all {}", names.join(" "))
+    };
+    let mut client = user(&db, &rules);
+    for command in commands {
+        assert!(
+            is_refused(&mut client, &command.on("k")),
+            "{}",
+            command.name
+        );
+    }
+    // On Redis 8 it is another command's name, too.
+    assert!(is_refused(&mut client, "VADD k 1"));
+    let script = "return redis.call('VGET', KEYS[1], 0)";
+    assert!(client.run(&["EVAL", script, "1", "k"]).is_error());
+    assert_eq!(db.say("VALL k"), "[1, 2, 3]");
+    assert_eq!(client.say("SET text 1"), "OK");
+}
+
+#[test]
+fn mmap_alone_can_be_withheld() {
+    let db = array("k");
+    let rules = if has_category(&db) {
+        "on >secret ~* -@all +@mmap -mmap"
+    } else {
+        "on >secret ~* -@all +vget +vall +vsize +vstat +vpush"
+    };
+    let mut client = user(&db, rules);
+    assert!(is_refused(&mut client, "MMAP other g"));
+    assert!(is_refused(&mut client, "MMAP k f"));
+    assert!(!db.path("g").exists());
+    assert_eq!(client.say("VGET k 2"), "3");
+    assert_eq!(client.say("VPUSH k 4"), "(integer) 1");
+    assert!(is_refused(&mut client, "SET text 1"));
+}
+
+#[test]
+fn reading_can_be_allowed_and_writing_not() {
+    let db = array("k");
+    if !has_category(&db) {
+        return;
+    }
+    let mut client = user(&db, "on >secret ~* -@all +@mmap -@write");
+    for command in commands(&db) {
+        let refused = is_refused(&mut client, &command.on("k"));
+        assert_eq!(refused, command.writes, "{}", command.name);
+    }
+    assert_eq!(db.say("VALL k"), "[1, 2, 3]");
+}
+
+#[test]
+fn key_patterns_hold() {
+    let db = array("own:k");
+    db.say("MMAP other:k f");
+    let mut client = user(&db, "on >secret ~own:* +@all");
+    for command in commands(&db) {
+        let mut refused = |key| is_refused(&mut client, &command.on(key));
+        assert!(refused("other:k"), "{}", command.name);
+        assert!(!refused("own:k"), "{}", command.name);
+    }
+}
+
+#[test]
+fn key_patterns_tell_reading_from_writing() {
+    let db = array("k");
+    let mut reader = user(&db, "on >secret %R~k +@all");
+    for command in commands(&db) {
+        let refused = is_refused(&mut reader, &command.on("k"));
+        assert_eq!(refused, command.writes, "{}", command.name);
+    }
+    let mut writer = user(&db, "on >secret %W~k +@all");
+    for command in commands(&db) {
+        let refused = is_refused(&mut writer, &command.on("k"));
+        assert_eq!(refused, command.reads, "{}", command.name);
+        // VPOP also reads what it removes.
+        let expected = !command.writes || command.name == "vpop";
+        assert_eq!(command.reads, expected, "{}", command.name);
+    }
+}
+
+#[test]
+fn users_of_the_configuration_file_can_name_the_category() {
+    if !has_category(&Server::start()) {
+        return;
+    }
+    let db = Server::setup()
+        .config("user", "dashboard on >secret ~* -@all +@mmap -@write +auth")
+        .start();
+    db.say("MMAP k f");
+    let mut client = db.client();
+    assert_eq!(client.say("AUTH dashboard secret"), "OK");
+    assert_eq!(client.say("VSIZE k"), "(integer) 0");
+    assert!(is_refused(&mut client, "VPUSH k 1"));
+}

@@ -1,0 +1,170 @@
+//! `VSTAT`: everything about one array.
+
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+
+use crate::support::{Reply, Server, doubles, wait_until};
+
+const FIELDS: [&str; 13] = [
+    "path",
+    "type",
+    "item-size",
+    "mode",
+    "state",
+    "last-error",
+    "keys",
+    "count",
+    "capacity",
+    "bytes",
+    "file-bytes",
+    "synced",
+    "resident",
+];
+
+#[track_caller]
+fn stat(db: &Server, key: &str) -> HashMap<String, Reply> {
+    let stat = db.ask(&format!("VSTAT {key}")).pairs();
+    let mut names: Vec<_> = stat.keys().map(String::as_str).collect();
+    let mut expected = FIELDS.to_vec();
+    names.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    stat
+}
+
+#[track_caller]
+fn shows(stat: &HashMap<String, Reply>, fields: &[(&str, &str)]) {
+    for (name, value) in fields {
+        assert_eq!(stat[*name].to_string(), *value, "{name}");
+    }
+}
+
+#[test]
+fn vstat_of_an_exact_array() {
+    let db = Server::start();
+    db.say("MMAP db sub.f32 float WRITABLE");
+    db.say("VPUSH db 1 2 3");
+    db.say("VSYNC db");
+    shows(
+        &stat(&db, "db"),
+        &[
+            ("path", "sub.f32"),
+            ("type", "float"),
+            ("item-size", "(integer) 4"),
+            ("mode", "writable"),
+            ("state", "exact"),
+            ("last-error", "(nil)"),
+            ("keys", "(integer) 1"),
+            ("count", "(integer) 3"),
+            ("capacity", "(integer) 3"),
+            ("bytes", "(integer) 12"),
+            ("file-bytes", "(integer) 12"),
+            ("synced", "(integer) 3"),
+            ("resident", "(integer) 4096"),
+        ],
+    );
+}
+
+#[test]
+fn vstat_of_a_missing_key_is_nil_and_of_another_type_an_error() {
+    let db = Server::start();
+    assert_eq!(db.say("VSTAT nokey"), "(nil)");
+    db.say("SET text 1");
+    assert!(db.error("VSTAT text").starts_with("WRONGTYPE"));
+}
+
+#[test]
+fn vstat_counts_the_keys_of_a_file() {
+    let db = Server::start();
+    db.say("MMAP a f");
+    db.say("MMAP b f");
+    shows(&stat(&db, "a"), &[("keys", "(integer) 2")]);
+    db.say("DEL a");
+    shows(&stat(&db, "b"), &[("keys", "(integer) 1")]);
+}
+
+#[test]
+fn vstat_shows_slack_while_there_is_some() {
+    let db = Server::start();
+    db.say("MMAP db f");
+    wait_until("a burst gave the array slack", || {
+        db.client().push_one_by_one("db", 0..5000);
+        let stat = stat(&db, "db");
+        if stat["state"].to_string() != "slack" {
+            return false;
+        }
+        let number = |name: &str| stat[name].clone().int();
+        assert!(number("capacity") > number("count"));
+        assert_eq!(number("bytes"), 8 * number("count"));
+        assert!(number("capacity") * 8 + 64 <= number("file-bytes"));
+        assert!(number("capacity") * 8 + 64 + 8 > number("file-bytes"));
+        true
+    });
+    wait_until("the file is exact again", || {
+        stat(&db, "db")["state"].to_string() == "exact"
+    });
+}
+
+#[test]
+fn vstat_of_what_another_program_writes_is_of_this_moment() {
+    let db = Server::setup().write("f", doubles([1.0; 3])).start();
+    db.say("MMAP db f double");
+    db.write("f", doubles([1.0; 2000]));
+    shows(
+        &stat(&db, "db"),
+        &[
+            ("mode", "read-only"),
+            ("count", "(integer) 2000"),
+            ("synced", "(nil)"),
+            ("resident", "(integer) 16384"),
+        ],
+    );
+}
+
+#[test]
+fn vstat_of_a_lost_file_says_why() {
+    let db = Server::start();
+    db.say("MMAP db f");
+    db.say("VPUSH db 1 2 3");
+    let file = OpenOptions::new().write(true).open(db.path("f")).unwrap();
+    file.set_len(8).unwrap();
+    wait_until("the truncation is noticed", || {
+        db.ask("VGET db 0").is_error()
+    });
+    let stat = stat(&db, "db");
+    shows(&stat, &[("state", "lost")]);
+    let why = stat["last-error"].clone().text();
+    assert!(why.contains("'f' is 8 bytes long"), "{why}");
+    assert_eq!(db.stat("arrays_lost"), 1);
+    assert_eq!(db.info("mmap", "mmap_last_error"), why);
+
+    assert_eq!(db.int("MMAP db f"), 1);
+    assert_eq!(db.stat("arrays_lost"), 0);
+    shows(&self::stat(&db, "db"), &[("state", "exact")]);
+}
+
+#[test]
+fn vstat_of_a_file_missing_at_the_start_says_so() {
+    let mut db = Server::start();
+    db.say("MMAP db f");
+    db.say("VPUSH db 1 2");
+    db.shutdown("SAVE");
+    std::fs::rename(db.path("f"), db.path("g")).unwrap();
+    db.start_again();
+    let stat = stat(&db, "db");
+    shows(
+        &stat,
+        &[
+            ("state", "unavailable"),
+            ("count", "(integer) 2"),
+            ("resident", "(nil)"),
+        ],
+    );
+    assert!(stat["last-error"].to_string().contains("does not exist"));
+    assert_eq!(db.stat("keys_unavailable"), 1);
+
+    std::fs::rename(db.path("g"), db.path("f")).unwrap();
+    assert_eq!(db.int("MMAP db f"), 2);
+    assert_eq!(db.stat("keys_unavailable"), 0);
+    shows(&self::stat(&db, "db"), &[("state", "exact")]);
+}
