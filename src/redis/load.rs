@@ -121,7 +121,7 @@ extern "C" fn on_role_change(
     subevent: u64,
     _data: *mut c_void,
 ) {
-    config::set_replica(subevent == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_REPLICA.into());
+    config::set_replica(subevent == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_REPLICA);
 }
 
 /// The server's own clock, ten times a second by default.
