@@ -9,8 +9,11 @@ use super::api::{Ctx, string_bytes};
 use super::store;
 use crate::storage::{Latency, Stats};
 
+/// Which of the counters an event is about.
+type Pick = fn(&Stats) -> &Latency;
+
 /// The events, as `LATENCY` names them.
-const EVENTS: [(&CStr, fn(&Stats) -> &Latency); 4] = [
+const EVENTS: [(&CStr, Pick); 4] = [
     (c"mmap-sync", |stats| &stats.sync_time),
     (c"mmap-growth", |stats| &stats.growth_time),
     (c"mmap-trim", |stats| &stats.trim_time),

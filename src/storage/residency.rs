@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use rustix::param::page_size;
@@ -43,10 +42,9 @@ struct CacheStat {
 /// The system's, where it has neither `cachestat` nor `mincore`.
 pub fn resident_bytes(file: &File, map: &Mapping, len: u64) -> io::Result<u64> {
     let (mut seen, mut found) = (0, 0);
-    for window in windows(len, MOST, WINDOW) {
-        seen += window.end - window.start;
-        found += cached_pages(file, &window)
-            .or_else(|_| map.resident_pages(window.start, window.end))?;
+    for (from, to) in windows(len, MOST, WINDOW) {
+        seen += to - from;
+        found += cached_pages(file, from, to).or_else(|_| map.resident_pages(from, to))?;
     }
     let bytes = found * page_size() as u64;
     if seen == len {
@@ -57,9 +55,9 @@ pub fn resident_bytes(file: &File, map: &Mapping, len: u64) -> io::Result<u64> {
 }
 
 /// The parts of `len` bytes that are looked at: all, or `most` bytes in windows, the first and the last included.
-fn windows(len: u64, most: u64, window: u64) -> Vec<Range<u64>> {
+fn windows(len: u64, most: u64, window: u64) -> Vec<(u64, u64)> {
     if len <= most {
-        return if len > 0 { vec![0..len] } else { Vec::new() };
+        return if len > 0 { vec![(0, len)] } else { Vec::new() };
     }
     let count = most / window;
     let page = page_size() as u64;
@@ -67,15 +65,15 @@ fn windows(len: u64, most: u64, window: u64) -> Vec<Range<u64>> {
         .map(|i| {
             let start = u128::from(len - window) * u128::from(i) / u128::from(count - 1);
             let start = start as u64 / page * page;
-            start..start + window
+            (start, start + window)
         })
         .collect()
 }
 
-fn cached_pages(file: &File, range: &Range<u64>) -> io::Result<u64> {
+fn cached_pages(file: &File, from: u64, to: u64) -> io::Result<u64> {
     let range = CacheStatRange {
-        offset: range.start,
-        len: range.end - range.start,
+        offset: from,
+        len: to - from,
     };
     let mut stat = CacheStat::default();
     // SAFETY: both structures are laid out as the kernel's and outlive the call; it writes to the second only.
@@ -105,15 +103,15 @@ mod tests {
     #[test]
     fn windows_cover_a_short_file_and_sample_a_long_one() {
         assert_eq!(windows(0, MOST, WINDOW), []);
-        assert_eq!(windows(1, MOST, WINDOW), [0..1]);
-        assert_eq!(windows(MOST, MOST, WINDOW), [0..MOST]);
+        assert_eq!(windows(1, MOST, WINDOW), [(0, 1)]);
+        assert_eq!(windows(MOST, MOST, WINDOW), [(0, MOST)]);
         let len = 50_000_000_001;
         let sample = windows(len, MOST, WINDOW);
-        assert_eq!(sample.iter().map(|w| w.end - w.start).sum::<u64>(), MOST);
-        assert_eq!(sample[0].start, 0);
-        assert!(sample.last().unwrap().end <= len);
-        assert!(sample.last().unwrap().end + page_size() as u64 > len);
-        assert!(sample.windows(2).all(|pair| pair[0].end <= pair[1].start));
+        assert_eq!(sample.iter().map(|w| w.1 - w.0).sum::<u64>(), MOST);
+        assert_eq!(sample[0].0, 0);
+        assert!(sample.last().unwrap().1 <= len);
+        assert!(sample.last().unwrap().1 + page_size() as u64 > len);
+        assert!(sample.windows(2).all(|pair| pair[0].1 <= pair[1].0));
     }
 
     #[test]
@@ -127,7 +125,7 @@ mod tests {
         let of = |from, to| map.resident_pages(from * page, to * page).unwrap();
         assert_eq!((of(0, 64), of(0, 5), of(6, 8)), (3, 0, 2));
         assert_eq!(resident_bytes(&file, &map, 64 * page).unwrap(), 3 * page);
-        if let Ok(pages) = cached_pages(&file, &(0..64 * page)) {
+        if let Ok(pages) = cached_pages(&file, 0, 64 * page) {
             assert_eq!(pages, 3);
         }
     }
