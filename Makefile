@@ -39,6 +39,8 @@ bench: build
 	@bash .ci/packages server bench
 	cargo build --release --examples
 	./benches/run $(BENCHFLAGS)
+	@bash .ci/venv
+	.venv/bin/python benches/aggregate $(BENCHFLAGS)
 
 # In a directory of its own: with this feature the module would not use the server's allocator.
 bench-storage:

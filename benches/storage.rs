@@ -10,7 +10,7 @@ use tempfile::TempDir;
 fn store() -> (TempDir, Store) {
     let dir = TempDir::new().expect("a temporary directory");
     let root = Root::open(dir.path()).expect("it was just made");
-    let store = Store::new(root).expect("a worker thread");
+    let store = Store::new(root, 1).expect("a worker thread");
     (dir, store)
 }
 

@@ -1,11 +1,15 @@
 //! The module API as safe Rust, as far as the hot path needs it: `redis-module`'s own command path copies and
 //! retains every argument. All raw calls of command handlers are here.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::{fmt, ptr, slice};
 
 use redis_module::raw;
+
+use crate::storage::Cancel;
 
 /// Why a command fails.
 #[derive(Debug)]
@@ -312,6 +316,54 @@ impl Ctx {
         };
         Waiting { client }
     }
+
+    /// As [`Self::block`], for work that is worth nothing to a client that goes away: then it is cancelled.
+    pub fn block_with(&self, cancel: &Cancel) -> WaitingForWork {
+        let waiting = self.block();
+        lock(&CANCELS)
+            .get_or_insert_default()
+            .insert(waiting.client.addr(), cancel.clone());
+        // SAFETY: the client is blocked, and cannot have gone while this command runs. A context that is made now
+        // need not look at the client later, when it may have gone.
+        let ctx = unsafe {
+            raw::RedisModule_SetDisconnectCallback.unwrap()(waiting.client, Some(on_disconnect));
+            raw::RedisModule_BlockedClientMeasureTimeStart.unwrap()(waiting.client);
+            raw::RedisModule_GetThreadSafeContext.unwrap()(waiting.client)
+        };
+        WaitingForWork {
+            resp: self.resp(),
+            ctx: Ctx { raw: ctx },
+            waiting: Some(waiting),
+        }
+    }
+}
+
+/// What is to be cancelled when a waiting client goes away, by the address of its handle.
+static CANCELS: Mutex<Option<HashMap<usize, Cancel>>> = Mutex::new(None);
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+extern "C" fn on_disconnect(
+    _ctx: *mut raw::RedisModuleCtx,
+    client: *mut raw::RedisModuleBlockedClient,
+) {
+    if let Some(cancel) = lock(&CANCELS)
+        .as_ref()
+        .and_then(|all| all.get(&client.addr()))
+    {
+        cancel.cancel();
+    }
+}
+
+/// Cancels all work that clients wait for.
+pub fn cancel_all() {
+    for cancel in lock(&CANCELS).iter().flat_map(HashMap::values) {
+        cancel.cancel();
+    }
 }
 
 /// Who is to get a propagated command.
@@ -399,6 +451,51 @@ impl Waiting {
         let reply = Box::into_raw(Box::new(reply)).cast::<c_void>();
         // SAFETY: `client` was blocked and is unblocked once; `free_pending` frees the reply.
         unsafe { raw::RedisModule_UnblockClient.unwrap()(self.client, reply) };
+    }
+}
+
+/// A client that waits for work that another thread does. If the work is dropped undone, the client is told.
+pub struct WaitingForWork {
+    resp: Resp,
+    ctx: Ctx,
+    waiting: Option<Waiting>,
+}
+
+// SAFETY: the server allows the context of a blocked client to be used for replies on any one thread, and freed there.
+unsafe impl Send for WaitingForWork {}
+
+impl WaitingForWork {
+    /// Ends the wait with a reply that is put together on this thread, without the server's lock.
+    pub fn reply(mut self, reply: impl FnOnce(&Ctx, Resp)) {
+        reply(&self.ctx, self.resp);
+        self.finish(Box::new(|_| Ok(())));
+    }
+
+    /// Ends the wait with an error.
+    pub fn fail(mut self, failure: Failure) {
+        // Errors are counted by the server, on its own thread.
+        self.finish(Box::new(|_| Err(failure)));
+    }
+
+    fn finish(&mut self, pending: Pending) {
+        let Some(waiting) = self.waiting.take() else {
+            return;
+        };
+        if let Some(cancels) = lock(&CANCELS).as_mut() {
+            cancels.remove(&waiting.client.addr());
+        }
+        // SAFETY: the client is still blocked, and the context was made for it; both are used for the last time.
+        unsafe {
+            raw::RedisModule_BlockedClientMeasureTimeEnd.unwrap()(waiting.client);
+            raw::RedisModule_FreeThreadSafeContext.unwrap()(self.ctx.raw);
+        }
+        waiting.end(pending);
+    }
+}
+
+impl Drop for WaitingForWork {
+    fn drop(&mut self) {
+        self.finish(Box::new(|_| Err(Failure::internal())));
     }
 }
 

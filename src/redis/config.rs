@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::thread::available_parallelism;
 
 use redis_module::configuration::{
     ConfigurationFlags, EnumConfigurationValue, register_enum_configuration,
@@ -28,6 +29,12 @@ static IS_REPLICA: AtomicBool = AtomicBool::new(false);
 
 /// The largest value of `mmap.max-arrays`.
 const MAX_ARRAYS_MAX: i64 = u32::MAX as i64;
+
+static THREADS: AtomicI64 = AtomicI64::new(1);
+
+/// Most threads that the default is, and that may be set.
+const THREADS_DEFAULT_MOST: usize = 4;
+const THREADS_MAX: i64 = 128;
 
 const FSYNC_WORDS: [(&str, Fsync); 3] = [
     ("always", Fsync::Always),
@@ -124,6 +131,12 @@ struct Defaults {
     max_slack: i64,
     max_arrays: i64,
     max_file_bytes: i64,
+    threads: i64,
+}
+
+/// As many threads as there are CPUs, but not many: what they do is bound by memory, not by computing.
+fn default_threads() -> i64 {
+    available_parallelism().map_or(1, |cpus| cpus.get().min(THREADS_DEFAULT_MOST) as i64)
 }
 
 /// Reads the words after the module's path: pairs of a setting and its value.
@@ -139,6 +152,7 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
         max_slack: MAX_SLACK_DEFAULT.cast_signed(),
         max_arrays: 0,
         max_file_bytes: 0,
+        threads: default_threads(),
     };
     let words: Vec<&[u8]> = args.from(0).collect();
     for pair in words.chunks(2) {
@@ -177,9 +191,16 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
                     .and_then(|bytes| i64::try_from(bytes).ok())
                     .ok_or_else(|| wrong("max-file-bytes: use 0, for no limit, or 1gb say"))?;
             }
+            b"threads" => {
+                defaults.threads = value_text
+                    .parse()
+                    .ok()
+                    .filter(|threads| (1..=THREADS_MAX).contains(threads))
+                    .ok_or_else(|| wrong("threads: use 1 to 128"))?;
+            }
             _ => {
                 return Err(format!(
-                    "unknown setting '{}': it is dir, fsync, max-slack, max-arrays, max-file-bytes or rdb-contents",
+                    "unknown setting '{}': it is dir, fsync, max-slack, max-arrays, max-file-bytes, rdb-contents or threads",
                     excerpt(pair[0])
                 ));
             }
@@ -269,6 +290,16 @@ pub fn load(ctx: &Ctx, args: Args<'_>) -> Result<PathBuf, String> {
         ConfigurationFlags::MEMORY,
         Some(Box::new(|_, _, _| apply())),
     );
+    register_i64_configuration(
+        &context,
+        "threads",
+        &THREADS,
+        defaults.threads,
+        1,
+        THREADS_MAX,
+        ConfigurationFlags::IMMUTABLE,
+        None,
+    );
     IS_REPLICA.store(ctx.is_replica(), Ordering::Relaxed);
     // SAFETY: the context is that of OnLoad.
     let status = unsafe { raw::RedisModule_LoadConfigs.unwrap()(ctx.raw()) };
@@ -281,6 +312,11 @@ pub fn load(ctx: &Ctx, args: Args<'_>) -> Result<PathBuf, String> {
 /// When values go along with an RDB.
 pub fn rdb_contents() -> RdbContents {
     lock(&RDB_CONTENTS).0
+}
+
+/// Number of threads for long work.
+pub fn threads() -> usize {
+    usize::try_from(THREADS.load(Ordering::Relaxed)).unwrap_or(1)
 }
 
 /// Hands the settings to the store, once there is one.

@@ -44,8 +44,9 @@ impl From<String> for Value {
 
 fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
     let store = store();
+    let queue = store.pool().queue();
     let (totals, stats, settings) = (store.totals(), store.stats(), store.settings());
-    let sections: [(&CStr, &[(&CStr, Value)]); 6] = [
+    let sections: [(&CStr, &[(&CStr, Value)]); 7] = [
         (
             c"arrays",
             &[
@@ -71,6 +72,16 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
                 (c"wait_usec", stats.wait_time.total().into()),
                 (c"wait_max_usec", stats.wait_time.max().into()),
                 (c"trims", stats.trims.get().into()),
+            ],
+        ),
+        (
+            c"scans",
+            &[
+                (c"scans", stats.scans.get().into()),
+                (c"scans_repeated", stats.scans_repeated.get().into()),
+                (c"scans_cancelled", stats.scans_cancelled.get().into()),
+                (c"threads", (queue.threads() as u64).into()),
+                (c"threads_jobs", (queue.jobs() as u64).into()),
             ],
         ),
         (

@@ -65,7 +65,8 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     let root = Root::open(&dir)
         .map_err(|e| format!("mmap.dir '{}' cannot be opened: {e}", dir.display()))?;
     tracing::info!("files are below '{}'", root.path().display());
-    let store = Store::new(root).map_err(|e| format!("cannot start the worker thread: {e}"))?;
+    let store = Store::new(root, config::threads())
+        .map_err(|e| format!("cannot start the module's threads: {e}"))?;
     STORE
         .set(store)
         .map_err(|_| "it is loaded already".to_owned())?;
@@ -150,5 +151,8 @@ extern "C" fn on_shutdown(
     _subevent: u64,
     _data: *mut c_void,
 ) {
-    api::guarded("shutting down", || super::store().settle_all());
+    api::guarded("shutting down", || {
+        api::cancel_all();
+        super::store().settle_all();
+    });
 }

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use rustix::io::{Errno, pread};
 
 use super::budget::Budget;
@@ -25,6 +25,7 @@ use super::record;
 use super::recovery::Contents;
 use super::root::{self, Access, FileId};
 use super::shared::Shared;
+use super::snapshot::Snapshots;
 use super::stats::Totals;
 use super::types::ItemType;
 use super::worker::Job;
@@ -60,6 +61,9 @@ pub struct Array {
     /// Held during a sync, so that nobody takes what another has only begun to sync for synced.
     /// Taken before `state`, never after.
     pub(super) syncing: Mutex<()>,
+    /// Held to read by those who read the file for a snapshot, and to write before the file is closed. No lock is
+    /// taken under it.
+    pub(super) reading: RwLock<()>,
 }
 
 /// What the lock protects.
@@ -101,6 +105,8 @@ pub(super) struct State {
     pub lost: Option<String>,
     /// When the file's length was last compared with what it should be.
     pub checked_at: u64,
+    /// Who is to be told of changes.
+    pub snapshots: Snapshots,
 }
 
 /// Whose the end of a file is.
@@ -161,10 +167,12 @@ impl Array {
                 refusal: None,
                 lost: None,
                 checked_at: 0,
+                snapshots: Snapshots::default(),
             }),
             end_freed: Condvar::new(),
             last_error: Mutex::new(None),
             syncing: Mutex::new(()),
+            reading: RwLock::new(()),
         };
         Ok(Arc::new(array))
     }
@@ -175,6 +183,7 @@ impl Array {
         let mut state = self.state.lock();
         self.claim_end(&mut state)?;
         // Closing a descriptor drops the lock, so the old one goes first.
+        self.close_snapshots(&mut state);
         self.publish_file(&mut state, Some(file));
         let file = self.file(&state)?;
         if access == Access::Writable {
@@ -552,6 +561,8 @@ impl Array {
     }
 
     fn shorten(self: &Arc<Self>, state: &mut MutexGuard<'_, State>, left: u64) -> Result<()> {
+        let State { snapshots, map, .. } = &mut **state;
+        snapshots.before_cut(map, left);
         let freed = state.file_len - left * self.item_size();
         // The worker may be allocating behind exact values, and a truncation would free that again.
         if !state.slack {
@@ -663,7 +674,11 @@ impl Array {
         Ok(())
     }
 
+    /// Overwrites whole values.
     fn write(&self, state: &mut State, offset: u64, bytes: &[u8]) -> Result<()> {
+        let (from, to) = (offset, offset + bytes.len() as u64);
+        let (from, to) = (from / self.item_size(), to / self.item_size());
+        state.snapshots.before_change(&state.map, from, to);
         state
             .map
             .write(offset, bytes)
@@ -695,6 +710,7 @@ impl Array {
     /// Notes a write, and has the worker sync it in time.
     fn wrote(self: &Arc<Self>, state: &mut State, from: u64) {
         state.writes += 1;
+        state.snapshots.after_write(from);
         state.dirty_from = Some(state.dirty_from.map_or(from, |lowest| lowest.min(from)));
         self.schedule_sync(state);
     }
@@ -753,6 +769,11 @@ impl View<'_> {
     /// Number of values.
     pub fn count(&self) -> u64 {
         self.state.count
+    }
+
+    /// Bytes per value.
+    pub(super) fn item_size(&self) -> u64 {
+        self.array.item_size()
     }
 
     /// Copies the value at `index` into `out`, which is as long as a value; `false` if there is none.

@@ -79,6 +79,13 @@ pub enum Error {
     WorkerDead(String),
     #[error("file '{path}' {reason}; MMAP the key again to look at the file afresh")]
     Lost { path: String, reason: String },
+    #[error("file '{path}' was unbound, or bound anew, while it was being read")]
+    Unbound { path: String },
+    #[error(
+        "too much of file '{path}' was changed while it was being read, {attempts} times in a row; \
+         try again when less is written, or ask for a smaller range"
+    )]
+    Changing { path: String, attempts: u32 },
     #[error("the file of this key, '{path}', is closed")]
     Closed { path: String },
     #[error(transparent)]

@@ -17,25 +17,35 @@
 //! | [`sigbus`] | what happens when mapped memory is not to be had |
 //! | [`status`], [`residency`] | everything about one array, and how much of it is in RAM |
 //! | [`worker`] | the thread that does what commands must not wait for |
+//! | [`aggregate`], [`find`], [`search`] | questions that many values answer |
+//! | [`scan`] | going over many values, here and now or on the pool |
+//! | [`snapshot`] | the values of one moment, for those who take longer |
+//! | [`pool`] | the threads for long work |
 
+pub mod aggregate;
 mod array;
 mod budget;
 mod clock;
 mod error;
+pub mod find;
 mod growth;
 mod import;
 mod lost;
 mod mapping;
 mod mark;
 mod path;
+pub mod pool;
 mod record;
 mod recovery;
 mod registry;
 mod residency;
 mod root;
+pub mod scan;
+pub mod search;
 pub mod settings;
 mod shared;
 mod sigbus;
+mod snapshot;
 mod stats;
 mod status;
 mod sync;
@@ -60,7 +70,10 @@ pub use stats::{Latency, Stats, Totals};
 pub use status::{State as ArrayState, Status};
 pub use worker::Done;
 
+pub use pool::Cancel;
+use pool::Pool;
 use registry::Registry;
+use scan::{Query, Request};
 use settings::Settings;
 use shared::Shared;
 use types::ItemType;
@@ -72,6 +85,7 @@ pub struct Store {
     shared: Arc<Shared>,
     registry: Arc<Registry>,
     worker: Option<JoinHandle<()>>,
+    pool: Pool,
 }
 
 /// An array that is bound to a key. Dropping it unbinds; the file stays.
@@ -81,11 +95,11 @@ pub struct Bound {
 }
 
 impl Store {
-    /// Starts the worker, and handles faults on mapped files from now on.
+    /// Starts the worker and a pool of `threads`, and handles faults on mapped files from now on.
     ///
     /// # Errors
     /// The system's, if there can be no more threads.
-    pub fn new(root: Root) -> io::Result<Self> {
+    pub fn new(root: Root, threads: usize) -> io::Result<Self> {
         sigbus::install()?;
         let (sender, receiver) = crossbeam_channel::unbounded();
         let shared = Arc::new(Shared::new(sender));
@@ -96,6 +110,7 @@ impl Store {
             shared,
             registry,
             worker: Some(worker),
+            pool: Pool::new(threads)?,
         })
     }
 
@@ -231,6 +246,32 @@ impl Store {
 
     pub fn totals(&self) -> Totals {
         self.registry.totals()
+    }
+
+    /// The threads for long work.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Goes over the values of an array on the pool. `range` is asked for the range once their number is known, and
+    /// `query` for a query, both anew for each attempt; `done` is called on one of the pool's threads with an answer
+    /// that is right for one moment after now. It is dropped uncalled if the scan is cancelled, or panics.
+    pub fn scan_in_background<Q: Query>(
+        &self,
+        bound: &Bound,
+        range: impl Fn(u64) -> Range<u64> + Send + 'static,
+        query: impl Fn() -> Q + Send + 'static,
+        cancel: Cancel,
+        done: impl FnOnce(Result<Q::Answer>) + Send + 'static,
+    ) {
+        let request = Request {
+            array: Arc::clone(&bound.array),
+            range: Box::new(range),
+            query: Box::new(query),
+            cancel,
+            done: Box::new(done),
+        };
+        request.submit(self.pool.queue());
     }
 
     /// Has the worker sync an array; with `exact` the file gets its exact length, too.

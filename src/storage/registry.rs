@@ -230,6 +230,7 @@ impl Array {
         let mut state = self.state.lock();
         self.make_exact(&mut state)?;
         self.unmark(&mut state);
+        self.close_snapshots(&mut state);
         self.publish_file(&mut state, None);
         Ok(state.dirty_from.is_some())
     }

@@ -74,6 +74,11 @@ pub struct Stats {
     pub syncs: Counter,
     /// Syncs that failed.
     pub sync_errors: Counter,
+    /// Scans on the pool that gave an answer, that were begun again as too much was changed, and that were
+    /// called off as nobody waited for them any more.
+    pub scans: Counter,
+    pub scans_repeated: Counter,
+    pub scans_cancelled: Counter,
     /// System calls on files that failed, and files that others changed.
     pub errors: Counter,
     /// Syncs, whoever carried them out.

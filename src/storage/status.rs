@@ -91,7 +91,7 @@ mod tests {
     use crate::storage::{Bound, FilePath, Root, Store};
 
     fn array(dir: &TempDir) -> (Store, Bound) {
-        let store = Store::new(Root::open(dir.path()).unwrap()).unwrap();
+        let store = Store::new(Root::open(dir.path()).unwrap(), 1).unwrap();
         let path = FilePath::new(b"f").unwrap();
         let bound = store
             .bind(&path, ItemType::DOUBLE, Access::Writable, true)

@@ -12,7 +12,7 @@ use super::types::ItemType;
 use super::*;
 
 fn store_in(dir: &Path) -> Store {
-    Store::new(Root::open(dir).unwrap()).unwrap()
+    Store::new(Root::open(dir).unwrap(), 2).unwrap()
 }
 
 fn path(name: &str) -> FilePath {

@@ -4,6 +4,7 @@
 mod support;
 
 mod acl;
+mod aggregate;
 mod bad_input;
 mod binding;
 mod commands;

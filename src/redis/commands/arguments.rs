@@ -39,6 +39,24 @@ pub fn with_encoded<'a>(
     })
 }
 
+/// The value that argument `position` gives, encoded.
+///
+/// # Errors
+/// If it is not one of that type.
+pub fn one_encoded(args: Args<'_>, position: usize, item: ItemType) -> Result<Box<[u8]>, Failure> {
+    let mut value = Vec::new();
+    with_encoded(
+        item,
+        std::iter::once(args.get(position)),
+        |_| position,
+        |bytes| {
+            value = bytes.to_vec();
+            Ok(())
+        },
+    )?;
+    Ok(value.into())
+}
+
 /// An index, as it may be given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Index {

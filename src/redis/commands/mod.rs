@@ -4,14 +4,20 @@ mod arguments;
 mod commit;
 mod describe;
 mod mmap;
+mod range;
 mod reply;
+mod scan;
 mod vadd;
+mod vagg;
 mod vall;
+mod vbuckets;
 mod vclear;
+mod vfind;
 mod vget;
 mod vmget;
 mod vpop;
 mod vreplicate;
+mod vsearch;
 mod vset;
 mod vsize;
 mod vstat;
@@ -43,6 +49,10 @@ pub fn register_all(ctx: &Ctx) -> Result<(), String> {
         ("VSTAT", register::<vstat::VStat>(ctx)),
         ("VSYNC", register::<vsync::VSync>(ctx)),
         ("VREPLICATE", register::<vreplicate::VReplicate>(ctx)),
+        ("VAGG", register::<vagg::VAgg>(ctx)),
+        ("VBUCKETS", register::<vbuckets::VBuckets>(ctx)),
+        ("VFIND", register::<vfind::VFind>(ctx)),
+        ("VSEARCH", register::<vsearch::VSearch>(ctx)),
     ];
     if let Some((name, _)) = registered.iter().find(|(_, done)| !done) {
         return Err(format!(

@@ -17,6 +17,11 @@ impl<'a> Replier<'a> {
             Kind::Float | Kind::Double | Kind::Uint64 => ctx.resp(),
             _ => Resp::Two,
         };
+        Self::speaking(ctx, item, resp)
+    }
+
+    /// For a client whose version of the protocol is known.
+    pub fn speaking(ctx: &'a Ctx, item: ItemType, resp: Resp) -> Self {
         Self { ctx, item, resp }
     }
 
@@ -27,15 +32,8 @@ impl<'a> Replier<'a> {
         let mut text = FloatText::new();
         match (self.item.decode(bytes), self.resp) {
             (Value::Int(value), _) => self.ctx.reply_integer(value),
-            (Value::Uint(value), resp) => match (i64::try_from(value), resp) {
-                (Ok(value), _) => self.ctx.reply_integer(value),
-                (Err(_), Resp::Two) => self.ctx.reply_bulk(value.to_string().as_bytes()),
-                (Err(_), Resp::Three) => self.ctx.reply_big_number(value.to_string().as_bytes()),
-            },
-            (Value::Double(value), Resp::Two) => {
-                self.ctx.reply_bulk(text.format(value).as_bytes());
-            }
-            (Value::Double(value), Resp::Three) => self.ctx.reply_double(value),
+            (Value::Uint(value), _) => self.integer(value.into()),
+            (Value::Double(value), _) => self.double(value),
             (Value::Float(value), Resp::Two) => {
                 self.ctx.reply_bulk(text.format(value).as_bytes());
             }
@@ -43,6 +41,26 @@ impl<'a> Replier<'a> {
             // No type of RESP holds 64 bits of mantissa: it is text in both versions.
             (Value::LongDouble(value), _) => self.ctx.reply_bulk(value.to_string().as_bytes()),
             (Value::Bytes(value), _) => self.ctx.reply_bulk(value),
+        }
+    }
+
+    /// Replies with an integer of any size: beyond 64 bits as text, a big number in RESP3.
+    pub fn integer(&self, value: i128) {
+        match (i64::try_from(value), self.resp) {
+            (Ok(value), _) => self.ctx.reply_integer(value),
+            (Err(_), Resp::Two) => self.ctx.reply_bulk(value.to_string().as_bytes()),
+            (Err(_), Resp::Three) => self.ctx.reply_big_number(value.to_string().as_bytes()),
+        }
+    }
+
+    /// Replies with a double.
+    #[inline]
+    pub fn double(&self, value: f64) {
+        match self.resp {
+            Resp::Two => self
+                .ctx
+                .reply_bulk(FloatText::new().format(value).as_bytes()),
+            Resp::Three => self.ctx.reply_double(value),
         }
     }
 }

@@ -1,0 +1,164 @@
+//! `VAGG key start stop op [op ...] [SKIPNAN]`: what a range of values comes to.
+
+use std::ffi::{CStr, c_int};
+
+use super::range::Wanted;
+use super::reply::Replier;
+use super::scan::reply_from_scan;
+use crate::redis::api::{Args, Ctx, Failure, Outcome, Resp};
+use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
+use crate::redis::usage::Arg;
+use crate::storage::aggregate::{Answer, Buckets, Op, Question};
+use crate::storage::types::{ItemType, Kind, excerpt};
+
+/// `op [op ...]`, as `COMMAND DOCS` has it.
+pub const OP: Arg = Arg::one_of(
+    c"op",
+    &[
+        Arg::word(c"count", c"COUNT"),
+        Arg::word(c"sum", c"SUM"),
+        Arg::word(c"min", c"MIN"),
+        Arg::word(c"max", c"MAX"),
+        Arg::word(c"avg", c"AVG"),
+        Arg::word(c"var", c"VAR"),
+        Arg::word(c"std", c"STD"),
+        Arg::word(c"argmin", c"ARGMIN"),
+        Arg::word(c"argmax", c"ARGMAX"),
+    ],
+)
+.multiple();
+
+/// `[SKIPNAN]`, as `COMMAND DOCS` has it.
+pub const SKIPNAN: Arg = Arg::word(c"skipnan", c"SKIPNAN").optional();
+
+/// `VAGG key start stop op [op ...] [SKIPNAN]`: replies with one answer for each `op`, in their order.
+///
+/// Fails if `start` or `stop` is not an integer, or an `op` is unknown or not possible for the type.
+pub struct VAgg;
+
+impl Command for VAgg {
+    const NAME: &'static CStr = c"vagg";
+    const FLAGS: &'static CStr = c"readonly";
+    const ARITY: c_int = -5;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Read;
+    const ARGS: &'static [Arg] = &[
+        Arg::KEY,
+        Arg::integer(c"start"),
+        Arg::integer(c"stop"),
+        OP,
+        SKIPNAN,
+    ];
+    const SINCE: &'static CStr = c"0.2.0";
+    const SUMMARY: &'static CStr =
+        c"Returns aggregates (sum, minimum, mean, ...) of a range of an array";
+    const COMPLEXITY: &'static CStr =
+        c"O(N) where N is the number of values in the range; done in the background if there are many";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        let wanted = Wanted::parse(args, 2)?;
+        let asked = Asked::parse(args, 4)?;
+        let Some(binding) = binding::for_reading(ctx, args)? else {
+            asked.reply(ctx, ctx.resp(), ItemType::DOUBLE, &asked.of_nothing());
+            return Ok(());
+        };
+        let item = binding.item;
+        let question = asked.of(item)?;
+        let query = move || Buckets::new(question.clone(), 1);
+        reply_from_scan(
+            ctx,
+            binding.bound()?,
+            wanted,
+            query,
+            move |ctx, resp, answers| {
+                asked.reply(ctx, resp, item, answers.first().map_or(&[], Vec::as_slice));
+            },
+        )
+    }
+}
+
+/// The end of the arguments: `op [op ...] [SKIPNAN]`.
+pub struct Asked {
+    ops: Vec<Op>,
+    skip_nan: bool,
+    /// The number of the argument that the first is.
+    position: usize,
+}
+
+impl Asked {
+    /// # Errors
+    /// If there is an unknown word, or no `op`.
+    pub fn parse(args: Args<'_>, position: usize) -> Result<Self, Failure> {
+        let words: Vec<&[u8]> = args.from(position).collect();
+        let (words, skip_nan) = match words.split_last() {
+            Some((last, rest)) if last.eq_ignore_ascii_case(b"SKIPNAN") => (rest, true),
+            _ => (&words[..], false),
+        };
+        if words.is_empty() {
+            return Err(Failure::Message(format!(
+                "no operation is given before SKIPNAN: use {}",
+                names()
+            )));
+        }
+        let op = |(i, word): (usize, &&[u8])| {
+            let known = Op::ALL
+                .iter()
+                .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+            known.map(|&(_, op)| op).ok_or_else(|| {
+                Failure::Message(format!(
+                    "unknown operation '{}' (argument {}): use {}, and SKIPNAN at the end",
+                    excerpt(word),
+                    position + i,
+                    names()
+                ))
+            })
+        };
+        Ok(Self {
+            ops: words.iter().enumerate().map(op).collect::<Result<_, _>>()?,
+            skip_nan,
+            position,
+        })
+    }
+
+    /// The question, to values of that type.
+    ///
+    /// # Errors
+    /// If the type does not have an operation.
+    pub fn of(&self, item: ItemType) -> Result<Question, Failure> {
+        let impossible = (self.position..)
+            .zip(&self.ops)
+            .find(|(_, op)| !op.is_possible(item.kind()));
+        if let Some((position, op)) = impossible {
+            return Err(Failure::Message(format!(
+                "operation '{}' (argument {position}) is not possible for values of type {}",
+                op.name(),
+                Kind::String.name()
+            )));
+        }
+        Ok(Question::new(item, self.ops.clone(), self.skip_nan))
+    }
+
+    /// The answers of an array without values.
+    pub fn of_nothing(&self) -> Vec<Answer> {
+        Question::new(ItemType::DOUBLE, self.ops.clone(), self.skip_nan).answers_of_nothing()
+    }
+
+    /// Replies with an array of the answers.
+    pub fn reply(&self, ctx: &Ctx, resp: Resp, item: ItemType, answers: &[Answer]) {
+        ctx.reply_array(answers.len());
+        let replier = Replier::speaking(ctx, item, resp);
+        for answer in answers {
+            match answer {
+                Answer::Nothing => ctx.reply_null(),
+                Answer::Count(count) => ctx.reply_count(*count),
+                Answer::Integer(value) => replier.integer(*value),
+                Answer::Double(value) => replier.double(*value),
+                Answer::Item(bytes) => replier.value(bytes),
+            }
+        }
+    }
+}
+
+fn names() -> String {
+    Op::ALL.map(|(name, _)| name).join(", ")
+}

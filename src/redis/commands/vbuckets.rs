@@ -1,0 +1,84 @@
+//! `VBUCKETS key start stop n op [op ...] [SKIPNAN]`: what each of n parts of a range comes to.
+
+use std::ffi::{CStr, c_int};
+
+use super::range::Wanted;
+use super::scan::reply_from_scan;
+use super::vagg::{Asked, OP, SKIPNAN};
+use crate::redis::api::{Args, Ctx, Failure, Outcome};
+use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
+use crate::redis::usage::Arg;
+use crate::storage::aggregate::Buckets;
+use crate::storage::types::{ItemType, excerpt, parse_index};
+
+/// Most parts: a chart has fewer pixels, and their answers are put together in memory.
+const MOST_BUCKETS: u64 = 1_000_000;
+
+/// `VBUCKETS key start stop n op [op ...] [SKIPNAN]`: divides the range into `n` parts, the i-th of which (from 0) begins
+/// at i × length / n, rounded down. Replies with an array of `n` arrays, each as that of `VAGG`.
+///
+/// Fails as `VAGG` does, and if `n` is not an integer from 1 to 1000000.
+pub struct VBuckets;
+
+impl Command for VBuckets {
+    const NAME: &'static CStr = c"vbuckets";
+    const FLAGS: &'static CStr = c"readonly";
+    const ARITY: c_int = -6;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Read;
+    const ARGS: &'static [Arg] = &[
+        Arg::KEY,
+        Arg::integer(c"start"),
+        Arg::integer(c"stop"),
+        Arg::integer(c"n"),
+        OP,
+        SKIPNAN,
+    ];
+    const SINCE: &'static CStr = c"0.2.0";
+    const SUMMARY: &'static CStr =
+        c"Divides a range of an array into parts and returns aggregates of each";
+    const COMPLEXITY: &'static CStr =
+        c"O(N + M) where N is the number of values in the range and M that of parts; done in the background if there are many values";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        let wanted = Wanted::parse(args, 2)?;
+        let buckets = buckets(args, 4)?;
+        let asked = Asked::parse(args, 5)?;
+        let Some(binding) = binding::for_reading(ctx, args)? else {
+            let (resp, nothing) = (ctx.resp(), asked.of_nothing());
+            ctx.reply_array(buckets as usize);
+            for _ in 0..buckets {
+                asked.reply(ctx, resp, ItemType::DOUBLE, &nothing);
+            }
+            return Ok(());
+        };
+        let item = binding.item;
+        let question = asked.of(item)?;
+        let query = move || Buckets::new(question.clone(), buckets);
+        reply_from_scan(
+            ctx,
+            binding.bound()?,
+            wanted,
+            query,
+            move |ctx, resp, answers| {
+                ctx.reply_array(answers.len());
+                for answers in &answers {
+                    asked.reply(ctx, resp, item, answers);
+                }
+            },
+        )
+    }
+}
+
+fn buckets(args: Args<'_>, position: usize) -> Result<u64, Failure> {
+    parse_index(args.get(position))
+        .ok()
+        .and_then(|number| u64::try_from(number).ok())
+        .filter(|number| (1..=MOST_BUCKETS).contains(number))
+        .ok_or_else(|| {
+            Failure::Message(format!(
+                "number of parts '{}' (argument {position}) is not an integer from 1 to {MOST_BUCKETS}",
+                excerpt(args.get(position))
+            ))
+        })
+}

@@ -1,0 +1,443 @@
+//! The values of an array as they were at one moment, for work that takes longer than commands may wait.
+//!
+//! A snapshot copies nothing when it is taken. It reads the file with `pread`, a chunk at a time and without the array's
+//! lock. Before a command changes values that a snapshot has, it leaves the old ones in the snapshot's [`Undo`]; a
+//! reader lays them over what it read. Appends concern no snapshot. A change that is too large to be undone breaks
+//! the snapshot instead: its reader is told, and begins again with a new one.
+//!
+//! `pread` and not the mapping: there is no page fault that another thread's truncation could turn into SIGBUS, a page
+//! that is not in memory is read by the thread that asks, and copying is the kernel's, so that values which change
+//! meanwhile are no data race of ours.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::array::{Array, State};
+use super::error::{Error, Result};
+use super::mapping::Mapping;
+use super::root::Access;
+
+/// Most values of one write that are kept for a snapshot: more would cost the writer milliseconds.
+const MOST_VALUES: u64 = 4096;
+/// Most memory that a snapshot keeps, in bytes, and what one value costs beside its own size.
+const MOST_BYTES: usize = 64 << 20;
+const BYTES_PER_VALUE: usize = 64;
+
+/// What was changed since a snapshot was taken.
+#[derive(Debug)]
+pub(super) struct Undo {
+    item_size: u64,
+    /// Number of values at the time of the snapshot.
+    count: u64,
+    /// The old values by index. The first that is kept of an index is the one of the snapshot.
+    old: Mutex<BTreeMap<u64, Box<[u8]>>>,
+    /// Whether there are any, so that a reader need not look.
+    changed: AtomicBool,
+    /// The least number of values that the array had since: the file has what is before, `old` what is after.
+    intact: AtomicU64,
+    /// Too much was changed.
+    broken: AtomicBool,
+    /// The file is not this array's any more.
+    closed: AtomicBool,
+}
+
+impl Undo {
+    fn break_off(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// Keeps the values from index `from` to `to`, which are about to change.
+    fn keep(&self, map: &Mapping, from: u64, to: u64) {
+        // What is after these was kept when the array was cut, and is not in the file any more.
+        let to = to.min(self.intact.load(Ordering::Acquire));
+        if from >= to || self.is_broken() {
+            return;
+        }
+        let size = self.item_size as usize;
+        let mut old = self.old.lock();
+        let bytes = (old.len() + (to - from) as usize).saturating_mul(size + BYTES_PER_VALUE);
+        let mut item = vec![0; size];
+        if to - from > MOST_VALUES || bytes > MOST_BYTES {
+            return self.break_off();
+        }
+        for index in from..to {
+            if map.read(index * self.item_size, &mut item).is_err() {
+                return self.break_off();
+            }
+            old.entry(index).or_insert_with(|| item.as_slice().into());
+        }
+        self.changed.store(true, Ordering::Release);
+    }
+
+    /// Lays the old values over those that were read from index `from` on.
+    fn restore(&self, from: u64, out: &mut [u8]) {
+        if !self.changed.load(Ordering::Acquire) {
+            return;
+        }
+        let size = self.item_size as usize;
+        let to = from + (out.len() / size) as u64;
+        for (index, item) in self.old.lock().range(from..to) {
+            let at = (index - from) as usize * size;
+            out[at..at + size].copy_from_slice(item);
+        }
+    }
+}
+
+/// The snapshots of one array that are being read.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots {
+    undos: Vec<Arc<Undo>>,
+    /// Whether the write that is being carried out has told us what it changes.
+    told: bool,
+}
+
+impl Snapshots {
+    /// To be called before the values from index `from` to `to` are overwritten or removed.
+    #[inline]
+    pub(super) fn before_change(&mut self, map: &Mapping, from: u64, to: u64) {
+        if !self.undos.is_empty() {
+            self.keep(map, from, to);
+        }
+    }
+
+    #[cold]
+    fn keep(&mut self, map: &Mapping, from: u64, to: u64) {
+        for undo in &self.undos {
+            undo.keep(map, from, to);
+        }
+        self.told = true;
+        // A reader that sees a new value must also see that the old one was kept.
+        fence(Ordering::SeqCst);
+    }
+
+    /// To be called before the array is cut to `count` values.
+    pub(super) fn before_cut(&mut self, map: &Mapping, count: u64) {
+        self.before_change(map, count, u64::MAX);
+        for undo in &self.undos {
+            undo.intact.fetch_min(count, Ordering::AcqRel);
+        }
+        fence(Ordering::SeqCst);
+    }
+
+    /// To be called after every write, with the first byte that was written: one that did not tell before what it
+    /// changes breaks the snapshots that had these values.
+    #[inline]
+    pub(super) fn after_write(&mut self, from: u64) {
+        if !self.undos.is_empty() {
+            self.check(from);
+        }
+    }
+
+    #[cold]
+    fn check(&mut self, from: u64) {
+        if std::mem::take(&mut self.told) {
+            return;
+        }
+        for undo in &self.undos {
+            if from < undo.intact.load(Ordering::Acquire) * undo.item_size {
+                undo.break_off();
+            }
+        }
+    }
+}
+
+/// The values of an array at one moment. Several threads may read it.
+pub struct Snapshot {
+    array: Arc<Array>,
+    file: Weak<File>,
+    undo: Arc<Undo>,
+}
+
+/// Why a snapshot cannot be read.
+#[derive(Debug)]
+pub enum Broken {
+    /// Too much was changed meanwhile; a new snapshot may do better.
+    Changed,
+    Failed(Error),
+}
+
+impl Array {
+    /// Takes a snapshot.
+    ///
+    /// # Errors
+    /// As [`Array::view`].
+    pub fn snapshot(self: &Arc<Self>) -> Result<Snapshot> {
+        // It finds out what became of the file meanwhile.
+        drop(self.view()?);
+        let mut state = self.state.lock();
+        let count = state.count;
+        let file = self.file(&state)?;
+        let undo = Arc::new(Undo {
+            item_size: self.item_size(),
+            count,
+            old: Mutex::default(),
+            changed: AtomicBool::new(false),
+            intact: AtomicU64::new(count),
+            broken: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        });
+        state.snapshots.undos.push(Arc::clone(&undo));
+        Ok(Snapshot {
+            array: Arc::clone(self),
+            file: Arc::downgrade(&file),
+            undo,
+        })
+    }
+
+    /// Has all readers let go of the file, which is about to be closed: a descriptor that were closed later would take
+    /// the lock of the file with it.
+    pub(super) fn close_snapshots(&self, state: &mut State) {
+        for undo in state.snapshots.undos.drain(..) {
+            undo.closed.store(true, Ordering::SeqCst);
+        }
+        drop(self.reading.write());
+    }
+
+    /// Why the file is shorter than its values.
+    fn explain_short_file(&self) -> Broken {
+        let mut state = self.state.lock();
+        if state.access == Access::ReadOnly {
+            return Broken::Changed;
+        }
+        self.file_as_left(&mut state)
+            .map_or_else(Broken::Failed, |_| Broken::Changed)
+    }
+}
+
+impl Snapshot {
+    /// Number of values.
+    pub fn count(&self) -> u64 {
+        self.undo.count
+    }
+
+    /// Reads the values from `index` on, as many as `out` holds. They must exist.
+    ///
+    /// # Errors
+    /// If the file was closed, truncated by another process or cannot be read, or if too much of it was changed.
+    pub fn read(&self, index: u64, out: &mut [u8]) -> std::result::Result<(), Broken> {
+        if self.undo.is_broken() {
+            return Err(Broken::Changed);
+        }
+        let read = self.read_file(index * self.undo.item_size, out)?;
+        // What was seen to change has been kept before.
+        fence(Ordering::SeqCst);
+        let intact = self.undo.intact.load(Ordering::Acquire) * self.undo.item_size;
+        let expected = intact.saturating_sub(index * self.undo.item_size);
+        if (read as u64) < expected.min(out.len() as u64) {
+            return Err(self.array.explain_short_file());
+        }
+        self.undo.restore(index, out);
+        Ok(())
+    }
+
+    /// Reads as much as there is of the bytes from `offset` on.
+    fn read_file(&self, offset: u64, out: &mut [u8]) -> std::result::Result<usize, Broken> {
+        let path = self.array.path();
+        let _reading = self.array.reading.read();
+        let closed = || {
+            Broken::Failed(Error::Unbound {
+                path: path.to_string(),
+            })
+        };
+        if self.undo.closed.load(Ordering::SeqCst) {
+            return Err(closed());
+        }
+        let file = self.file.upgrade().ok_or_else(closed)?;
+        let mut read = 0;
+        while read < out.len() {
+            match file.read_at(&mut out[read..], offset + read as u64) {
+                Ok(0) => break,
+                Ok(bytes) => read += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Broken::Failed(self.array.failed("read", error))),
+            }
+        }
+        Ok(read)
+    }
+
+    /// Whether all that was read was there at one moment.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn check(&self) -> std::result::Result<(), Broken> {
+        // No write is halfway under the lock.
+        let _state = self.array.state.lock();
+        if self.undo.is_broken() {
+            return Err(Broken::Changed);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let mut state = self.array.state.lock();
+        let undos = &mut state.snapshots.undos;
+        undos.retain(|undo| !Arc::ptr_eq(undo, &self.undo));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::types::ItemType;
+    use crate::storage::{Bound, FilePath, Root, Store};
+
+    const COUNT: u64 = 20_000;
+
+    fn store_in(dir: &Path) -> Store {
+        Store::new(Root::open(dir).unwrap(), 1).unwrap()
+    }
+
+    /// An array of `COUNT` doubles, each its own index.
+    fn array(store: &Store) -> Bound {
+        let path = FilePath::new(b"f").unwrap();
+        let bound = store
+            .bind(&path, ItemType::DOUBLE, Access::Writable, true)
+            .unwrap();
+        bound.append(&bytes(0..COUNT)).unwrap();
+        bound
+    }
+
+    fn bytes(values: std::ops::Range<u64>) -> Vec<u8> {
+        values
+            .flat_map(|value| (value as f64).to_le_bytes())
+            .collect()
+    }
+
+    fn read(snapshot: &Snapshot) -> Vec<u8> {
+        let mut out = vec![0xff; snapshot.count() as usize * 8];
+        for (i, chunk) in out.chunks_mut(8 * 999).enumerate() {
+            snapshot.read(i as u64 * 999, chunk).unwrap();
+        }
+        out
+    }
+
+    #[test]
+    fn what_is_changed_later_is_not_seen() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = array(&store);
+        let snapshot = bound.snapshot().unwrap();
+        bound.set(&[0, 7, COUNT - 1], &bytes(100..103)).unwrap();
+        bound.set(&[7], &bytes(5..6)).unwrap();
+        bound.append(&bytes(0..10)).unwrap();
+        assert_eq!(bound.pop(100).unwrap().len(), 800);
+        bound.append(&bytes(0..1000)).unwrap();
+        bound.set(&[COUNT - 50], &bytes(1..2)).unwrap();
+        assert_eq!(read(&snapshot), bytes(0..COUNT));
+        snapshot.check().unwrap();
+        // And a new one sees it all.
+        let now = read(&bound.snapshot().unwrap());
+        let mut expected = vec![0; now.len()];
+        bound.view().unwrap().read(0, &mut expected).unwrap();
+        assert_eq!(now, expected);
+    }
+
+    #[test]
+    fn values_that_are_gone_are_still_seen() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = array(&store);
+        let snapshot = bound.snapshot().unwrap();
+        for _ in 0..3 {
+            bound.pop(3000).unwrap();
+        }
+        assert_eq!(read(&snapshot), bytes(0..COUNT));
+        snapshot.check().unwrap();
+    }
+
+    #[test]
+    fn too_large_a_change_breaks_a_snapshot() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = array(&store);
+        let snapshot = bound.snapshot().unwrap();
+        bound.clear().unwrap();
+        assert!(matches!(
+            snapshot.read(0, &mut [0; 8]),
+            Err(Broken::Changed)
+        ));
+        assert!(matches!(snapshot.check(), Err(Broken::Changed)));
+        assert_eq!(bound.snapshot().unwrap().count(), 0);
+    }
+
+    /// A way to write that does not tell beforehand must not go unnoticed.
+    #[test]
+    fn a_change_that_nobody_announced_breaks_a_snapshot() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = array(&store);
+        let snapshot = bound.snapshot().unwrap();
+        bound.state.lock().snapshots.after_write(COUNT * 8);
+        snapshot.check().unwrap();
+        bound.state.lock().snapshots.after_write(8);
+        assert!(matches!(snapshot.check(), Err(Broken::Changed)));
+    }
+
+    #[test]
+    fn an_array_that_is_unbound_lets_go_of_its_file() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = array(&store);
+        let snapshot = bound.snapshot().unwrap();
+        drop(bound);
+        let again = store.bind(
+            &FilePath::new(b"f").unwrap(),
+            ItemType::DOUBLE,
+            Access::Writable,
+            false,
+        );
+        assert_eq!(again.unwrap().view().unwrap().count(), COUNT);
+        let error = snapshot.read(0, &mut [0; 8]).unwrap_err();
+        assert!(
+            matches!(error, Broken::Failed(Error::Unbound { .. })),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_another_process_cut_is_an_error() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = array(&store);
+        bound.sync_exact().unwrap();
+        let snapshot = bound.snapshot().unwrap();
+        let file = File::options()
+            .write(true)
+            .open(dir.path().join("f"))
+            .unwrap();
+        file.set_len(8000).unwrap();
+        snapshot.read(0, &mut [0; 8000]).unwrap();
+        let error = snapshot.read(900, &mut [0; 1600]).unwrap_err();
+        assert!(
+            matches!(error, Broken::Failed(Error::Lost { .. })),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn a_snapshot_that_is_dropped_costs_writers_nothing() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = array(&store);
+        let snapshots = [bound.snapshot().unwrap(), bound.snapshot().unwrap()];
+        assert_eq!(bound.state.lock().snapshots.undos.len(), 2);
+        drop(snapshots);
+        assert!(bound.state.lock().snapshots.undos.is_empty());
+    }
+}

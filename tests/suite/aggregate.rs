@@ -1,0 +1,421 @@
+//! Questions that many values answer: `VAGG`, `VBUCKETS`, `VFIND`, `VSEARCH`; and that long ones stall nobody.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::support::{Client, Reply, Server, doubles, wait_until};
+
+/// More than a command goes over while the server waits.
+const MANY: u64 = 4_000_000;
+
+fn server_with(values: &[f64]) -> Server {
+    let db = Server::setup()
+        .write("f", doubles(values.iter().copied()))
+        .start();
+    db.say("MMAP db f double WRITABLE");
+    db
+}
+
+fn server_with_many() -> Server {
+    let db = Server::setup()
+        .write("f", doubles((0..MANY).map(|i| i as f64)))
+        .start();
+    db.say("MMAP db f double WRITABLE");
+    db
+}
+
+#[test]
+fn every_operation_answers_in_the_order_asked() {
+    let db = server_with(&[3.0, 1.0, 2.0, 1.0, 3.0]);
+    assert_eq!(
+        db.say("VAGG db 0 -1 COUNT SUM MIN MAX AVG VAR STD ARGMIN ARGMAX"),
+        "[(integer) 5, 10, 1, 3, 2, 0.8, 0.8944271909999159, (integer) 1, (integer) 0]"
+    );
+    assert_eq!(db.say("vagg db 1 2 max sum"), "[2, 3]");
+    assert_eq!(
+        db.say("VAGG db -2 100 ARGMAX COUNT"),
+        "[(integer) 4, (integer) 2]"
+    );
+}
+
+#[test]
+fn an_empty_range_and_a_missing_key_have_a_count_and_a_sum() {
+    let db = server_with(&[1.0]);
+    let nothing = "[(integer) 0, 0, (nil), (nil), (nil)]";
+    assert_eq!(db.say("VAGG db 5 9 COUNT SUM MIN AVG ARGMAX"), nothing);
+    assert_eq!(db.say("VAGG nokey 0 -1 COUNT SUM MIN AVG ARGMAX"), nothing);
+    assert_eq!(db.say("VFIND nokey 0 -1 > 1"), "[]");
+    assert_eq!(db.int("VSEARCH nokey 1"), 0);
+    assert_eq!(
+        db.say("VBUCKETS nokey 0 -1 2 COUNT"),
+        "[[(integer) 0], [(integer) 0]]"
+    );
+}
+
+#[test]
+fn a_nan_prevails_unless_it_is_skipped() {
+    let db = server_with(&[2.0, f64::NAN, 1.0]);
+    assert_eq!(
+        db.say("VAGG db 0 -1 COUNT SUM MIN MAX AVG ARGMIN"),
+        "[(integer) 3, nan, nan, nan, nan, (integer) 1]"
+    );
+    assert_eq!(
+        db.say("VAGG db 0 -1 COUNT SUM MIN MAX AVG ARGMIN SKIPNAN"),
+        "[(integer) 2, 3, 1, 2, 1.5, (integer) 2]"
+    );
+}
+
+#[test]
+fn integer_sums_are_exact_beyond_64_bits() {
+    let db = Server::start();
+    db.say("MMAP i i int64 WRITABLE");
+    db.say("VPUSH i 9223372036854775807 9223372036854775807 -1");
+    assert_eq!(
+        db.say("VAGG i 0 -1 SUM MIN"),
+        "[18446744073709551613, (integer) -1]"
+    );
+    assert_eq!(
+        db.client().resp3().ask("VAGG i 0 -1 SUM"),
+        Reply::Array(vec![Reply::BigNumber("18446744073709551613".into())])
+    );
+    assert_eq!(db.say("VAGG i 2 2 SUM"), "[(integer) -1]");
+}
+
+#[test]
+fn parts_divide_the_range_evenly() {
+    let db = server_with(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(
+        db.say("VBUCKETS db 0 -1 3 COUNT SUM"),
+        "[[(integer) 2, 1], [(integer) 2, 5], [(integer) 3, 15]]"
+    );
+    assert_eq!(
+        db.say("VBUCKETS db 5 6 4 COUNT"),
+        "[[(integer) 0], [(integer) 1], [(integer) 0], [(integer) 1]]"
+    );
+}
+
+#[test]
+fn values_are_found_by_one_or_two_conditions() {
+    let db = server_with(&[1.0, 5.0, 3.0, f64::NAN, 5.0]);
+    assert_eq!(db.say("VFIND db 0 -1 = 5"), "[(integer) 1, (integer) 4]");
+    assert_eq!(
+        db.say("VFIND db 0 -1 >= 1 < 5"),
+        "[(integer) 0, (integer) 2]"
+    );
+    assert_eq!(
+        db.say("VFIND db 0 -1 != 5"),
+        "[(integer) 0, (integer) 2, (integer) 3]"
+    );
+    assert_eq!(
+        db.say("VFIND db 1 -1 > 0 LIMIT 2"),
+        "[(integer) 1, (integer) 2]"
+    );
+    assert_eq!(db.int("VFIND db 0 -1 > 0 COUNT"), 4);
+    assert_eq!(db.int("VFIND db 0 -1 > 0 LIMIT 3 COUNT"), 3);
+}
+
+#[test]
+fn a_sorted_array_is_searched_from_either_side() {
+    let db = server_with(&[1.0, 2.0, 2.0, 3.0, f64::NAN]);
+    for (command, expected) in [
+        ("VSEARCH db 2", 1),
+        ("VSEARCH db 2 right", 3),
+        ("VSEARCH db 0", 0),
+        ("VSEARCH db inf", 4),
+        ("VSEARCH db nan LEFT", 4),
+        ("VSEARCH db nan RIGHT", 5),
+    ] {
+        assert_eq!(db.int(command), expected, "{command}");
+    }
+}
+
+#[test]
+fn strings_are_compared_byte_by_byte() {
+    let db = Server::start();
+    db.say("MMAP s s string 4 WRITABLE");
+    db.say("VPUSH s bob al zoe al");
+    assert_eq!(
+        db.say("VAGG s 0 -1 MIN MAX ARGMIN"),
+        "[al, zoe, (integer) 1]"
+    );
+    assert_eq!(db.say("VFIND s 0 -1 > al"), "[(integer) 0, (integer) 2]");
+    assert_eq!(
+        db.error("VAGG s 0 -1 MIN SUM"),
+        "ERR operation 'SUM' (argument 5) is not possible for values of type string"
+    );
+}
+
+#[test]
+fn errors_name_the_argument() {
+    let db = server_with(&[1.0]);
+    for (command, expected) in [
+        (
+            "VAGG db x 1 SUM",
+            "start 'x' (argument 2) is not an integer",
+        ),
+        (
+            "VAGG db 0 1 SUM MEDIAN",
+            "unknown operation 'MEDIAN' (argument 5)",
+        ),
+        (
+            "VAGG db 0 1 SKIPNAN",
+            "no operation is given before SKIPNAN",
+        ),
+        (
+            "VBUCKETS db 0 1 0 SUM",
+            "number of parts '0' (argument 4) is not an integer from 1 to",
+        ),
+        ("VFIND db 0 1 ~ 5", "syntax error at '~' (argument 4)"),
+        (
+            "VFIND db 0 1 = five",
+            "value 'five' (argument 5) is not a double",
+        ),
+        (
+            "VFIND db 0 1 = 5 LIMIT x",
+            "count 'x' (argument 7) is not an integer",
+        ),
+        (
+            "VFIND db 0 1 = 5 = 6 = 7",
+            "syntax error at '=' (argument 8)",
+        ),
+        (
+            "VSEARCH db 1 MIDDLE",
+            "side 'MIDDLE' (argument 3) is neither LEFT nor RIGHT",
+        ),
+    ] {
+        let error = db.error(command);
+        assert!(error.contains(expected), "{command}: {error}");
+    }
+    db.say("SET text x");
+    assert!(db.error("VAGG text 0 -1 SUM").starts_with("WRONGTYPE"));
+}
+
+#[test]
+fn long_work_is_done_in_the_background_with_the_same_answer() {
+    let db = server_with_many();
+    let everything = "VAGG db 0 -1 COUNT SUM MIN MAX AVG ARGMIN ARGMAX VAR";
+    let background = db.say(everything);
+    assert_eq!(db.stat("scans"), 1);
+    let inline = db.say(&format!(
+        "EVAL return{{redis.call('{}')}} 0",
+        everything.replace(' ', "','")
+    ));
+    assert_eq!(inline, format!("[{background}]"));
+    assert_eq!(db.stat("scans"), 1, "a script cannot be kept waiting");
+    assert!(background.starts_with(
+        "[(integer) 4000000, 7999998000000, 0, 3999999, 1999999.5, (integer) 0, (integer) 3999999"
+    ));
+
+    let mut multi = db.client();
+    multi.say("MULTI");
+    multi.say("VFIND db 0 -1 >= 3999990 COUNT");
+    assert_eq!(multi.say("EXEC"), "[(integer) 10]");
+    assert_eq!(db.stat("scans"), 1, "MULTI cannot be kept waiting");
+    assert_eq!(db.int("VFIND db 0 -1 >= 3999990 COUNT"), 10);
+    assert_eq!(
+        db.say("VFIND db 0 -1 >= 100 LIMIT 2"),
+        "[(integer) 100, (integer) 101]"
+    );
+    assert_eq!(
+        db.say("VBUCKETS db 0 -1 2 ARGMAX"),
+        "[[(integer) 1999999], [(integer) 3999999]]"
+    );
+    assert_eq!(db.stat("scans"), 4);
+}
+
+/// Ends a thread also where a test fails: the scope would wait for it for ever.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `write` over and over while another client asks; every answer must be one of the array at some moment.
+#[track_caller]
+fn ask_while(db: &Server, mut write: impl FnMut(&mut Client) + Send, check: impl Fn(Reply)) {
+    let stop = AtomicBool::new(false);
+    let (mut writer, mut reader) = (db.client(), db.client());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                write(&mut writer);
+            }
+        });
+        let _stop = SetOnDrop(&stop);
+        for _ in 0..20 {
+            check(reader.ask("VAGG db 0 -1 SUM COUNT"));
+        }
+    });
+}
+
+fn sum_and_count(reply: Reply) -> (f64, i64) {
+    let mut items = reply.items().into_iter();
+    let sum = items.next().unwrap().text().parse().unwrap();
+    (sum, items.next().unwrap().int())
+}
+
+/// The one value of the head and the one of the tail always add up to the same, if both are of one moment.
+#[test]
+fn values_set_meanwhile_are_seen_all_or_none() {
+    let db = Server::setup()
+        .write("f", vec![0; 8 * MANY as usize])
+        .start();
+    db.say("MMAP db f double WRITABLE");
+    let mut number = 0;
+    let write = |client: &mut Client| {
+        number += 1;
+        // Two commands: between them the sum is 1 more.
+        assert_eq!(client.int(&format!("VSET db 0 {number}")), 1);
+        assert_eq!(client.int(&format!("VSET db {} -{number}", MANY - 1)), 1);
+    };
+    let check = |reply| {
+        let (sum, _) = sum_and_count(reply);
+        assert!(sum == 0.0 || sum == 1.0, "a sum of {sum} was never there");
+    };
+    ask_while(&db, write, check);
+    assert!(db.stat("scans") > 0);
+}
+
+#[test]
+fn values_appended_and_removed_meanwhile_are_seen_in_order() {
+    let db = Server::setup()
+        .write("f", vec![0; 8 * MANY as usize])
+        .start();
+    db.say("MMAP db f double WRITABLE");
+    let write = |client: &mut Client| {
+        client.ask("VPUSH db 1 1 1");
+        client.ask("VPOP db 2");
+        client.ask("VPUSH db 0");
+        client.ask("VPOP db 2");
+    };
+    let check = |reply| {
+        let (sum, count) = sum_and_count(reply);
+        let more = count - MANY as i64;
+        let there = [(0, 0.0), (3, 3.0), (1, 1.0), (2, 1.0)];
+        assert!(
+            there.contains(&(more, sum)),
+            "{more} values more with a sum of {sum}"
+        );
+    };
+    ask_while(&db, write, check);
+}
+
+#[test]
+fn an_array_cleared_and_filled_meanwhile_is_seen_whole_or_it_is_an_error() {
+    let db = Server::setup()
+        .write("f", vec![0; 8 * MANY as usize])
+        .start();
+    db.say("MMAP db f double WRITABLE");
+    let values = vec!["1"; 200_000];
+    let write = |client: &mut Client| {
+        client.ask("VCLEAR db");
+        let command = ["VPUSH", "db"].into_iter().chain(values.iter().copied());
+        client.run(&command.collect::<Vec<_>>());
+    };
+    let check = |reply: Reply| match reply {
+        Reply::Error(error) => assert!(
+            error.contains("was changed while it was being read"),
+            "{error}"
+        ),
+        reply => {
+            let (sum, count) = sum_and_count(reply);
+            let there = [(MANY as i64, 0.0), (0, 0.0), (200_000, 200_000.0)];
+            assert!(
+                there.contains(&(count, sum)),
+                "{count} values with a sum of {sum}"
+            );
+        }
+    };
+    ask_while(&db, write, check);
+}
+
+#[test]
+fn a_key_deleted_and_bound_again_meanwhile_is_seen_whole_or_it_is_an_error() {
+    let db = server_with_many();
+    let write = |client: &mut Client| {
+        client.ask("DEL db");
+        client.ask("MMAP db f double WRITABLE");
+    };
+    let sum = (0..MANY).sum::<u64>() as f64;
+    let check = |reply: Reply| match reply {
+        Reply::Error(error) => assert!(error.contains("while it was being read"), "{error}"),
+        reply => {
+            let there = [(sum, MANY as i64), (0.0, 0)];
+            let got = sum_and_count(reply);
+            assert!(there.contains(&got), "{got:?}");
+        }
+    };
+    ask_while(&db, write, check);
+    assert_eq!(db.int("VSIZE db"), MANY as i64);
+}
+
+#[test]
+fn a_file_truncated_by_another_process_is_an_error_and_the_server_lives() {
+    let mut db = server_with_many();
+    let mut client = db.client();
+    let mut command = Vec::new();
+    for _ in 0..20 {
+        Client::encode(&mut command, &["VAGG", "db", "0", "-1", "SUM"]);
+    }
+    client.try_send(&command).unwrap();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(db.path("f"))
+        .unwrap();
+    file.set_len(8 * MANY / 2).unwrap();
+    let replies: Vec<Reply> = (0..20).map(|_| client.receive()).collect();
+    for reply in &replies {
+        if let Reply::Error(error) = reply {
+            assert!(error.contains("MMAP the key again"), "{error}");
+        }
+    }
+    assert!(
+        replies.last().unwrap().is_error(),
+        "the file is half as long"
+    );
+    assert!(db.is_running());
+    assert_eq!(db.int("MMAP db f double WRITABLE"), MANY as i64 / 2);
+    assert_eq!(
+        db.say("VAGG db 0 -1 COUNT"),
+        format!("[(integer) {}]", MANY / 2)
+    );
+}
+
+#[test]
+fn a_client_that_goes_away_takes_its_work_with_it() {
+    let db = server_with_many();
+    let mut command = Vec::new();
+    Client::encode(
+        &mut command,
+        &["VBUCKETS", "db", "0", "-1", "1000", "STD", "MIN", "MAX"],
+    );
+    wait_until("work was cancelled", || {
+        let mut client = db.client();
+        client.try_send(&command).unwrap();
+        wait_until("the work has begun or is done", || {
+            db.stat("threads_jobs") > 0 || db.stat("scans") > 0
+        });
+        drop(client);
+        db.stat("scans_cancelled") > 0
+    });
+    wait_until("nothing is left to do", || db.stat("threads_jobs") == 0);
+    assert_eq!(db.say("VAGG db 0 -1 COUNT"), format!("[(integer) {MANY}]"));
+}
+
+#[test]
+fn the_number_of_threads_is_a_setting() {
+    let db = Server::setup().module_args("threads 3").start();
+    assert_eq!(db.stat("threads"), 3);
+    assert_eq!(db.say("CONFIG GET mmap.threads"), "[mmap.threads, 3]");
+    assert!(db.error("CONFIG SET mmap.threads 5").contains("immutable"));
+    let log = Server::setup()
+        .module_args("threads 0")
+        .try_start()
+        .err()
+        .unwrap();
+    assert!(
+        log.contains("'0' is not a value of threads: use 1 to 128"),
+        "{log}"
+    );
+}
