@@ -63,7 +63,10 @@ impl Array {
         let Some((plan, number)) = self.begin_growth() else {
             return;
         };
-        let result = self.carry_out(&plan, number);
+        let result = self.carry_out(&plan, number).inspect_err(|error| {
+            // The command that needs the space tries for itself, and its client is told.
+            tracing::warn!("could not grow ahead of need: {error}");
+        });
         drop(plan);
         let Some(mut state) = self.lock_growth(number) else {
             return;
@@ -72,11 +75,9 @@ impl Array {
         self.end_freed.notify_all();
         match result {
             Ok(()) => self.shared.stats.growths_ahead.add_one(),
-            Err(error) => {
-                // The command that needs the space tries for itself, and its client is told.
+            Err(_) => {
                 state.grow_at = u64::MAX;
-                self.free_unused(&state);
-                tracing::warn!("could not grow ahead of need: {error}");
+                self.free_unused(&mut state);
             }
         }
     }
@@ -116,7 +117,9 @@ impl Array {
             };
             self.announce(&mut state, &grown)?;
             drop(state);
-            self.settle_growth(plan, &grown)?;
+            if let Err(error) = self.settle_growth(plan, &grown) {
+                return Err(self.refuse_writes(&mut self.state.lock(), plan.dirty_from, error));
+            }
         }
         match self.lock_growth(number) {
             Some(mut state) => self.adopt(&mut state, grown),
@@ -171,7 +174,9 @@ impl Array {
             .and_then(|grown| {
                 if plan.slack {
                     self.announce(state, &grown)?;
-                    self.settle_growth(&plan, &grown)?;
+                    if let Err(error) = self.settle_growth(&plan, &grown) {
+                        return Err(self.refuse_writes(state, plan.dirty_from, error));
+                    }
                 }
                 self.adopt(state, grown)
             })
@@ -179,13 +184,19 @@ impl Array {
     }
 
     /// Gives back the blocks that a failed growth allocated behind the end of the file.
-    fn free_unused(&self, state: &State) {
+    pub(super) fn free_unused(&self, state: &mut State) {
         if state.lost.is_none()
-            && let Ok(file) = self.file(state)
-            && let Err(error) = file.set_len(state.file_len)
+            && let Err(error) = self.cut_overlong(state)
         {
-            tracing::error!("{}", self.failed("shorten", error));
+            tracing::error!("{error}; it is tried again before the next write");
         }
+    }
+
+    /// Cuts what lies behind the end of the file.
+    pub(super) fn cut_overlong(&self, state: &mut State) -> Result<()> {
+        let cut = self.file(state)?.set_len(state.file_len);
+        state.overlong = cut.is_err();
+        cut.map_err(|e| self.failed("shorten", e))
     }
 
     /// Makes the end of the file the caller's: a growth is called off, a cut is waited for.
@@ -283,9 +294,9 @@ impl Array {
     }
 
     /// Waits until the new length and record are on disk: only then may values overwrite the old record.
-    fn settle_growth(&self, plan: &Plan, grown: &Grown) -> Result<()> {
+    fn settle_growth(&self, plan: &Plan, grown: &Grown) -> std::io::Result<()> {
         plan.map.release(plan.dirty_from, plan.end);
-        plan.file.sync_data().map_err(|e| self.failed("sync", e))?;
+        plan.file.sync_data()?;
         grown
             .map
             .populate(plan.end, (plan.end + PREFAULT_WINDOW).min(grown.file_len));
@@ -388,7 +399,7 @@ impl Array {
         state.prefault_at = u64::MAX;
         state.prefaulted_to = 0;
         // The new length is to be on disk in time, too.
-        state.dirty_from = Some(state.dirty_from.map_or(exact, |from| from.min(exact)));
+        state.soil(exact);
         self.shared.stats.trims.add_one();
         Ok(())
     }

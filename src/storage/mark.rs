@@ -26,14 +26,24 @@ pub struct Mark {
 
 impl Mark {
     /// The mark of a file, if it has one.
-    pub fn of(file: &File) -> Option<Self> {
+    ///
+    /// # Errors
+    /// The system's: a mark that cannot be read must not be taken for none.
+    pub fn of(file: &File) -> rustix::io::Result<Option<Self>> {
         let mut bytes = [0_u8; SIZE];
-        let len = fgetxattr(file, NAME, &mut bytes).ok()?;
-        let (boot_id, synced) = bytes.split_first_chunk::<16>()?;
-        (len == SIZE).then_some(Self {
-            boot_id: *boot_id,
-            synced: u64::from_le_bytes(synced.try_into().ok()?),
-        })
+        match fgetxattr(file, NAME, &mut bytes) {
+            Ok(SIZE) => {}
+            // `RANGE`: it is longer than a mark, so somebody else's.
+            Ok(_) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM | Errno::RANGE) => {
+                return Ok(None);
+            }
+            Err(errno) => return Err(errno),
+        }
+        let (boot_id, synced) = bytes.split_at(16);
+        Ok(Some(Self {
+            boot_id: boot_id.try_into().expect("sixteen bytes"),
+            synced: u64::from_le_bytes(synced.try_into().expect("eight bytes")),
+        }))
     }
 
     /// Marks a file under this boot.

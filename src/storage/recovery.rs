@@ -33,7 +33,7 @@ impl Contents {
             .map_err(|e| Error::io("look at", path, e))?
             .st_size
             .cast_unsigned();
-        let mark = Mark::of(file);
+        let mark = Mark::of(file).map_err(|e| Error::io("read the mark of", path, e))?;
         let Some(record) = Record::find(file, file_len).map_err(read_error)? else {
             let odd = file_len % item_size;
             if odd != 0 {

@@ -150,8 +150,20 @@ impl Root {
             }
             Err(error) => return Err(lookup_error("create", path, error)),
         };
-        let stat = fstat(&file).map_err(|errno| Error::io("look up", path, errno))?;
-        Ok((file, FileId::of(&stat)))
+        match fstat(&file) {
+            Ok(stat) => Ok((file, FileId::of(&stat))),
+            Err(errno) => {
+                self.remove(path);
+                Err(Error::io("look up", path, errno))
+            }
+        }
+    }
+
+    /// Removes a file that was created just now, and cannot be used.
+    pub fn remove(&self, path: &FilePath) {
+        if let Err(error) = self.dir.remove_file(path) {
+            tracing::warn!("{}", Error::io("remove", path, error));
+        }
     }
 }
 
