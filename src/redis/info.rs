@@ -38,6 +38,7 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
         ("bytes_used", totals.bytes_used),
         ("bytes_mapped", totals.bytes_mapped),
         ("slack_bytes", totals.slack_bytes),
+        ("arrays_refusing_writes", totals.arrays_refusing_writes),
         ("growths_ahead", stats.growths_ahead.get()),
         ("growths_inline", stats.growths_inline.get()),
         ("growth_waits", stats.growth_waits.get()),

@@ -5,13 +5,13 @@
 //! [`Record`](record::Record) at the end of the file; an append is a copy into memory and a store to the record.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::budget::Budget;
+use super::disk;
 use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::mark::Mark;
@@ -227,6 +227,7 @@ impl Array {
             values: state.count,
             bytes_used,
             bytes_mapped: state.map.len(),
+            arrays_refusing_writes: u64::from(state.refusal.is_some()),
             slack_bytes: if state.slack {
                 state.file_len - bytes_used
             } else {
@@ -339,9 +340,8 @@ impl Array {
             let map = map(&file, &self.path, end, Access::Writable)?;
             self.replace_map(state, map);
         }
-        let written = file
-            .write_at(bytes, from)
-            .map_err(|e| self.failed("append to", e))?;
+        let written =
+            disk::write_at(&file, bytes, from).map_err(|e| self.failed("append to", e))?;
         if written < bytes.len() {
             self.free_unused(state);
             return Err(self.failed("append to", std::io::ErrorKind::StorageFull));
@@ -422,7 +422,10 @@ impl Array {
         if was_exact && long {
             // The record makes the values gone at once; the worker frees their space. On a full disk there
             // may be no room for a record; then it is done here and now.
-            let _ = self.make_momentary_room(state, state.count * self.item_size());
+            let end = state.count * self.item_size();
+            if let Err(error) = self.make_momentary_room(state, end) {
+                tracing::warn!("{error}; the command frees the space itself");
+            }
         }
         if state.slack {
             self.set_count(state, left)?;
@@ -437,9 +440,8 @@ impl Array {
             }
         } else {
             let len = left * self.item_size();
-            self.file_as_left(state)?
-                .set_len(len)
-                .map_err(|e| self.failed("shorten", e))?;
+            let file = self.file_as_left(state)?;
+            disk::set_len(&file, len).map_err(|e| self.failed("shorten", e))?;
             state.file_len = len;
             self.set_count(state, left)?;
         }

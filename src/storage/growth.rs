@@ -4,7 +4,6 @@
 //! after it; `docs/design.md` goes through them one by one.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use rustix::io::Errno;
 
 use super::array::{Array, End, LONG_TRUNCATION, PREFAULT_WINDOW, State};
 use super::budget::Budget;
+use super::disk;
 use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::record::{self, Record};
@@ -52,6 +52,11 @@ fn len_with_record(end: u64) -> u64 {
     (end + record::SIZE).next_multiple_of(record::ALIGNMENT)
 }
 
+/// The command that needs the space tries for itself, and its client is told.
+fn warn_of_failed_growth(error: &Error) {
+    tracing::warn!("could not grow ahead of need: {error}");
+}
+
 impl Array {
     /// Grows the file before it is needed. The worker calls it.
     pub(super) fn grow_ahead(self: &Arc<Self>) {
@@ -63,10 +68,9 @@ impl Array {
         let Some((plan, number)) = self.begin_growth() else {
             return;
         };
-        let result = self.carry_out(&plan, number).inspect_err(|error| {
-            // The command that needs the space tries for itself, and its client is told.
-            tracing::warn!("could not grow ahead of need: {error}");
-        });
+        let result = self
+            .carry_out(&plan, number)
+            .inspect_err(warn_of_failed_growth);
         drop(plan);
         let Some(mut state) = self.lock_growth(number) else {
             return;
@@ -97,6 +101,7 @@ impl Array {
         };
         let plan = self
             .plan(&mut state, needed, len_with_record(end + self.step(end)))
+            .inspect_err(warn_of_failed_growth)
             .ok()?;
         state.end = End::Growing;
         state.growth_number += 1;
@@ -194,7 +199,7 @@ impl Array {
 
     /// Cuts what lies behind the end of the file.
     pub(super) fn cut_overlong(&self, state: &mut State) -> Result<()> {
-        let cut = self.file(state)?.set_len(state.file_len);
+        let cut = disk::set_len(&*self.file(state)?, state.file_len);
         state.overlong = cut.is_err();
         cut.map_err(|e| self.failed("shorten", e))
     }
@@ -288,15 +293,15 @@ impl Array {
             state.synced,
             state.file_len,
         );
-        self.file(state)?
-            .write_all_at(&record.to_bytes(), grown.file_len - record::SIZE)
+        let file = self.file(state)?;
+        disk::write_all_at(&file, &record.to_bytes(), grown.file_len - record::SIZE)
             .map_err(|e| self.failed("extend", e))
     }
 
     /// Waits until the new length and record are on disk: only then may values overwrite the old record.
     fn settle_growth(&self, plan: &Plan, grown: &Grown) -> std::io::Result<()> {
         plan.map.release(plan.dirty_from, plan.end);
-        plan.file.sync_data()?;
+        disk::sync_data(&plan.file)?;
         grown
             .map
             .populate(plan.end, (plan.end + PREFAULT_WINDOW).min(grown.file_len));
@@ -325,8 +330,8 @@ impl Array {
                 state.synced,
                 0,
             );
-            self.file_as_left(state)?
-                .write_all_at(&record.to_bytes(), at)
+            let file = self.file_as_left(state)?;
+            disk::write_all_at(&file, &record.to_bytes(), at)
                 .map_err(|e| self.failed("extend", e))?;
             state.prefaulted_to = end;
         }
@@ -389,9 +394,8 @@ impl Array {
             return Ok(());
         }
         let exact = state.count * self.item_size();
-        self.file_as_left(state)?
-            .set_len(exact)
-            .map_err(|e| self.failed("shorten", e))?;
+        let file = self.file_as_left(state)?;
+        disk::set_len(&file, exact).map_err(|e| self.failed("shorten", e))?;
         state.file_len = exact;
         state.slack = false;
         state.growth_asked = false;
@@ -432,7 +436,7 @@ impl Array {
                 .map_err(|fault| self.lose(&mut state, fault))?;
             state.file_len = near;
             state.end = End::Cutting;
-            let result = MutexGuard::unlocked(&mut state, || file.set_len(near));
+            let result = MutexGuard::unlocked(&mut state, || disk::set_len(&file, near));
             state.end = End::Free;
             self.end_freed.notify_all();
             if let Err(error) = result {

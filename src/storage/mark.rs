@@ -9,9 +9,10 @@
 
 use std::fs::File;
 
-use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr};
+use rustix::fs::fgetxattr;
 use rustix::io::Errno;
 
+use super::disk;
 use super::record::{BootId, this_boot};
 
 const NAME: &str = "user.mmap";
@@ -55,7 +56,7 @@ impl Mark {
         let mut bytes = [0; SIZE];
         bytes[..16].copy_from_slice(&this_boot());
         bytes[16..].copy_from_slice(&synced.to_le_bytes());
-        match fsetxattr(file, NAME, &bytes, XattrFlags::empty()) {
+        match disk::set_attribute(file, NAME, &bytes) {
             Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
             result => result,
         }
@@ -64,7 +65,7 @@ impl Mark {
     /// Takes the mark off a file of which everything is on disk.
     pub fn remove(file: &File) {
         // Without a mark there is nothing to take off; a stale one vouches for no more than is there.
-        let _ = fremovexattr(file, NAME);
+        let _ = disk::remove_attribute(file, NAME);
     }
 
     /// Whether the machine has been up ever since the mark was set.

@@ -8,6 +8,7 @@
 //! | [`array`] | what commands do with an open file |
 //! | [`growth`] | space ahead of the values, and back to the exact length |
 //! | [`record`] | what a file with such space says of itself |
+//! | [`disk`] | the system calls by which all this reaches the disk |
 //! | [`mark`] | what survives a power cut |
 //! | [`recovery`] | what a file holds when it is opened |
 //! | [`lost`] | files that others truncate |
@@ -19,6 +20,7 @@
 mod array;
 mod budget;
 mod clock;
+mod disk;
 mod error;
 mod growth;
 mod lost;
@@ -37,6 +39,8 @@ mod sync;
 pub mod types;
 mod worker;
 
+#[cfg(test)]
+mod power_cut;
 #[cfg(test)]
 mod tests;
 

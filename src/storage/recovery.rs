@@ -4,6 +4,7 @@ use std::fs::File;
 
 use rustix::fs::fstat;
 
+use super::disk;
 use super::error::{Error, Result};
 use super::mark::Mark;
 use super::path::FilePath;
@@ -102,8 +103,7 @@ impl Contents {
     fn cut(&mut self, file: &File, path: &FilePath, item_size: u64, why: &str) -> Result<()> {
         let len = self.count * item_size;
         if len != self.file_len {
-            file.set_len(len)
-                .map_err(|e| Error::io("shorten", path, e))?;
+            disk::set_len(file, len).map_err(|e| Error::io("shorten", path, e))?;
             tracing::warn!(
                 "file '{path}': recovered {} values ({why}), and cut it from {} to {len} bytes",
                 self.count,

@@ -44,6 +44,8 @@ pub struct Totals {
     pub bytes_mapped: u64,
     /// Bytes that files are longer than their values.
     pub slack_bytes: u64,
+    /// Arrays whose writes are refused after a failed sync.
+    pub arrays_refusing_writes: u64,
 }
 
 impl std::ops::AddAssign for Totals {
@@ -53,5 +55,6 @@ impl std::ops::AddAssign for Totals {
         self.bytes_used += other.bytes_used;
         self.bytes_mapped += other.bytes_mapped;
         self.slack_bytes += other.slack_bytes;
+        self.arrays_refusing_writes += other.arrays_refusing_writes;
     }
 }

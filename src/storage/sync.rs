@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::array::{Array, State};
+use super::disk;
 use super::error::{Error, Result};
 use super::mark::Mark;
 use super::record;
@@ -96,7 +97,7 @@ impl Array {
         // Either also puts the mark on disk: both end in a commit of the journal.
         match record_at {
             Some(at) => map.sync(at, at + record::SIZE)?,
-            None => file.sync_all()?,
+            None => disk::sync_all(&file)?,
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ pub struct Array<'a> {
     client: Client,
     key: &'static str,
     file: String,
+    /// The words of `MMAP` behind the path, and bytes per value.
+    item: (&'static str, usize),
     pub values: Vec<f64>,
     next: f64,
     is_bound: bool,
@@ -32,10 +34,30 @@ impl<'a> Array<'a> {
             client: db.client(),
             key,
             file,
+            item: ("", 8),
             values: Vec::new(),
             next: 1.0,
             is_bound: false,
             errors: Vec::new(),
+        }
+    }
+
+    /// One whose values are texts of 64 KiB, so that few take much space.
+    pub fn of_long_items(mut self) -> Array<'a> {
+        self.item = (" string 65535 WRITABLE", 65535);
+        self
+    }
+
+    /// One that is bound already, and holds these values.
+    pub fn bound(
+        db: &'a Server,
+        (key, file): (&'static str, &str),
+        values: Vec<f64>,
+    ) -> Array<'a> {
+        Array {
+            values,
+            is_bound: true,
+            ..Array::new(db, key, file.to_owned())
         }
     }
 
@@ -67,7 +89,7 @@ impl<'a> Array<'a> {
 
     /// Binds the file, or opens it anew.
     pub fn mmap(&mut self) {
-        let (reply, _) = self.ask(&format!("MMAP {} {}", self.key, self.file));
+        let (reply, _) = self.ask(&format!("MMAP {} {}{}", self.key, self.file, self.item.0));
         if let Some(reply) = reply {
             assert_eq!(reply, Reply::Int(self.values.len() as i64), "MMAP");
             self.is_bound = true;
@@ -167,12 +189,21 @@ impl<'a> Array<'a> {
     pub fn sync(&mut self) {
         if let (Some(reply), _) = self.ask(&format!("VSYNC {}", self.key)) {
             assert_eq!(reply, Reply::Status("OK".into()), "VSYNC");
-            assert_eq!(
-                as_doubles(&self.db.read(&self.file)),
-                self.values,
-                "the file after VSYNC"
-            );
+            assert_eq!(self.in_file(), self.values, "the file after VSYNC");
         }
+    }
+
+    fn in_file(&self) -> Vec<f64> {
+        let bytes = self.db.read(&self.file);
+        if self.item.1 == 8 {
+            return as_doubles(&bytes);
+        }
+        assert_eq!(bytes.len() % self.item.1, 0, "an odd tail");
+        bytes
+            .chunks(self.item.1)
+            .map(|item| String::from_utf8_lossy(item).trim_end_matches('\0').parse())
+            .map(|value| value.expect("a number"))
+            .collect()
     }
 
     /// Reads the number of values and some of them.

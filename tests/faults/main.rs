@@ -6,6 +6,7 @@ mod support;
 
 mod array;
 mod interposer;
+mod refusal;
 
 use array::Array;
 use interposer::{Call, FOR_GOOD, Plan, SHORT};
@@ -74,6 +75,29 @@ fn use_array(db: &Server, array: &mut Array) {
     array.look_at_all();
 }
 
+/// What needs long truncations, which are the worker's.
+fn use_long_array(_: &Server, array: &mut Array) {
+    array.mmap();
+    array.burst(2, 280);
+    array.look();
+    array.pop(550);
+    array.look();
+    array.push(1);
+    array.burst(2, 280);
+    array.clear();
+    array.look();
+    array.push(5);
+    array.del();
+    array.mmap();
+    array.look_at_all();
+}
+
+/// What is done with an array while a call fails, and which array it is.
+type Work = (fn(&Server, &mut Array), for<'a> fn(Array<'a>) -> Array<'a>);
+
+const ALL_KINDS: Work = (use_array, |array| array);
+const LONG: Work = (use_long_array, |array| array.of_long_items());
+
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     /// The fault is over, and the server goes on.
@@ -86,32 +110,49 @@ enum Ending {
 
 const ENDINGS: [Ending; 3] = [Ending::Heals, Ending::Killed, Ending::ShutDown];
 
+/// Of faults that stay, and of calls that each command makes, the short run tries every fourth turn.
+fn stride(call: Call, times: i64) -> usize {
+    let is_long_run = std::env::var_os("MMAP_ROUNDS").is_some();
+    if !is_long_run && (times == FOR_GOOD || call == Call::Fstat) {
+        4
+    } else {
+        1
+    }
+}
+
 /// Has the n-th call fail, for each n until there is no n-th call.
-fn fail_each(call: Call, errno: i32, times: i64) {
+fn fail_each(work: Work, call: Call, errno: i32, times: i64) {
     let (mut db, plan) = server();
     assert_eq!(db.int("MMAP other other"), 0);
     let mut hit = 0;
-    for n in 0.. {
+    for n in (0..).step_by(stride(call, times)) {
         let ending = ENDINGS[n as usize % ENDINGS.len()];
         let what = format!("{call:?} {n}, errno {errno}, {times} times, {ending:?}");
-        let case = std::panic::AssertUnwindSafe(|| fail_once(&mut db, &plan, (call, errno, n, times), ending));
-        match std::panic::catch_unwind(case) {
-            Ok(true) => hit += 1,
-            Ok(false) => break,
-            Err(panic) => {
-                eprintln!("in the case: {what}");
-                std::panic::resume_unwind(panic);
-            }
+        let was_hit = named(&what, || {
+            fail_once(&mut db, &plan, work, (call, errno, n, times), ending)
+        });
+        if !was_hit {
+            break;
         }
+        hit += 1;
     }
     println!("{call:?}, errno {errno}, {times} times: failed at each of {hit} turns");
     assert!(hit > 0, "{call:?} was never called");
+}
+
+/// Says in which case a test failed.
+fn named<T>(case: &str, test: impl FnOnce() -> T) -> T {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(test)).unwrap_or_else(|panic| {
+        eprintln!("in the case: {case}");
+        std::panic::resume_unwind(panic)
+    })
 }
 
 /// Whether the call came to its turn.
 fn fail_once(
     db: &mut Server,
     plan: &Plan,
+    (work, array_of): Work,
     (call, errno, skip, times): (Call, i32, i64, i64),
     ending: Ending,
 ) -> bool {
@@ -119,8 +160,8 @@ fn fail_once(
     let log_before = db.log().len();
     let pid = db.pid();
     plan.fail(call, errno, skip, times);
-    let mut array = Array::new(db, "db", file.clone());
-    use_array(db, &mut array);
+    let mut array = array_of(Array::new(db, "db", file.clone()));
+    work(db, &mut array);
     assert_eq!(db.pid(), pid, "it is the same server");
     let was_hit = plan.hits() > 0;
     // A full disk makes a growth smaller before it makes it fail, a file system may not know `fallocate`, and what
@@ -147,7 +188,7 @@ fn fail_once(
     if !matches!(ending, Ending::Heals) {
         db.start_again();
     }
-    let mut array = Array::new(db, "db", file.clone());
+    let mut array = array_of(Array::new(db, "db", file.clone()));
     array.values = values;
     array.mmap();
     array.look_at_all();
@@ -167,15 +208,16 @@ fn is_open(db: &Server, file: &str) -> bool {
 }
 
 macro_rules! faults {
-    ($($name:ident: $($call:ident $errno:ident $times:expr),+;)*) => {
+    ($work:expr; $($name:ident: $($call:ident $errno:ident $times:expr),+;)*) => {
         $(#[test]
         fn $name() {
-            $(fail_each(Call::$call, $errno, $times);)+
+            $(fail_each($work, Call::$call, $errno, $times);)+
         })*
     };
 }
 
 faults! {
+    ALL_KINDS;
     msync_fails: Msync EIO 1, Msync EIO FOR_GOOD;
     fdatasync_fails: Fdatasync EIO 1, Fdatasync EIO FOR_GOOD;
     fsync_fails: Fsync EIO 1, Fsync EIO FOR_GOOD;
@@ -187,7 +229,103 @@ faults! {
     fstat_fails: Fstat EIO 1, Fstat EIO FOR_GOOD;
     pwrite_fails: Pwrite EIO 1, Pwrite ENOSPC FOR_GOOD;
     pwrite_is_short: Pwrite SHORT 1, Pwrite SHORT FOR_GOOD;
-    pread_fails: Pread EIO 1, Pread EIO FOR_GOOD;
     fsetxattr_fails: Fsetxattr EIO 1, Fsetxattr ENOSPC FOR_GOOD;
     fgetxattr_fails: Fgetxattr EIO 1, Fgetxattr EIO FOR_GOOD;
+}
+
+faults! {
+    LONG;
+    ftruncate_fails_where_much_is_freed: Ftruncate EIO 1, Ftruncate EIO FOR_GOOD;
+    fallocate_fails_where_much_is_freed: Fallocate ENOSPC 1, Fallocate ENOSPC FOR_GOOD;
+    pwrite_fails_where_much_is_freed: Pwrite EIO 1, Pwrite EIO FOR_GOOD;
+}
+
+/// A server starts while the n-th call fails, for each n: with a file that a record might end, one with slack that a
+/// killed server left, and one on which nothing fails.
+fn fail_each_at_start(call: Call, errno: i32, times: i64) {
+    let (mut db, plan) = server();
+    let mut exact = Array::new(&db, "exact", "faulty.exact".to_owned());
+    let mut slack = Array::new(&db, "slack", "faulty.slack".to_owned());
+    let mut other = Array::new(&db, "other", "other".to_owned());
+    exact.mmap();
+    exact.push(512);
+    slack.mmap();
+    other.mmap();
+    other.push(100);
+    let mut contents = [exact.values, slack.values, other.values];
+    assert_eq!(db.say("SAVE"), "OK");
+    let mut hit = 0;
+    for n in 0.. {
+        let what = format!("{call:?} {n} at the start, errno {errno}, {times} times");
+        let was_hit = named(&what, || {
+            start_once(&mut db, &plan, (call, errno, n, times), &mut contents)
+        });
+        if !was_hit {
+            break;
+        }
+        hit += 1;
+    }
+    println!("{call:?} at the start, errno {errno}, {times} times: failed at each of {hit} turns");
+    assert!(hit > 0, "{call:?} was never called");
+}
+
+fn start_once(
+    db: &mut Server,
+    plan: &Plan,
+    (call, errno, skip, times): (Call, i32, i64, i64),
+    contents: &mut [Vec<f64>; 3],
+) -> bool {
+    let keys = [
+        ("exact", "faulty.exact"),
+        ("slack", "faulty.slack"),
+        ("other", "other"),
+    ];
+    let mut slack = Array::bound(db, keys[1], std::mem::take(&mut contents[1]));
+    wait_until("the array has slack", || {
+        slack.burst(40, 100);
+        db.stat("slack_bytes") > 0
+    });
+    contents[1] = slack.values;
+    db.kill_9();
+    plan.fail(call, errno, skip, times);
+    db.start_again();
+    let mut errors = 0;
+    for (key, values) in keys.into_iter().zip(&*contents) {
+        let mut array = Array::bound(db, key, values.clone());
+        array.look();
+        array.look_at_all();
+        assert!(key.0 != "other" || array.errors.is_empty(), "another array");
+        errors += array.errors.len();
+    }
+    let was_hit = plan.hits() > 0;
+    assert!(!was_hit || errors > 0 || db.log().contains("'faulty."), "nobody was told");
+    plan.heal();
+    // What could not be opened is neither dropped nor forgotten by another save.
+    db.restart();
+    for (key, values) in keys.into_iter().zip(contents) {
+        let mut array = Array::bound(db, key, values.clone());
+        array.look_at_all();
+        array.push(1);
+        array.pop(1);
+        array.sync();
+        assert_eq!(array.errors, [""; 0], "the fault is over");
+    }
+    was_hit
+}
+
+macro_rules! faults_at_start {
+    ($($name:ident: $($call:ident $errno:ident $times:expr),+;)*) => {
+        $(#[test]
+        fn $name() {
+            $(fail_each_at_start(Call::$call, $errno, $times);)+
+        })*
+    };
+}
+
+faults_at_start! {
+    fstat_fails_at_the_start: Fstat EIO 1, Fstat EIO FOR_GOOD;
+    pread_fails_at_the_start: Pread EIO 1, Pread EIO FOR_GOOD;
+    fgetxattr_fails_at_the_start: Fgetxattr EIO 1, Fgetxattr EIO FOR_GOOD;
+    ftruncate_fails_at_the_start: Ftruncate EIO 1, Ftruncate EIO FOR_GOOD;
+    mmap_fails_at_the_start: Mmap ENOMEM 1, Mmap ENOMEM FOR_GOOD;
 }
