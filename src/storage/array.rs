@@ -19,6 +19,7 @@ use super::path::FilePath;
 use super::record;
 use super::recovery::Contents;
 use super::root::{self, Access, FileId};
+use super::settings::Fsync;
 use super::shared::Shared;
 use super::stats::Totals;
 use super::types::ItemType;
@@ -416,10 +417,15 @@ impl Array {
         if !state.slack {
             self.claim_end(state)?;
         }
+        // The kernel zeroes the rest of the page in which a file ends, and may write that page before the
+        // length. So no page of values that were promised to survive is cut before it is on disk that they are gone.
+        let promised = left > 0
+            && state.synced > left
+            && self.shared.settings.fsync() == Fsync::Always;
         self.lower_mark(state, left)?;
         let long = freed > LONG_TRUNCATION;
         let was_exact = !state.slack;
-        if was_exact && long {
+        if was_exact && (long || promised) {
             // The record makes the values gone at once; the worker frees their space. On a full disk there
             // may be no room for a record; then it is done here and now.
             let end = state.count * self.item_size();
@@ -435,6 +441,8 @@ impl Array {
                     tracing::warn!("{error}; it is tried again");
                     self.shared.send(Job::Trim(Arc::clone(self)));
                 }
+            } else if was_exact && !long {
+                self.shared.send(Job::Watch(Arc::clone(self)));
             } else if left == 0 || was_exact {
                 self.shared.send(Job::Trim(Arc::clone(self)));
             }

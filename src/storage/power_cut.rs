@@ -121,6 +121,7 @@ impl Disk {
         if content.len() != self.cached.len() {
             self.events.push(Event::Length(content.len()));
             self.cached.resize(content.len(), 0);
+            self.zero_tail();
         }
         let changed = content
             .chunks(SECTOR)
@@ -134,6 +135,19 @@ impl Disk {
             self.dirty.insert(sector);
         }
         self.cached = content;
+    }
+
+    /// The kernel zeroes the rest of the page in which a file ends, and writes it when it likes.
+    fn zero_tail(&mut self) {
+        let len = self.cached.len();
+        for sector in len / SECTOR..len.next_multiple_of(4096) / SECTOR {
+            let mut bytes = [0; SECTOR];
+            if let Some(rest) = self.cached.get(sector * SECTOR..) {
+                bytes[..rest.len()].copy_from_slice(rest);
+            }
+            self.events.push(Event::Write(sector, bytes));
+            self.dirty.insert(sector);
+        }
     }
 
     fn look_after_change(&mut self) {
@@ -498,11 +512,12 @@ impl Run {
         self.check();
     }
 
-    fn wrote(&mut self, at: usize, values: Vec<u32>) {
+    /// Under `always` a sync follows; whether it succeeded.
+    fn wrote(&mut self, at: usize, values: Vec<u32>) -> bool {
         self.moments.push(Moment { at, values });
-        if self.fsync == Fsync::Always {
+        self.fsync == Fsync::Always && {
             self.check();
-            self.sync();
+            self.sync()
         }
     }
 
@@ -510,7 +525,11 @@ impl Run {
         if self.fsync != Fsync::Always {
             self.cut_from = self.cut_from.min(values.len());
         }
-        self.wrote(at, values);
+        if self.wrote(at, values) {
+            self.array.trim_from_worker().unwrap();
+            self.check();
+            self.sync();
+        }
     }
 
     /// Takes a step in which the array is not locked while it waits for the disk; others append meanwhile.
@@ -608,8 +627,7 @@ impl Run {
         let count = found.len() / self.size;
         assert!(
             (least..=most).contains(&count),
-            "{count} values where there were {least} to {most}, cut at {cut} of {}",
-            events()
+            "{count} values where there were {least} to {most}, cut at {cut}"
         );
         for (index, value) in found.chunks(self.size).enumerate() {
             let mut versions: Vec<_> = moments
@@ -628,8 +646,7 @@ impl Run {
                 .all(|(i, byte)| versions.iter().any(|version| version[i] == *byte));
             assert!(
                 is_one,
-                "value {index} of {count} is {value:?}, cut at {cut} of {}; on disk for certain: {least}",
-                events()
+                "value {index} of {count} is {value:?}, cut at {cut}; {least} to {most} were there"
             );
         }
     }
@@ -641,6 +658,7 @@ impl Run {
             .write(&machine.path(), [self.boots; 16]);
         self.boots += 1;
         DISK.set(Some(Disk::new(&machine.path())));
+        self.unchecked = events();
         self.array = machine.bind();
         self.machine = machine;
         let found = contents(&self.array, self.size);
@@ -654,7 +672,6 @@ impl Run {
             self.moments[0].values.clear();
         }
         self.cut_from = usize::MAX;
-        self.unchecked = 0;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::count;
-use super::commit::reply_when_durable;
+use super::commit::reply_when_durable_and_exact;
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
@@ -37,7 +37,7 @@ impl Command for VPop {
         if !popped.is_empty() {
             key.signal_modified();
         }
-        reply_when_durable(ctx, bound, move |ctx| {
+        reply_when_durable_and_exact(ctx, bound, move |ctx| {
             let replier = Replier::new(ctx, item);
             let values = popped.chunks_exact(item.size()).rev();
             if wanted.is_some() {
