@@ -419,9 +419,8 @@ impl Array {
         }
         // The kernel zeroes the rest of the page in which a file ends, and may write that page before the
         // length. So no page of values that were promised to survive is cut before it is on disk that they are gone.
-        let promised = left > 0
-            && state.synced > left
-            && self.shared.settings.fsync() == Fsync::Always;
+        let promised =
+            left > 0 && state.synced > left && self.shared.settings.fsync() == Fsync::Always;
         self.lower_mark(state, left)?;
         let long = freed > LONG_TRUNCATION;
         let was_exact = !state.slack;

@@ -84,7 +84,11 @@ pub fn touch(range: Range<u64>) {
 }
 
 /// In place of a call that syncs.
-pub fn sync(range: Range<u64>, full: bool, call: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+pub fn sync(
+    range: Range<u64>,
+    full: bool,
+    call: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
     if DISK.with_borrow(Option::is_none) {
         return call();
     }
@@ -222,8 +226,14 @@ impl Disk {
             }
         }
         for (sector, versions) in versions(events) {
+            // What was written to a page since it was freed lies elsewhere on the disk until that is known there.
+            let page = sector * SECTOR / 4096 * 4096;
+            let freed = (metadata..cut)
+                .find(|&at| matches!(events[at], Event::Length(len) if len <= page))
+                .unwrap_or(cut);
+            let possible = versions.all.partition_point(|(at, _)| *at < freed);
             // Before there is a version that is certain, there may be none.
-            let chosen = random.pick(versions.certain, versions.all.len());
+            let chosen = random.pick(versions.certain.min(possible), possible);
             let Some((at, bytes)) = chosen.checked_sub(1).map(|i| versions.all[i]) else {
                 continue;
             };
@@ -360,7 +370,14 @@ impl Machine {
     fn bind(&self) -> Arc<Array> {
         let path = FilePath::new(NAME.as_bytes()).unwrap();
         self.registry
-            .bind(&self.shared, &self.root, &path, self.item, Access::Writable, true)
+            .bind(
+                &self.shared,
+                &self.root,
+                &path,
+                self.item,
+                Access::Writable,
+                true,
+            )
             .unwrap()
     }
 }

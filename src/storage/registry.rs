@@ -73,12 +73,13 @@ impl Registry {
                 });
             }
             let (file, id) = root.create(path)?;
-            let array = Array::new(shared, (file, id), path, item, access).inspect_err(|error| {
-                // Where somebody else has locked it meanwhile, it is theirs.
-                if !matches!(error, Error::Locked { .. }) {
-                    root.remove(path);
-                }
-            })?;
+            let array =
+                Array::new(shared, (file, id), path, item, access).inspect_err(|error| {
+                    // Where somebody else has locked it meanwhile, it is theirs.
+                    if !matches!(error, Error::Locked { .. }) {
+                        root.remove(path);
+                    }
+                })?;
             entries.insert(id, Entry::new(&array));
             return Ok(array);
         };

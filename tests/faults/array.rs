@@ -49,11 +49,7 @@ impl<'a> Array<'a> {
     }
 
     /// One that is bound already, and holds these values.
-    pub fn bound(
-        db: &'a Server,
-        (key, file): (&'static str, &str),
-        values: Vec<f64>,
-    ) -> Array<'a> {
+    pub fn bound(db: &'a Server, (key, file): (&'static str, &str), values: Vec<f64>) -> Array<'a> {
         Array {
             values,
             is_bound: true,

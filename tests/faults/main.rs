@@ -169,7 +169,9 @@ fn fail_once(
     let is_silent = call == Call::Fallocate && errno != EIO || errno == SHORT;
     if was_hit && !is_silent && array.errors.is_empty() {
         let told = format!("'{file}'");
-        wait_until("the log names the file", || db.log()[log_before..].contains(&told));
+        wait_until("the log names the file", || {
+            db.log()[log_before..].contains(&told)
+        });
     }
     assert_eq!(db.int("VPUSH other 1"), 1, "another array");
 
@@ -298,7 +300,10 @@ fn start_once(
         errors += array.errors.len();
     }
     let was_hit = plan.hits() > 0;
-    assert!(!was_hit || errors > 0 || db.log().contains("'faulty."), "nobody was told");
+    assert!(
+        !was_hit || errors > 0 || db.log().contains("'faulty."),
+        "nobody was told"
+    );
     plan.heal();
     // What could not be opened is neither dropped nor forgotten by another save.
     db.restart();

@@ -6,8 +6,7 @@ use crate::interposer::{Call, FOR_GOOD, Plan};
 use crate::server_with;
 use crate::support::{Server, doubles, wait_at_most, wait_until};
 
-const REFUSED: &str =
-    "ERR writes to file 'faulty' are refused: cannot sync 'faulty': Input/output error (os error 5)";
+const REFUSED: &str = "ERR writes to file 'faulty' are refused: cannot sync 'faulty': Input/output error (os error 5)";
 
 fn server(fsync: &str) -> (Server, Plan) {
     let (db, plan) = server_with(|setup| setup.config("mmap.fsync", fsync));
@@ -45,10 +44,9 @@ fn writes_are_refused_until_a_sync_succeeds() {
         assert_eq!(db.stat("arrays_refusing_writes"), 1);
         assert!(db.stat("errors") > 0);
         assert!(db.error("VSYNC db").contains("cannot sync 'faulty'"));
-        assert!(
-            db.log()
-                .contains("cannot sync 'faulty': Input/output error (os error 5); writes to it are refused")
-        );
+        assert!(db.log().contains(
+            "cannot sync 'faulty': Input/output error (os error 5); writes to it are refused"
+        ));
         plan.heal();
         wait_until("writes are allowed", || {
             let reply = db.say(&format!("VADD db {}", count + 1));
@@ -110,7 +108,9 @@ fn a_growth_whose_sync_failed_stops_writes_too() {
         replies.push(db.say(&format!("VADD db{values}")));
         plan.hits() > 0
     });
-    wait_until("the log says so", || db.log().contains("writes to it are refused"));
+    wait_until("the log says so", || {
+        db.log().contains("writes to it are refused")
+    });
     wait_until("writes are allowed", || {
         db.say(&format!("VADD db{values}")) == "(integer) 1000"
     });
