@@ -74,6 +74,7 @@ impl Array {
         }
         state.refusal = Some(error.to_string());
         state.rewrite = true;
+        state.mark_lowered = true;
         // The kernel reports an error once, so it may have been that of a sync that is still under way.
         state.soil(state.syncing_from.map_or(from, |other| other.min(from)));
         error
@@ -81,7 +82,7 @@ impl Array {
 
     /// Notes, on disk, that so many values are there.
     fn vouch_for(&self, count: u64) -> io::Result<()> {
-        let (map, file, record_at) = {
+        let (map, file, record_at, lowered) = {
             let mut state = self.state.lock();
             let Some(file) = state.file.clone() else {
                 return Ok(());
@@ -92,12 +93,13 @@ impl Array {
             // A lost file says so to the next command.
             let record_at = (state.slack && self.publish_synced(&mut state).is_ok())
                 .then(|| state.file_len - record::SIZE);
-            (Arc::clone(&state.map), file, record_at)
+            let lowered = std::mem::take(&mut state.mark_lowered);
+            (Arc::clone(&state.map), file, record_at, lowered)
         };
-        // Either also puts the mark on disk: both end in a commit of the journal.
         match record_at {
-            Some(at) => map.sync(at, at + record::SIZE)?,
-            None => disk::sync_all(&file)?,
+            // It need not put the mark on disk. That may be lower than what the record says, but not higher.
+            Some(at) if !lowered => map.sync(at, at + record::SIZE)?,
+            _ => disk::sync_all(&file)?,
         }
         Ok(())
     }
