@@ -717,7 +717,7 @@ fn numbered(next: &Cell<u32>, count: usize, size: usize) -> (Range<u32>, Vec<u8>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// R4: whenever the power is cut, a prefix of what was there is found again, with all that was synced.
     #[test]
