@@ -77,8 +77,6 @@ pub(super) struct State {
     pub synced: u64,
     /// Whether the file carries a [`Mark`] of this boot.
     pub marked: bool,
-    /// The mark was lowered, and the higher one may still be that on disk.
-    pub mark_lowered: bool,
     /// Lowest byte written since the last sync began; `None` if there is none.
     pub dirty_from: Option<u64>,
     /// Lowest byte that a sync under way is about.
@@ -154,7 +152,6 @@ impl Array {
                 budget: Budget::full(),
                 synced: contents.synced,
                 marked: false,
-                mark_lowered: false,
                 dirty_from: (contents.synced < contents.count)
                     .then_some(contents.synced * item.size() as u64),
                 syncing_from: None,
@@ -471,7 +468,6 @@ impl Array {
             state.marked = false;
             return Err(error);
         }
-        state.mark_lowered = true;
         // Should the values stay after all, the next sync is to vouch for them again.
         self.soil(state, left * self.item_size());
         self.publish_synced(state)

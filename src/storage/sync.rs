@@ -7,7 +7,6 @@ use super::array::{Array, State};
 use super::disk;
 use super::error::{Error, Result};
 use super::mark::Mark;
-use super::record;
 use super::root::Access;
 use super::worker::Job;
 
@@ -74,7 +73,6 @@ impl Array {
         }
         state.refusal = Some(error.to_string());
         state.rewrite = true;
-        state.mark_lowered = true;
         // The kernel reports an error once, so it may have been that of a sync that is still under way.
         state.soil(state.syncing_from.map_or(from, |other| other.min(from)));
         error
@@ -82,7 +80,7 @@ impl Array {
 
     /// Notes, on disk, that so many values are there.
     fn vouch_for(&self, count: u64) -> io::Result<()> {
-        let (map, file, record_at, lowered) = {
+        let file = {
             let mut state = self.state.lock();
             let Some(file) = state.file.clone() else {
                 return Ok(());
@@ -91,17 +89,12 @@ impl Array {
             Mark::set(&file, state.synced)?;
             state.marked = true;
             // A lost file says so to the next command.
-            let record_at = (state.slack && self.publish_synced(&mut state).is_ok())
-                .then(|| state.file_len - record::SIZE);
-            let lowered = std::mem::take(&mut state.mark_lowered);
-            (Arc::clone(&state.map), file, record_at, lowered)
+            let _ = self.publish_synced(&mut state);
+            file
         };
-        match record_at {
-            // It need not put the mark on disk. That may be lower than what the record says, but not higher.
-            Some(at) if !lowered => map.sync(at, at + record::SIZE)?,
-            _ => disk::sync_all(&file)?,
-        }
-        Ok(())
+        // An msync of the record would not do: it need not put the mark on disk, and a truncation can take the record
+        // away, or a mark that was lowered since still be there.
+        disk::sync_all(&file)
     }
 
     /// The worker is about to sync: later writes are told to it anew.
