@@ -1,4 +1,5 @@
 SHELL := /bin/bash
+INTEGRATION := --test suite --test burst --test durability --test faults --test replication
 
 .PHONY: help run build test test-all test-crash bench bench-storage lint servers clean
 
@@ -6,7 +7,7 @@ help:
 	@echo 'make run [PORT=6380]  build the module and run a Redis server with it, as redis.conf says'
 	@echo 'make test             build, then all tests on the redis-server in the PATH'
 	@echo 'make test-all         the same, then the integration tests on Valkey 9.1 and Redis 8.0'
-	@echo 'make test-crash       the long run: 200 crashes, 50 power cuts a test (needs root, FUSE, loop devices)'
+	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test (needs root, FUSE, loop devices)'
 	@echo 'make bench            the speed table, on servers of its own'
 	@echo 'make bench-storage    parsing, formatting, append and growth without a server (Criterion)'
 	@echo 'make lint             formatting and clippy'
@@ -27,12 +28,13 @@ test: build
 	cargo test --release $(TESTFLAGS)
 
 test-all: test servers
-	MMAP_SERVER='$(CURDIR)/.servers/valkey-9.1/valkey-server' cargo test --release --test suite --test burst --test durability --test replication
-	MMAP_SERVER='$(CURDIR)/.servers/redis-8.0/redis-server' cargo test --release --test suite --test burst --test durability --test replication
+	MMAP_SERVER='$(CURDIR)/.servers/valkey-9.1/valkey-server' cargo test --release $(INTEGRATION)
+	MMAP_SERVER='$(CURDIR)/.servers/redis-8.0/redis-server' cargo test --release $(INTEGRATION)
 
 test-crash: build
 	@bash .ci/packages server test
 	MMAP_ROUNDS=200 cargo test --release --test durability -- --nocapture
+	MMAP_ROUNDS=200 cargo test --release --test faults -- --nocapture
 	MMAP_ROUNDS=50 cargo test --release --test power_cut -- --nocapture
 
 bench: build

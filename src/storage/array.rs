@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use rustix::io::{Errno, pread};
 
 use super::budget::Budget;
+use super::disk;
 use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::mark::Mark;
@@ -24,6 +25,7 @@ use super::path::FilePath;
 use super::record;
 use super::recovery::Contents;
 use super::root::{self, Access, FileId};
+use super::settings::Fsync;
 use super::shared::Shared;
 use super::snapshot::Snapshots;
 use super::stats::Totals;
@@ -97,8 +99,14 @@ pub(super) struct State {
     pub marked: bool,
     /// Lowest byte written since the last sync began; `None` if there is none.
     pub dirty_from: Option<u64>,
+    /// Lowest byte that a sync under way is about.
+    pub syncing_from: Option<u64>,
+    /// A sync failed, and the kernel takes the pages for written: they must be marked as changed again.
+    pub rewrite: bool,
     /// The worker was told of a write and will sync it.
     pub sync_scheduled: bool,
+    /// The file may be longer than `file_len`, since it could not be cut.
+    pub overlong: bool,
     /// Why writes are refused, after a failed sync.
     pub refusal: Option<String>,
     /// What another process or the disk did to the file: nothing in it is relied on until it is opened anew.
@@ -117,6 +125,13 @@ pub(super) enum End {
     Growing,
     /// The worker cuts the file. Whoever needs the end waits.
     Cutting,
+}
+
+impl State {
+    /// Notes that the file from that byte on is not on disk.
+    pub fn soil(&mut self, from: u64) {
+        self.dirty_from = Some(self.dirty_from.map_or(from, |lowest| lowest.min(from)));
+    }
 }
 
 impl Array {
@@ -163,7 +178,10 @@ impl Array {
                 marked: false,
                 dirty_from: (contents.synced < contents.count)
                     .then_some(contents.synced * item.size() as u64),
+                syncing_from: None,
+                rewrite: false,
                 sync_scheduled: false,
+                overlong: false,
                 refusal: None,
                 lost: None,
                 checked_at: 0,
@@ -200,6 +218,7 @@ impl Array {
         state.prefault_at = u64::MAX;
         state.grow_at = u64::MAX;
         state.growth_asked = false;
+        state.overlong = false;
         state.lost = None;
         self.set_count(&mut state, contents.count)
     }
@@ -417,8 +436,9 @@ impl Array {
             self.make_room(state, end)?;
         }
         self.append_to_slack(state, from, bytes)?;
-        if unhurried && self.trim(state).is_err() {
+        if unhurried && let Err(error) = self.trim(state) {
             // The values are in; only the length is to be put right later.
+            tracing::warn!("{error}; it is tried again");
             self.shared.send(Job::Watch(Arc::clone(self)));
         }
         Ok(())
@@ -437,11 +457,10 @@ impl Array {
             let map = map(&file, &self.path, end, Access::Writable)?;
             self.replace_map(state, map);
         }
-        let written = file
-            .write_at(bytes, from)
-            .map_err(|e| self.failed("append to", e))?;
+        let written =
+            disk::write_at(&file, bytes, from).map_err(|e| self.failed("append to", e))?;
         if written < bytes.len() {
-            file.set_len(from).map_err(|e| self.failed("shorten", e))?;
+            self.free_unused(state);
             return Err(self.failed("append to", std::io::ErrorKind::StorageFull));
         }
         state.file_len = end;
@@ -568,36 +587,60 @@ impl Array {
         if !state.slack {
             self.claim_end(state)?;
         }
+        // The kernel zeroes the rest of the page in which a file ends, and may write that page before the
+        // length. So no page of values that were promised to survive is cut before it is on disk that they are gone.
+        let promised =
+            left > 0 && state.synced > left && self.shared.settings.fsync() == Fsync::Always;
+        self.lower_mark(state, left)?;
         let long = freed > LONG_TRUNCATION;
         let was_exact = !state.slack;
-        if was_exact && long {
+        if was_exact && (long || promised) {
             // The record makes the values gone at once; the worker frees their space. On a full disk there
             // may be no room for a record; then it is done here and now.
-            let _ = self.make_momentary_room(state, state.count * self.item_size());
+            let end = state.count * self.item_size();
+            if let Err(error) = self.make_momentary_room(state, end) {
+                tracing::warn!("{error}; the command frees the space itself");
+            }
         }
         if state.slack {
             self.set_count(state, left)?;
             if left == 0 && !long && state.end != End::Cutting {
-                self.claim_end(state)?;
-                self.trim(state)?;
+                if let Err(error) = self.claim_end(state).and_then(|()| self.trim(state)) {
+                    // The values are gone; only the length is to be put right later.
+                    tracing::warn!("{error}; it is tried again");
+                    self.shared.send(Job::Trim(Arc::clone(self)));
+                }
+            } else if was_exact && !long {
+                self.shared.send(Job::Watch(Arc::clone(self)));
             } else if left == 0 || was_exact {
                 self.shared.send(Job::Trim(Arc::clone(self)));
             }
         } else {
             let len = left * self.item_size();
-            self.file_as_left(state)?
-                .set_len(len)
-                .map_err(|e| self.failed("shorten", e))?;
+            let file = self.file_as_left(state)?;
+            disk::set_len(&file, len).map_err(|e| self.failed("shorten", e))?;
             state.file_len = len;
             self.set_count(state, left)?;
         }
-        if state.synced > left {
-            state.synced = left;
-            self.mark(state)?;
-            self.publish_synced(state)?;
-        }
         self.wrote(state, left * self.item_size());
         Ok(())
+    }
+
+    /// Vouches for no more than `left` values, before the others go.
+    fn lower_mark(self: &Arc<Self>, state: &mut State, left: u64) -> Result<()> {
+        if state.synced <= left {
+            return Ok(());
+        }
+        let synced = std::mem::replace(&mut state.synced, left);
+        if let Err(error) = self.mark(state) {
+            state.synced = synced;
+            // What the mark says now is not known.
+            state.marked = false;
+            return Err(error);
+        }
+        // Should the values stay after all, the next sync is to vouch for them again.
+        self.soil(state, left * self.item_size());
+        self.publish_synced(state)
     }
 
     pub(super) fn file(&self, state: &State) -> Result<Arc<File>> {
@@ -711,7 +754,12 @@ impl Array {
     fn wrote(self: &Arc<Self>, state: &mut State, from: u64) {
         state.writes += 1;
         state.snapshots.after_write(from);
-        state.dirty_from = Some(state.dirty_from.map_or(from, |lowest| lowest.min(from)));
+        self.soil(state, from);
+    }
+
+    /// Has what begins at a byte synced in time.
+    pub(super) fn soil(self: &Arc<Self>, state: &mut State, from: u64) {
+        state.soil(from);
         self.schedule_sync(state);
     }
 

@@ -4,7 +4,6 @@
 //! after it; `docs/design.md` goes through them one by one.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use rustix::io::Errno;
 
 use super::array::{Array, End, LONG_TRUNCATION, PREFAULT_WINDOW, State};
 use super::budget::Budget;
+use super::disk;
 use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::record::{self, Record};
@@ -54,6 +54,11 @@ fn len_with_record(end: u64) -> u64 {
         .unwrap_or(u64::MAX)
 }
 
+/// The command that needs the space tries for itself, and its client is told.
+fn warn_of_failed_growth(error: &Error) {
+    tracing::warn!("could not grow ahead of need: {error}");
+}
+
 impl Array {
     /// Grows the file before it is needed. The worker calls it.
     pub(super) fn grow_ahead(self: &Arc<Self>) {
@@ -66,7 +71,9 @@ impl Array {
         let Some((plan, number)) = self.begin_growth() else {
             return;
         };
-        let result = self.carry_out(&plan, number);
+        let result = self
+            .carry_out(&plan, number)
+            .inspect_err(warn_of_failed_growth);
         drop(plan);
         let Some(mut state) = self.lock_growth(number) else {
             return;
@@ -78,11 +85,9 @@ impl Array {
                 self.shared.stats.growths_ahead.add_one();
                 self.shared.stats.growth_time.record_since(start);
             }
-            Err(error) => {
-                // The command that needs the space tries for itself, and its client is told.
+            Err(_) => {
                 state.grow_at = u64::MAX;
-                self.free_unused(&state);
-                tracing::warn!("could not grow ahead of need: {error}");
+                self.free_unused(&mut state);
             }
         }
     }
@@ -110,6 +115,7 @@ impl Array {
         };
         let plan = self
             .plan(&mut state, needed, len_with_record(end + self.step(end)))
+            .inspect_err(warn_of_failed_growth)
             .ok()?;
         state.end = End::Growing;
         state.growth_number += 1;
@@ -130,7 +136,9 @@ impl Array {
             };
             self.announce(&mut state, &grown)?;
             drop(state);
-            self.settle_growth(plan, &grown)?;
+            if let Err(error) = self.settle_growth(plan, &grown) {
+                return Err(self.refuse_writes(&mut self.state.lock(), plan.dirty_from, error));
+            }
         }
         match self.lock_growth(number) {
             Some(mut state) => self.adopt(&mut state, grown),
@@ -190,7 +198,9 @@ impl Array {
             .and_then(|grown| {
                 if plan.slack {
                     self.announce(state, &grown)?;
-                    self.settle_growth(&plan, &grown)?;
+                    if let Err(error) = self.settle_growth(&plan, &grown) {
+                        return Err(self.refuse_writes(state, plan.dirty_from, error));
+                    }
                 }
                 self.adopt(state, grown)
             })
@@ -198,13 +208,19 @@ impl Array {
     }
 
     /// Gives back the blocks that a failed growth allocated behind the end of the file.
-    fn free_unused(&self, state: &State) {
+    pub(super) fn free_unused(&self, state: &mut State) {
         if state.lost.is_none()
-            && let Ok(file) = self.file(state)
-            && let Err(error) = file.set_len(state.file_len)
+            && let Err(error) = self.cut_overlong(state)
         {
-            tracing::error!("{}", self.failed("shorten", error));
+            tracing::error!("{error}; it is tried again before the next write");
         }
+    }
+
+    /// Cuts what lies behind the end of the file.
+    pub(super) fn cut_overlong(&self, state: &mut State) -> Result<()> {
+        let cut = disk::set_len(&*self.file(state)?, state.file_len);
+        state.overlong = cut.is_err();
+        cut.map_err(|e| self.failed("shorten", e))
     }
 
     /// Makes the end of the file the caller's: a growth is called off, a cut is waited for.
@@ -260,6 +276,10 @@ impl Array {
     }
 
     fn plan(&self, state: &mut State, needed: u64, wanted: u64) -> Result<Plan> {
+        // A length without a mark before it would be believed after a power cut.
+        if !state.marked {
+            self.mark(state)?;
+        }
         Ok(Plan {
             file: self.file_as_left(state)?,
             map: Arc::clone(&state.map),
@@ -320,15 +340,15 @@ impl Array {
             state.synced,
             state.file_len,
         );
-        self.file(state)?
-            .write_all_at(&record.to_bytes(), grown.file_len - record::SIZE)
+        let file = self.file(state)?;
+        disk::write_all_at(&file, &record.to_bytes(), grown.file_len - record::SIZE)
             .map_err(|e| self.failed("extend", e))
     }
 
     /// Waits until the new length and record are on disk: only then may values overwrite the old record.
-    fn settle_growth(&self, plan: &Plan, grown: &Grown) -> Result<()> {
+    fn settle_growth(&self, plan: &Plan, grown: &Grown) -> std::io::Result<()> {
         plan.map.release(plan.dirty_from, plan.end);
-        plan.file.sync_data().map_err(|e| self.failed("sync", e))?;
+        disk::sync_data(&plan.file)?;
         grown
             .map
             .populate(plan.end, (plan.end + PREFAULT_WINDOW).min(grown.file_len));
@@ -357,8 +377,8 @@ impl Array {
                 state.synced,
                 0,
             );
-            self.file_as_left(state)?
-                .write_all_at(&record.to_bytes(), at)
+            let file = self.file_as_left(state)?;
+            disk::write_all_at(&file, &record.to_bytes(), at)
                 .map_err(|e| self.failed("extend", e))?;
             state.prefaulted_to = end;
         }
@@ -421,9 +441,8 @@ impl Array {
             return Ok(());
         }
         let exact = state.count * self.item_size();
-        self.file_as_left(state)?
-            .set_len(exact)
-            .map_err(|e| self.failed("shorten", e))?;
+        let file = self.file_as_left(state)?;
+        disk::set_len(&file, exact).map_err(|e| self.failed("shorten", e))?;
         state.file_len = exact;
         state.slack = false;
         state.growth_asked = false;
@@ -431,7 +450,7 @@ impl Array {
         state.prefault_at = u64::MAX;
         state.prefaulted_to = 0;
         // The new length is to be on disk in time, too.
-        state.dirty_from = Some(state.dirty_from.map_or(exact, |from| from.min(exact)));
+        state.soil(exact);
         self.shared.stats.trims.add_one();
         Ok(())
     }
@@ -465,7 +484,7 @@ impl Array {
                 .map_err(|fault| self.lose(&mut state, fault))?;
             state.file_len = near;
             state.end = End::Cutting;
-            let result = MutexGuard::unlocked(&mut state, || file.set_len(near));
+            let result = MutexGuard::unlocked(&mut state, || disk::set_len(&file, near));
             state.end = End::Free;
             self.end_freed.notify_all();
             if let Err(error) = result {

@@ -82,7 +82,11 @@ impl Array {
     pub(super) fn check_length(&self, state: &mut State) -> Result<()> {
         let len = self.len_of(&*self.file(state)?)?;
         if len == state.file_len {
+            state.overlong = false;
             return Ok(());
+        }
+        if len > state.file_len && state.overlong {
+            return self.cut_overlong(state);
         }
         let reason = format!(
             "is {len} bytes long where it should be {}: another process changed its length",

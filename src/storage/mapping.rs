@@ -9,6 +9,7 @@ use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use rustix::param::page_size;
 
+use super::disk;
 use super::root::Access;
 use super::sigbus::{Fault, guarded};
 
@@ -71,12 +72,14 @@ impl Mapping {
     #[inline]
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
         let to = self.at(offset, bytes.len());
-        guarded(to.addr()..to.addr() + bytes.len(), || {
+        let written = guarded(to.addr()..to.addr() + bytes.len(), || {
             // SAFETY: `to` points at bytes.len() mapped bytes; no reference into a mapping exists, so that
             // it cannot overlap `bytes`. Other processes may see the bytes arrive in any order: what they
             // may rely on is published by `store` afterwards.
             unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) }
-        })
+        });
+        disk::stored();
+        written
     }
 
     /// Copies from the file into `out`.
@@ -117,13 +120,15 @@ impl Mapping {
         let to = self.at(offset, bytes.len());
         let word = self.at(word_offset, size_of::<AtomicU64>());
         assert!(word_offset >= offset && word.cast::<AtomicU64>().is_aligned());
-        guarded(to.addr()..word.addr() + size_of::<AtomicU64>(), || {
+        let written = guarded(to.addr()..word.addr() + size_of::<AtomicU64>(), || {
             // SAFETY: as in `write`; the word is mapped, aligned, and shared with others as an atomic one only.
             unsafe {
                 ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
                 AtomicU64::from_ptr(word.cast()).store(value.to_le(), Ordering::Release);
             }
-        })
+        });
+        disk::stored();
+        written
     }
 
     /// Waits until the bytes from `from` to `to`, and what is needed to find them again (the file's
@@ -135,8 +140,7 @@ impl Mapping {
         self.release(from, to);
         let to = to.min(self.len());
         let from = from.min(to.saturating_sub(1));
-        self.raw
-            .flush_range(from as usize, (to - from).max(1) as usize)
+        disk::sync_mapped(&self.raw, from, (to - from).max(1))
     }
 
     /// Takes the whole pages of a range out of the page table; they stay in the page cache.
@@ -174,6 +178,7 @@ impl Mapping {
                 unsafe { AtomicU8::from_ptr(byte) }.fetch_or(0, Ordering::Relaxed);
             })?;
         }
+        disk::touched(from - from % PAGE, to);
         Ok(())
     }
 

@@ -9,9 +9,10 @@
 
 use std::fs::File;
 
-use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr};
+use rustix::fs::fgetxattr;
 use rustix::io::Errno;
 
+use super::disk;
 use super::record::{BootId, this_boot};
 
 const NAME: &str = "user.mmap";
@@ -26,14 +27,24 @@ pub struct Mark {
 
 impl Mark {
     /// The mark of a file, if it has one.
-    pub fn of(file: &File) -> Option<Self> {
+    ///
+    /// # Errors
+    /// The system's: a mark that cannot be read must not be taken for none.
+    pub fn of(file: &File) -> rustix::io::Result<Option<Self>> {
         let mut bytes = [0_u8; SIZE];
-        let len = fgetxattr(file, NAME, &mut bytes).ok()?;
-        let (boot_id, synced) = bytes.split_first_chunk::<16>()?;
-        (len == SIZE).then_some(Self {
-            boot_id: *boot_id,
-            synced: u64::from_le_bytes(synced.try_into().ok()?),
-        })
+        match fgetxattr(file, NAME, &mut bytes) {
+            Ok(SIZE) => {}
+            // `RANGE`: it is longer than a mark, so somebody else's.
+            Ok(_) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM | Errno::RANGE) => {
+                return Ok(None);
+            }
+            Err(errno) => return Err(errno),
+        }
+        let (boot_id, synced) = bytes.split_at(16);
+        Ok(Some(Self {
+            boot_id: boot_id.try_into().expect("sixteen bytes"),
+            synced: u64::from_le_bytes(synced.try_into().expect("eight bytes")),
+        }))
     }
 
     /// Marks a file under this boot.
@@ -45,7 +56,7 @@ impl Mark {
         let mut bytes = [0; SIZE];
         bytes[..16].copy_from_slice(&this_boot());
         bytes[16..].copy_from_slice(&synced.to_le_bytes());
-        match fsetxattr(file, NAME, &bytes, XattrFlags::empty()) {
+        match disk::set_attribute(file, NAME, &bytes) {
             Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
             result => result,
         }
@@ -54,7 +65,7 @@ impl Mark {
     /// Takes the mark off a file of which everything is on disk.
     pub fn remove(file: &File) {
         // Without a mark there is nothing to take off; a stale one vouches for no more than is there.
-        let _ = fremovexattr(file, NAME);
+        let _ = disk::remove_attribute(file, NAME);
     }
 
     /// Whether the machine has been up ever since the mark was set.

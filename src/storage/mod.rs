@@ -8,6 +8,7 @@
 //! | [`array`] | what commands do with an open file |
 //! | [`growth`] | space ahead of the values, and back to the exact length |
 //! | [`record`] | what a file with such space says of itself |
+//! | [`disk`] | the system calls by which all this reaches the disk |
 //! | [`mark`] | what survives a power cut |
 //! | [`import`] | files that are made of what a primary or a backup holds |
 //! | [`recovery`] | what a file holds when it is opened |
@@ -26,6 +27,7 @@ pub mod aggregate;
 mod array;
 mod budget;
 mod clock;
+mod disk;
 mod error;
 pub mod find;
 mod growth;
@@ -52,6 +54,8 @@ mod sync;
 pub mod types;
 mod worker;
 
+#[cfg(test)]
+mod power_cut;
 #[cfg(test)]
 mod tests;
 

@@ -154,6 +154,20 @@ impl Record {
     }
 }
 
+/// Makes bytes that end in a record of this boot end in one of another.
+#[cfg(test)]
+pub fn pretend_reboot(bytes: &mut [u8], boot_id: BootId) {
+    let record = bytes.last_chunk_mut::<{ SIZE as usize }>();
+    if let Some(record) = record
+        && record[0..6] == MAGIC
+        && record[24..40] == this_boot()
+    {
+        record[24..40].copy_from_slice(&boot_id);
+        let checksum = checksum(record);
+        record[12..16].copy_from_slice(&checksum.to_le_bytes());
+    }
+}
+
 /// Covers what does not change while the record stands: magic, version, item size, length, boot id.
 /// The counts are single words within one sector, which no disk tears.
 fn checksum(bytes: &[u8; SIZE as usize]) -> u32 {

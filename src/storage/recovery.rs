@@ -4,6 +4,7 @@ use std::fs::File;
 
 use rustix::fs::fstat;
 
+use super::disk;
 use super::error::{Error, Result};
 use super::mark::Mark;
 use super::path::FilePath;
@@ -33,10 +34,12 @@ impl Contents {
             .map_err(|e| Error::io("look at", path, e))?
             .st_size
             .cast_unsigned();
-        let mark = Mark::of(file);
+        let mark = Mark::of(file).map_err(|e| Error::io("read the mark of", path, e))?;
         let Some(record) = Record::find(file, file_len).map_err(read_error)? else {
+            // A length that a power cut left says nothing: the mark does.
+            let went_down = mark.is_some_and(|mark| !mark.is_of_this_boot());
             let odd = file_len % item_size;
-            if odd != 0 {
+            if odd != 0 && !went_down {
                 if access == Access::Writable {
                     return Err(Error::OddLength {
                         path: path.to_string(),
@@ -56,7 +59,7 @@ impl Contents {
                 file_len,
                 slack: false,
             };
-            if mark.is_some_and(|mark| !mark.is_of_this_boot()) {
+            if went_down {
                 contents.count = contents.synced;
                 if access == Access::Writable {
                     contents.cut(
@@ -102,8 +105,9 @@ impl Contents {
     fn cut(&mut self, file: &File, path: &FilePath, item_size: u64, why: &str) -> Result<()> {
         let len = self.count * item_size;
         if len != self.file_len {
-            file.set_len(len)
-                .map_err(|e| Error::io("shorten", path, e))?;
+            // Should the power fail again, the shorter file has no record, and its mark may be older than that.
+            Mark::set(file, self.synced).map_err(|e| Error::io("mark", path, e))?;
+            disk::set_len(file, len).map_err(|e| Error::io("shorten", path, e))?;
             tracing::warn!(
                 "file '{path}': recovered {} values ({why}), and cut it from {} to {len} bytes",
                 self.count,

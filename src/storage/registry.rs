@@ -27,6 +27,15 @@ struct Entry {
     bindings: usize,
 }
 
+/// What was not on disk when an array was closed.
+struct Unsynced {
+    /// The first byte of it.
+    from: u64,
+    /// See `State::rewrite` and `State::refusal`.
+    rewrite: bool,
+    refusal: Option<String>,
+}
+
 impl Entry {
     /// The entry of an array that was opened for a first binding.
     fn new(array: &Arc<Array>) -> Self {
@@ -65,12 +74,18 @@ impl Registry {
                 });
             }
             let (file, id) = root.create(path)?;
-            let array = Array::new(shared, (file, id), path, item, access)?;
+            let array =
+                Array::new(shared, (file, id), path, item, access).inspect_err(|error| {
+                    // Where somebody else has locked it meanwhile, it is theirs.
+                    if !matches!(error, Error::Locked { .. }) {
+                        root.remove(path);
+                    }
+                })?;
             entries.insert(id, Entry::new(&array));
             return Ok(array);
         };
 
-        let mut unsynced = false;
+        let mut unsynced = None;
         match entries.get_mut(&found.id) {
             Some(entry) if entry.bindings > 0 => {
                 let array = &entry.array;
@@ -100,8 +115,8 @@ impl Registry {
         }
         let file = root.open_found(&found, path, access)?;
         let array = Array::new(shared, (file, found.id), path, item, access)?;
-        if unsynced {
-            array.state.lock().dirty_from = Some(0);
+        if let Some(unsynced) = unsynced {
+            array.take_over(unsynced);
         }
         array.sync_in_time();
         entries.insert(found.id, Entry::new(&array));
@@ -224,21 +239,40 @@ impl Array {
         }
     }
 
-    /// Gives the file its exact length and closes it, which lets other processes write it. Says whether
-    /// some of it may not be on disk yet.
-    fn close(&self) -> Result<bool> {
+    /// Gives the file its exact length and closes it, which lets other processes write it. Says what may not be
+    /// on disk yet.
+    fn close(&self) -> Result<Option<Unsynced>> {
         let mut state = self.state.lock();
         self.make_exact(&mut state)?;
         self.unmark(&mut state);
         self.close_snapshots(&mut state);
         self.publish_file(&mut state, None);
-        Ok(state.dirty_from.is_some())
+        // A sync that is under way may fail yet, and nobody will be told.
+        let interrupted = state.syncing_from;
+        let from = state.dirty_from.into_iter().chain(interrupted).min();
+        Ok(from.map(|from| Unsynced {
+            from,
+            rewrite: state.rewrite || interrupted.is_some(),
+            refusal: state.refusal.take(),
+        }))
+    }
+
+    /// Syncs what an array of the same file left when it was closed; a failed sync is not forgotten.
+    fn take_over(self: &Arc<Self>, unsynced: Unsynced) {
+        let mut state = self.state.lock();
+        state.soil(unsynced.from);
+        state.rewrite = unsynced.rewrite;
+        if unsynced.refusal.is_some() {
+            state.refusal = unsynced.refusal;
+            self.shared.send(Job::SyncAgain(Arc::clone(self)));
+        }
     }
 
     /// Takes the mark off a file that is settled: exact, and all of it on disk.
     fn unmark(&self, state: &mut State) {
         if state.marked
             && state.dirty_from.is_none()
+            && state.syncing_from.is_none()
             && !state.slack
             && let Ok(file) = self.file(state)
         {
@@ -259,7 +293,7 @@ impl Array {
 
     /// Gives the file its exact length and waits until it is on disk, whatever the settings say: a server
     /// that shuts down leaves nothing to chance.
-    pub(super) fn settle(&self) -> Result<()> {
+    pub(super) fn settle(self: &Arc<Self>) -> Result<()> {
         let synced = self.sync();
         self.make_exact(&mut self.state.lock())?;
         synced.and_then(|()| self.sync())?;

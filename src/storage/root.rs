@@ -170,8 +170,20 @@ impl Root {
             }
             Err(error) => return Err(lookup_error("create", path, error)),
         };
-        let id = FileId::of_file(&file, path)?;
-        Ok((file, id))
+        match FileId::of_file(&file, path) {
+            Ok(id) => Ok((file, id)),
+            Err(error) => {
+                self.remove(path);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes a file that was created just now, and cannot be used.
+    pub fn remove(&self, path: &FilePath) {
+        if let Err(error) = self.dir.remove_file(path) {
+            tracing::warn!("{}", Error::io("remove", path, error));
+        }
     }
 
     /// Creates a file that has no name yet, on the file system of `path`, and the directories above it.

@@ -20,6 +20,8 @@ use super::shared::Shared;
 const TICK: Duration = Duration::from_millis(100);
 /// An array with at most this many writes in a tick is calm: exact appends can keep up with that.
 const CALM_WRITES: u64 = 50;
+/// When a job that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 /// How often values are synced.
 const fn sync_interval(fsync: Fsync) -> Duration {
     match fsync {
@@ -42,6 +44,8 @@ pub(super) enum Job {
     Watch(Arc<Array>),
     /// Sync the array soon, without saying so.
     SyncSoon(Arc<Array>),
+    /// A sync of the array failed: writes are refused until one succeeds.
+    SyncAgain(Arc<Array>),
     /// The array was written to after a sync.
     Dirty(Arc<Array>),
     /// Give the file its exact length soon: the array was cleared.
@@ -85,6 +89,8 @@ pub(super) fn start(
                 watched: Vec::new(),
                 dirty: Vec::new(),
                 slow: Vec::new(),
+                failed: Vec::new(),
+                next_retry: Instant::now(),
                 next_tick: Instant::now(),
                 last_sync: Instant::now(),
                 stopping: false,
@@ -101,6 +107,18 @@ pub(super) fn start(
         })
 }
 
+impl Job {
+    /// Whether both ask the same of the same array.
+    fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::SyncSoon(a), Self::SyncSoon(b))
+            | (Self::Watch(a), Self::Watch(b))
+            | (Self::Retire(a), Self::Retire(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
 struct Worker {
     jobs: Receiver<Job>,
     shared: Arc<Shared>,
@@ -111,6 +129,9 @@ struct Worker {
     dirty: Vec<Arc<Array>>,
     /// Jobs that may wait for the disk: they come after all that commands may soon wait for.
     slow: Vec<Job>,
+    /// Jobs to be tried again, all at once.
+    failed: Vec<Job>,
+    next_retry: Instant,
     next_tick: Instant,
     last_sync: Instant,
     stopping: bool,
@@ -126,6 +147,7 @@ impl Worker {
             }
             self.tick();
             self.sync_dirty();
+            self.retry();
         }
     }
 
@@ -138,6 +160,7 @@ impl Worker {
         let due = [
             (!self.watched.is_empty()).then_some(self.next_tick),
             (!self.dirty.is_empty()).then_some(self.next_sync()),
+            (!self.failed.is_empty()).then_some(self.next_retry),
         ];
         let job = match due.into_iter().flatten().min() {
             Some(due) => match self.jobs.recv_deadline(due) {
@@ -171,7 +194,8 @@ impl Worker {
                 // A command gave the array slack, and could not wait for what its record vouches for.
                 self.slow.push(Job::SyncSoon(array));
             }
-            Job::Dirty(array) => self.sync_later(array),
+            Job::Dirty(array) => self.dirty.push(array),
+            Job::SyncAgain(array) => self.try_again(Job::SyncSoon(array)),
             Job::Stop => self.stopping = true,
             slow @ (Job::SyncSoon(_)
             | Job::Trim(_)
@@ -186,15 +210,10 @@ impl Worker {
 
     fn do_slow_job(&mut self) {
         match self.slow.remove(0) {
-            Job::SyncSoon(array) => {
-                if array.sync().is_err() {
-                    self.sync_later(array);
-                }
-            }
+            Job::SyncSoon(array) => self.sync(array),
             Job::Trim(array) => {
-                if let Err(error) = array.trim_from_worker() {
-                    tracing::error!("{error}");
-                    self.watch(array);
+                if !trim(&array) {
+                    self.try_again(Job::Watch(array));
                 }
             }
             Job::Sync { array, exact, done } => self.sync_for_all(&array, exact, done),
@@ -230,9 +249,6 @@ impl Worker {
         } else {
             array.sync()
         };
-        if outcome.is_err() {
-            self.sync_later(Arc::clone(array));
-        }
         for done in waiting {
             done(outcome.as_ref().map(|&()| ()));
         }
@@ -244,18 +260,43 @@ impl Worker {
             .sync()
             .and_then(|()| array.trim_from_worker())
             .and_then(|()| array.sync());
-        if let Err(error) = settled {
-            tracing::error!("on closing: {error}");
-        }
-        if let Err(error) = self.registry.retire(array) {
-            tracing::error!("on closing: {error}");
-        }
         self.watched.retain(|(other, _)| !Arc::ptr_eq(other, array));
+        // A lost file is not ours to settle; any other is not let go of before all of it is on disk.
+        let closed = match settled {
+            Ok(()) | Err(Error::Lost { .. }) => self.registry.retire(array),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            tracing::error!("on closing: {error}; it is tried again");
+            self.try_again(Job::Retire(Arc::clone(array)));
+        }
     }
 
-    fn sync_later(&mut self, array: Arc<Array>) {
-        if !self.dirty.iter().any(|other| Arc::ptr_eq(other, &array)) {
-            self.dirty.push(array);
+    /// Syncs an array, now and then again until it succeeds.
+    fn sync(&mut self, array: Arc<Array>) {
+        match array.sync() {
+            // The next command finds out, and says so.
+            Ok(()) | Err(Error::Lost { .. }) => {}
+            Err(_) => self.try_again(Job::SyncSoon(array)),
+        }
+    }
+
+    /// Does a slow job, or one that leads to some, in a while.
+    fn try_again(&mut self, job: Job) {
+        if self.failed.iter().any(|other| other.is_same_as(&job)) {
+            return;
+        }
+        if self.failed.is_empty() {
+            self.next_retry = Instant::now() + RETRY;
+        }
+        self.failed.push(job);
+    }
+
+    fn retry(&mut self) {
+        if !self.failed.is_empty() && Instant::now() >= self.next_retry {
+            for job in std::mem::take(&mut self.failed) {
+                self.accept(job);
+            }
         }
     }
 
@@ -283,8 +324,9 @@ impl Worker {
             let writes = array.writes();
             let calm = writes - seen <= CALM_WRITES;
             // What is cut to its exact length must be on disk first: see R4 in docs/design.md.
-            let trimmed = calm && array.sync().and_then(|()| array.trim_from_worker()).is_ok();
-            if !trimmed && array.has_slack() {
+            if calm && !(array.sync().is_ok() && trim(&array)) {
+                self.try_again(Job::Watch(array));
+            } else if array.has_slack() {
                 self.watched.push((array, writes));
             }
             self.take_batch();
@@ -296,7 +338,7 @@ impl Worker {
         self.last_sync + sync_interval(self.shared.settings.fsync())
     }
 
-    /// Syncs what was written, once in an interval. A sync that failed is tried again in the next.
+    /// Syncs what was written, once in an interval.
     fn sync_dirty(&mut self) {
         if self.dirty.is_empty() || Instant::now() < self.next_sync() {
             return;
@@ -304,10 +346,20 @@ impl Worker {
         self.last_sync = Instant::now();
         for array in std::mem::take(&mut self.dirty) {
             array.begin_scheduled_sync();
-            if array.sync().is_err() {
-                self.sync_later(array);
-            }
+            self.sync(array);
             self.take_batch();
+        }
+    }
+}
+
+/// Gives an array its exact length; `false` if that is to be tried again.
+fn trim(array: &Array) -> bool {
+    match array.trim_from_worker() {
+        // A lost file is not ours to cut; the next command says so.
+        Ok(()) | Err(Error::Lost { .. }) => true,
+        Err(error) => {
+            tracing::error!("{error}; it is tried again");
+            false
         }
     }
 }

@@ -21,11 +21,29 @@ pub fn reply_when_durable(
     bound: &Bound,
     reply: impl FnOnce(&Ctx) + Send + 'static,
 ) -> Outcome {
+    reply_after_sync(ctx, bound, false, reply)
+}
+
+/// As [`reply_when_durable`], where the file may have got slack for the write that it is to lose again.
+pub fn reply_when_durable_and_exact(
+    ctx: &Ctx,
+    bound: &Bound,
+    reply: impl FnOnce(&Ctx) + Send + 'static,
+) -> Outcome {
+    reply_after_sync(ctx, bound, true, reply)
+}
+
+fn reply_after_sync(
+    ctx: &Ctx,
+    bound: &Bound,
+    exact: bool,
+    reply: impl FnOnce(&Ctx) + Send + 'static,
+) -> Outcome {
     if store().settings().fsync() != Fsync::Always {
         reply(ctx);
         return Ok(());
     }
-    sync_then(ctx, bound, false, move |ctx, synced| {
+    sync_then(ctx, bound, exact, move |ctx, synced| {
         synced.map_err(|reason| {
             Failure::Message(format!(
                 "the write was carried out but may not survive a power cut: {reason}"

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::count;
-use super::commit::{announce, reply_when_durable};
+use super::commit::{announce, reply_when_durable_and_exact};
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
@@ -41,7 +41,7 @@ impl Command for VPop {
             let left = bound.published_count();
             announce(&key, bound, c"vpop", Change::Length(left));
         }
-        reply_when_durable(ctx, bound, move |ctx| {
+        reply_when_durable_and_exact(ctx, bound, move |ctx| {
             let replier = Replier::new(ctx, item);
             let values = popped.chunks_exact(item.size()).rev();
             if wanted.is_some() {

@@ -1,0 +1,735 @@
+//! A disk that forgets (R4): storage operations run on a real file while it is noted what of it is on disk for
+//! certain, and what may be. From that, files are made as power cuts at any moment may leave them, and recovered.
+//!
+//! It assumes of the disk what `docs/design.md` does and no more: sectors that were not synced are there or not, each by
+//! itself and in any of their versions; lengths and marks are there in the order in which they were made, up to any of
+//! them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, unbounded};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::array::Array;
+use super::record::{self, BootId, this_boot};
+use super::registry::Registry;
+use super::shared::Shared;
+use super::types::ItemType;
+use super::worker::Job;
+use super::{Access, FilePath, Fsync, Root};
+
+const SECTOR: usize = 512;
+const NAME: &str = "f";
+const MARK: &str = "user.mmap";
+
+/// What happened to the file, in order.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A sector got another content in the page cache.
+    Write(usize, [u8; SECTOR]),
+    Length(usize),
+    Mark(Option<Vec<u8>>),
+    /// On disk for certain: these sectors as they were at that moment, and metadata up to it.
+    Synced {
+        sectors: BTreeSet<usize>,
+        at: usize,
+        metadata: usize,
+    },
+}
+
+/// The disk under the file that this thread works on.
+struct Disk {
+    path: PathBuf,
+    /// What the page cache held when it was last looked at.
+    cached: Vec<u8>,
+    events: Vec<Event>,
+    /// Sectors that the kernel has to write.
+    dirty: BTreeSet<usize>,
+    /// Number of syncs until one fails.
+    fail_sync_in: Option<u32>,
+}
+
+thread_local! {
+    static DISK: RefCell<Option<Disk>> = const { RefCell::new(None) };
+    /// Done while a sync is under way, where the array is not locked: what a client does meanwhile.
+    static MEANWHILE: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
+}
+
+fn with_disk(work: impl FnOnce(&mut Disk)) {
+    DISK.with_borrow_mut(|disk| disk.as_mut().map(work));
+}
+
+/// Around a call that changes the file.
+pub fn change<T>(call: impl FnOnce() -> T) -> T {
+    with_disk(Disk::look);
+    let result = call();
+    with_disk(Disk::look_after_change);
+    result
+}
+
+pub fn store() {
+    with_disk(Disk::look);
+}
+
+pub fn touch(range: Range<u64>) {
+    with_disk(|disk| disk.touch(range.start as usize..range.end as usize));
+}
+
+/// In place of a call that syncs.
+pub fn sync(
+    range: Range<u64>,
+    full: bool,
+    call: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    if DISK.with_borrow(Option::is_none) {
+        return call();
+    }
+    let mut begun = None;
+    with_disk(|disk| begun = Some(disk.begin_sync(&range, full)));
+    if let Some(mut meanwhile) = MEANWHILE.take() {
+        meanwhile();
+        MEANWHILE.set(Some(meanwhile));
+    }
+    let mut result = Ok(());
+    with_disk(|disk| result = disk.end_sync(begun.take()));
+    result
+}
+
+impl Disk {
+    fn new(path: &Path) -> Self {
+        let mut disk = Self {
+            path: path.to_owned(),
+            cached: Vec::new(),
+            events: Vec::new(),
+            dirty: BTreeSet::new(),
+            fail_sync_in: None,
+        };
+        // What is there before is on disk.
+        disk.look_after_change();
+        let all = disk.begin_sync(&(0..u64::MAX), true);
+        disk.events.push(all);
+        disk
+    }
+
+    /// Notes what was stored to the mapping.
+    fn look(&mut self) {
+        let content = fs::read(&self.path).unwrap();
+        if content.len() != self.cached.len() {
+            self.events.push(Event::Length(content.len()));
+            self.cached.resize(content.len(), 0);
+            self.zero_tail();
+        }
+        let changed = content
+            .chunks(SECTOR)
+            .zip(self.cached.chunks(SECTOR))
+            .enumerate()
+            .filter(|(_, (new, old))| new != old);
+        for (sector, (new, _)) in changed {
+            let mut bytes = [0; SECTOR];
+            bytes[..new.len()].copy_from_slice(new);
+            self.events.push(Event::Write(sector, bytes));
+            self.dirty.insert(sector);
+        }
+        self.cached = content;
+    }
+
+    /// The kernel zeroes the rest of the page in which a file ends, and writes it when it likes.
+    fn zero_tail(&mut self) {
+        let len = self.cached.len();
+        for sector in len / SECTOR..len.next_multiple_of(4096) / SECTOR {
+            let mut bytes = [0; SECTOR];
+            if let Some(rest) = self.cached.get(sector * SECTOR..) {
+                bytes[..rest.len()].copy_from_slice(rest);
+            }
+            self.events.push(Event::Write(sector, bytes));
+            self.dirty.insert(sector);
+        }
+    }
+
+    fn look_after_change(&mut self) {
+        self.look();
+        let mark = read_mark(&self.path);
+        let last = self.events.iter().rev().find_map(|event| match event {
+            Event::Mark(mark) => Some(mark.clone()),
+            _ => None,
+        });
+        if last.unwrap_or(None) != mark {
+            self.events.push(Event::Mark(mark));
+        }
+    }
+
+    fn touch(&mut self, range: Range<usize>) {
+        self.dirty.extend(sectors(&range, self.cached.len()));
+    }
+
+    fn begin_sync(&mut self, range: &Range<u64>, full: bool) -> Event {
+        self.look();
+        let range = range.start as usize..usize::try_from(range.end).unwrap_or(usize::MAX);
+        // The kernel writes whole pages.
+        let range = range.start / 4096 * 4096..range.end.saturating_add(4095) / 4096 * 4096;
+        let sectors: BTreeSet<_> = sectors(&range, self.cached.len())
+            .filter(|sector| self.dirty.remove(sector))
+            .collect();
+        let at = self.events.len();
+        // A sync of data commits a length, and with it what came before; other attributes can wait.
+        let metadata = if full {
+            at
+        } else {
+            let length = |event: &Event| matches!(event, Event::Length(_));
+            self.events.iter().rposition(length).map_or(0, |at| at + 1)
+        };
+        Event::Synced {
+            sectors,
+            at,
+            metadata,
+        }
+    }
+
+    fn end_sync(&mut self, begun: Option<Event>) -> io::Result<()> {
+        let fails = self.fail_sync_in == Some(0);
+        self.fail_sync_in = self.fail_sync_in.and_then(|left| left.checked_sub(1));
+        if fails {
+            // The sectors are on disk or not, and the kernel takes them for written.
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.events.extend(begun);
+        Ok(())
+    }
+
+    /// The file and its mark as a power cut after so many events may leave them.
+    fn after_cut(&self, cut: usize, random: &mut Random) -> Image {
+        let events = &self.events[..cut];
+        let certain = |event: &Event| match event {
+            Event::Synced { metadata, .. } => *metadata,
+            _ => 0,
+        };
+        let certain = events.iter().map(certain).max().unwrap_or(0);
+        let metadata = random.pick(certain, cut);
+        let mut image = Image::default();
+        let mut lengths = Vec::new();
+        for (at, event) in events[..metadata].iter().enumerate() {
+            match event {
+                Event::Length(len) => {
+                    image.bytes.resize(*len, 0);
+                    lengths.push((at, *len));
+                }
+                Event::Mark(mark) => image.mark.clone_from(mark),
+                _ => {}
+            }
+        }
+        for (sector, versions) in versions(events) {
+            // What was written to a page since it was freed lies elsewhere on the disk until that is known there.
+            let page = sector * SECTOR / 4096 * 4096;
+            let freed = (metadata..cut)
+                .find(|&at| matches!(events[at], Event::Length(len) if len <= page))
+                .unwrap_or(cut);
+            let possible = versions.all.partition_point(|(at, _)| *at < freed);
+            // Before there is a version that is certain, there may be none.
+            let chosen = random.pick(versions.certain.min(possible), possible);
+            let Some((at, bytes)) = chosen.checked_sub(1).map(|i| versions.all[i]) else {
+                continue;
+            };
+            // What lay behind a length that came later, and is on disk, is gone.
+            let visible = lengths
+                .iter()
+                .filter(|(later, _)| *later > at)
+                .map(|(_, len)| *len)
+                .fold(image.bytes.len(), usize::min);
+            let from = sector * SECTOR;
+            let to = (from + SECTOR).min(visible);
+            if from < to {
+                image.bytes[from..to].copy_from_slice(&bytes[..to - from]);
+            }
+        }
+        image
+    }
+}
+
+/// The versions of a sector that may be on disk.
+#[derive(Default)]
+struct Versions<'a> {
+    /// What it held, and since which event.
+    all: Vec<(usize, &'a [u8; SECTOR])>,
+    /// How many of these are older than, or are, the one that is on disk for certain.
+    certain: usize,
+}
+
+fn versions(events: &[Event]) -> BTreeMap<usize, Versions<'_>> {
+    let mut of_sectors: BTreeMap<usize, Versions> = BTreeMap::new();
+    for (at, event) in events.iter().enumerate() {
+        match event {
+            Event::Write(sector, bytes) => {
+                of_sectors.entry(*sector).or_default().all.push((at, bytes));
+            }
+            Event::Synced { sectors, at, .. } => {
+                for sector in sectors {
+                    let versions = of_sectors.entry(*sector).or_default();
+                    versions.certain = versions.all.partition_point(|(of, _)| of < at);
+                }
+            }
+            _ => {}
+        }
+    }
+    of_sectors
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % bound as u64) as usize
+    }
+
+    /// From the first to the last; the ends are what happens most.
+    fn pick(&mut self, first: usize, last: usize) -> usize {
+        match self.below(4) {
+            0 => first,
+            1 => last,
+            _ => first + self.below(last - first + 1),
+        }
+    }
+}
+
+fn sectors(range: &Range<usize>, len: usize) -> Range<usize> {
+    range.start / SECTOR..range.end.min(len).div_ceil(SECTOR)
+}
+
+fn read_mark(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; 24];
+    let len = rustix::fs::getxattr(path, MARK, &mut bytes).ok()?;
+    bytes.truncate(len);
+    Some(bytes)
+}
+
+/// A file with its mark.
+#[derive(Default)]
+struct Image {
+    bytes: Vec<u8>,
+    mark: Option<Vec<u8>>,
+}
+
+impl Image {
+    /// Writes it as the machine finds it that boots next.
+    fn write(mut self, path: &Path, boot_id: BootId) {
+        for end in (4096..=self.bytes.len()).step_by(4096) {
+            record::pretend_reboot(&mut self.bytes[..end], boot_id);
+        }
+        fs::write(path, &self.bytes).unwrap();
+        let Some(mut mark) = self.mark else { return };
+        if mark[..16] == this_boot() {
+            mark[..16].copy_from_slice(&boot_id);
+        }
+        rustix::fs::setxattr(path, MARK, &mark, rustix::fs::XattrFlags::empty()).unwrap();
+    }
+}
+
+/// An array without a worker: its steps are taken on this thread.
+struct Machine {
+    dir: TempDir,
+    root: Root,
+    shared: Arc<Shared>,
+    registry: Registry,
+    jobs: Receiver<Job>,
+    item: ItemType,
+}
+
+impl Machine {
+    fn new(item: ItemType, fsync: Fsync) -> Self {
+        let dir = TempDir::new().unwrap();
+        let (sender, jobs) = unbounded();
+        let shared = Arc::new(Shared::new(sender));
+        shared.settings.set_max_slack(64 * 1024);
+        shared.settings.set_fsync(fsync);
+        Self {
+            root: Root::open(dir.path()).unwrap(),
+            dir,
+            shared,
+            registry: Registry::default(),
+            jobs,
+            item,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join(NAME)
+    }
+
+    fn bind(&self) -> Arc<Array> {
+        let path = FilePath::new(NAME.as_bytes()).unwrap();
+        self.registry
+            .bind(
+                &self.shared,
+                &self.root,
+                &path,
+                self.item,
+                Access::Writable,
+                true,
+            )
+            .unwrap()
+    }
+}
+
+/// The value with that number, none of whose bytes is zero.
+fn encoded(number: u32, size: usize) -> Vec<u8> {
+    let digits = [0, 7, 14].map(|shift| (number >> shift) as u8 | 0x80);
+    digits.into_iter().cycle().take(size).collect()
+}
+
+/// The number of such a value.
+fn decoded(value: &[u8]) -> u32 {
+    (0..3).map(|i| u32::from(value[i] & 0x7f) << (7 * i)).sum()
+}
+
+/// What the array held from an event on.
+struct Moment {
+    at: usize,
+    values: Vec<u32>,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(usize),
+    Pop(usize),
+    Clear,
+    Set(usize),
+    Grow,
+    /// What the worker does when the load pauses.
+    Settle,
+    Sync,
+    Rebind,
+    /// The n-th sync from now fails.
+    FailSync(u32),
+    /// What the machine finds after the cut is what it goes on with.
+    PowerCut,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (1_usize..2500).prop_map(Step::Append),
+        5 => (1_usize..20).prop_map(Step::Append),
+        2 => (1_usize..1500).prop_map(Step::Pop),
+        1 => Just(Step::Clear),
+        1 => any::<usize>().prop_map(Step::Set),
+        3 => Just(Step::Grow),
+        2 => Just(Step::Settle),
+        3 => Just(Step::Sync),
+        1 => Just(Step::Rebind),
+        1 => (0_u32..3).prop_map(Step::FailSync),
+        1 => Just(Step::PowerCut),
+    ]
+}
+
+/// A run of steps, and what is known of it.
+struct Run {
+    machine: Machine,
+    array: Arc<Array>,
+    size: usize,
+    fsync: Fsync,
+    next: Rc<Cell<u32>>,
+    boots: u8,
+    /// Since the last sync that succeeded: its beginning and what came then.
+    moments: Vec<Moment>,
+    /// From this value on the file was cut since then: see `docs/design.md`, "What a power cut may still do".
+    cut_from: usize,
+    /// Where the events begin that no cut has fallen in yet.
+    unchecked: usize,
+    /// What was appended while a step was under way.
+    meanwhile: Rc<RefCell<Vec<Moment>>>,
+    random: Random,
+}
+
+impl Run {
+    fn new(size: usize, fsync: Fsync, seed: u64) -> Self {
+        let item = ItemType::parse(b"string", Some(size.to_string().as_bytes())).unwrap();
+        let machine = Machine::new(item, fsync);
+        fs::write(machine.path(), []).unwrap();
+        DISK.set(Some(Disk::new(&machine.path())));
+        Self {
+            array: machine.bind(),
+            machine,
+            size,
+            fsync,
+            next: Rc::new(Cell::new(1)),
+            boots: 1,
+            moments: vec![Moment {
+                at: 0,
+                values: Vec::new(),
+            }],
+            cut_from: usize::MAX,
+            unchecked: 0,
+            meanwhile: Rc::default(),
+            random: Random(seed),
+        }
+    }
+
+    fn values(&self) -> Vec<u32> {
+        self.moments.last().expect("there is one").values.clone()
+    }
+
+    fn take(&mut self, step: &Step) {
+        let at = events();
+        let mut values = self.values();
+        match *step {
+            Step::Append(count) => {
+                let (numbers, bytes) = numbered(&self.next, count, self.size);
+                if self.array.append(&bytes).is_ok() {
+                    values.extend(numbers);
+                    self.wrote(at, values);
+                }
+            }
+            Step::Pop(count) => {
+                let left = values.len().saturating_sub(count);
+                if self.array.pop(count as u64).is_ok() {
+                    values.truncate(left);
+                    self.shortened(at, values);
+                }
+            }
+            Step::Clear => {
+                if self.array.clear().is_ok() {
+                    self.shortened(at, Vec::new());
+                }
+            }
+            Step::Set(index) => {
+                let Some(index) = index.checked_rem(values.len()) else {
+                    return;
+                };
+                let (numbers, bytes) = numbered(&self.next, 1, self.size);
+                if self.array.set(&[index as u64], &bytes).is_ok() {
+                    values[index] = numbers.start;
+                    self.wrote(at, values);
+                }
+            }
+            Step::Grow => self.with_appends_meanwhile(|array| array.grow_ahead()),
+            Step::Sync => {
+                self.sync();
+            }
+            Step::Settle => {
+                if self.sync() {
+                    self.array.trim_from_worker().unwrap();
+                }
+            }
+            Step::Rebind => self.rebind(),
+            Step::FailSync(after) => with_disk(|disk| disk.fail_sync_in = Some(after)),
+            Step::PowerCut => self.cut_power(),
+        }
+        self.machine.jobs.try_iter().for_each(drop);
+        self.check();
+    }
+
+    /// Under `always` a sync follows; whether it succeeded.
+    fn wrote(&mut self, at: usize, values: Vec<u32>) -> bool {
+        self.moments.push(Moment { at, values });
+        self.fsync == Fsync::Always && {
+            self.check();
+            self.sync()
+        }
+    }
+
+    fn shortened(&mut self, at: usize, values: Vec<u32>) {
+        if self.fsync != Fsync::Always {
+            self.cut_from = self.cut_from.min(values.len());
+        }
+        if self.wrote(at, values) {
+            self.array.trim_from_worker().unwrap();
+            self.check();
+            self.sync();
+        }
+    }
+
+    /// Takes a step in which the array is not locked while it waits for the disk; others append meanwhile.
+    fn with_appends_meanwhile(&mut self, step: impl FnOnce(&Arc<Array>)) {
+        let mut values = self.values();
+        let (array, next, size) = (Arc::clone(&self.array), Rc::clone(&self.next), self.size);
+        let seen = Rc::clone(&self.meanwhile);
+        let mut count = self.random.below(400);
+        MEANWHILE.set(Some(Box::new(move || {
+            if count == 0 || array.state.try_lock().is_none() {
+                return;
+            }
+            let at = events();
+            let (numbers, bytes) = numbered(&next, count, size);
+            if array.append(&bytes).is_ok() {
+                values.extend(numbers);
+                let values = values.clone();
+                seen.borrow_mut().push(Moment { at, values });
+            }
+            count /= 2;
+        })));
+        step(&self.array);
+        MEANWHILE.set(None);
+        self.moments.append(&mut self.meanwhile.borrow_mut());
+    }
+
+    /// Whether it succeeded.
+    fn sync(&mut self) -> bool {
+        let begin = Moment {
+            at: events(),
+            values: self.values(),
+        };
+        let before = self.moments.len();
+        let mut synced = false;
+        self.with_appends_meanwhile(|array| synced = array.sync().is_ok());
+        self.check_before(events());
+        if synced {
+            self.moments.splice(..before, [begin]);
+            self.cut_from = usize::MAX;
+        }
+        synced
+    }
+
+    fn rebind(&mut self) {
+        self.machine.registry.unbind(&self.array);
+        // The worker may have come to it, or not.
+        if self.random.below(2) == 0 && self.sync() {
+            self.array.trim_from_worker().unwrap();
+            if self.sync() {
+                self.machine.registry.retire(&self.array).unwrap();
+            }
+        }
+        self.array = self.machine.bind();
+        assert!(self.holds(&self.values()), "what is bound again");
+    }
+
+    /// Whether the array holds these values.
+    fn holds(&self, values: &[u32]) -> bool {
+        let bytes: Vec<_> = values.iter().map(|&n| encoded(n, self.size)).collect();
+        contents(&self.array, self.size) == bytes.concat()
+    }
+
+    /// Recovers what some power cuts leave that fall within the steps since the last call.
+    fn check(&mut self) {
+        self.check_before(events());
+        self.check_at(events());
+    }
+
+    fn check_before(&mut self, end: usize) {
+        for _ in 0..3 {
+            if self.unchecked < end {
+                let cut = self.unchecked + self.random.below(end - self.unchecked);
+                self.check_at(cut);
+            }
+        }
+        self.unchecked = end;
+    }
+
+    fn check_at(&mut self, cut: usize) {
+        let mut disk = DISK.take().expect("there is a disk");
+        let machine = Machine::new(self.machine.item, self.fsync);
+        disk.after_cut(cut, &mut self.random)
+            .write(&machine.path(), [self.boots; 16]);
+        let found = contents(&machine.bind(), self.size);
+        self.judge(&found, cut);
+        disk.look();
+        DISK.set(Some(disk));
+    }
+
+    /// What was there since the last sync, each value in one of its versions, and nothing else.
+    fn judge(&self, found: &[u8], cut: usize) {
+        let moments: Vec<_> = self.moments.iter().filter(|m| m.at <= cut).collect();
+        let counts = || moments.iter().map(|moment| moment.values.len());
+        let (least, most) = (counts().min().unwrap(), counts().max().unwrap());
+        let count = found.len() / self.size;
+        assert!(
+            (least..=most).contains(&count),
+            "{count} values where there were {least} to {most}, cut at {cut}"
+        );
+        for (index, value) in found.chunks(self.size).enumerate() {
+            let mut versions: Vec<_> = moments
+                .iter()
+                .filter_map(|moment| moment.values.get(index))
+                .map(|&number| encoded(number, self.size))
+                .collect();
+            versions.dedup();
+            if index >= self.cut_from {
+                versions.push(vec![0; self.size]);
+            }
+            // A value that lies across sectors may be half old.
+            let is_one = value
+                .iter()
+                .enumerate()
+                .all(|(i, byte)| versions.iter().any(|version| version[i] == *byte));
+            assert!(
+                is_one,
+                "value {index} of {count} is {value:?}, cut at {cut}; {least} to {most} were there"
+            );
+        }
+    }
+
+    fn cut_power(&mut self) {
+        let disk = DISK.take().expect("there is a disk");
+        let machine = Machine::new(self.machine.item, self.fsync);
+        disk.after_cut(disk.events.len(), &mut self.random)
+            .write(&machine.path(), [self.boots; 16]);
+        self.boots += 1;
+        DISK.set(Some(Disk::new(&machine.path())));
+        self.unchecked = events();
+        self.array = machine.bind();
+        self.machine = machine;
+        let found = contents(&self.array, self.size);
+        self.judge(&found, usize::MAX);
+        let values: Vec<_> = found.chunks(self.size).map(decoded).collect();
+        self.moments = vec![Moment { at: 0, values }];
+        if !self.holds(&self.values()) {
+            // Half a value is none to go on with.
+            self.array.clear().unwrap();
+            self.array.sync().unwrap();
+            self.moments[0].values.clear();
+        }
+        self.cut_from = usize::MAX;
+    }
+}
+
+fn events() -> usize {
+    let mut count = 0;
+    with_disk(|disk| {
+        disk.look();
+        count = disk.events.len();
+    });
+    count
+}
+
+fn contents(array: &Array, size: usize) -> Vec<u8> {
+    let mut view = array.view().unwrap();
+    let mut bytes = vec![0; view.count() as usize * size];
+    view.read(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// The next values.
+fn numbered(next: &Cell<u32>, count: usize, size: usize) -> (Range<u32>, Vec<u8>) {
+    let numbers = next.get()..next.get() + count as u32;
+    next.set(numbers.end);
+    let bytes = numbers.clone().flat_map(|number| encoded(number, size));
+    (numbers, bytes.collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// R4: whenever the power is cut, a prefix of what was there is found again, with all that was synced.
+    #[test]
+    fn after_any_power_cut_what_was_synced_is_there(
+        size in prop_oneof![Just(3_usize), Just(8), Just(16), Just(100)],
+        fsync in prop_oneof![Just(Fsync::Always), Just(Fsync::EverySecond)],
+        steps in prop::collection::vec(step(), 1..25),
+        seed in any::<u64>(),
+    ) {
+        let mut run = Run::new(size, fsync, seed);
+        for step in &steps {
+            run.take(step);
+        }
+    }
+}
