@@ -4,6 +4,7 @@ mod arguments;
 mod commit;
 mod describe;
 mod mmap;
+mod range;
 mod reply;
 mod vadd;
 mod vall;
