@@ -228,6 +228,34 @@ impl Ctx {
         unsafe { raw::RedisModule_ReplicateVerbatim.unwrap()(self.raw) };
     }
 
+    /// Sends another command than the one that came to the AOF and to replicas.
+    pub fn replicate(&self, name: &CStr, words: &[&[u8]]) {
+        let format = CString::new("b".repeat(words.len())).expect("there is no NUL in it");
+        let word = |i: usize| words.get(i).copied().unwrap_or_default();
+        assert!(
+            words.len() <= 5,
+            "a call has as many arguments as are passed below"
+        );
+        // SAFETY: the format says how many of the pairs of pointer and length that follow are read.
+        unsafe {
+            raw::RedisModule_Replicate.unwrap()(
+                self.raw,
+                name.as_ptr(),
+                format.as_ptr(),
+                word(0).as_ptr(),
+                word(0).len(),
+                word(1).as_ptr(),
+                word(1).len(),
+                word(2).as_ptr(),
+                word(2).len(),
+                word(3).as_ptr(),
+                word(3).len(),
+                word(4).as_ptr(),
+                word(4).len(),
+            );
+        }
+    }
+
     /// Keeps the client waiting, not the server. The reply comes when the [`Waiting`] is over.
     pub fn block(&self) -> Waiting {
         // SAFETY: as in `flags`. There is no timeout; a client that goes away has its reply freed.
@@ -311,6 +339,47 @@ extern "C" fn free_pending(_ctx: *mut raw::RedisModuleCtx, data: *mut c_void) {
     drop(unsafe { Box::from_raw(data.cast::<Pending>()) });
 }
 
+/// Has the server run `work` on its main thread, soon. It can be called from any thread.
+pub fn on_main_thread(work: Box<dyn FnOnce() + Send>) {
+    let work = Box::into_raw(Box::new(work)).cast::<c_void>();
+    // SAFETY: the callback frees what it gets, and the server calls it once. The call fails only without a callback.
+    unsafe { raw::RedisModule_EventLoopAddOneShot.unwrap()(Some(run_work), work) };
+}
+
+extern "C" fn run_work(work: *mut c_void) {
+    // SAFETY: made by `on_main_thread`, for this one call.
+    let work = unsafe { Box::from_raw(work.cast::<Box<dyn FnOnce() + Send>>()) };
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        tracing::error!("work on the main thread panicked: this is a bug in the mmap module");
+    }
+}
+
+/// The name of a key in its database, when its command is over.
+pub struct KeyName {
+    database: c_int,
+    name: Box<[u8]>,
+}
+
+impl KeyName {
+    /// Tells clients that watch or cache this key that it has changed. On the main thread only.
+    pub fn signal_modified(&self) {
+        // SAFETY: this is the main thread, which holds the server's lock. The context and the string are made and freed
+        // here.
+        unsafe {
+            let ctx = raw::RedisModule_GetThreadSafeContext.unwrap()(std::ptr::null_mut());
+            raw::RedisModule_SelectDb.unwrap()(ctx, self.database);
+            let name = raw::RedisModule_CreateString.unwrap()(
+                ctx,
+                self.name.as_ptr().cast(),
+                self.name.len(),
+            );
+            raw::RedisModule_SignalModifiedKey.unwrap()(ctx, name);
+            raw::RedisModule_FreeString.unwrap()(ctx, name);
+            raw::RedisModule_FreeThreadSafeContext.unwrap()(ctx);
+        }
+    }
+}
+
 /// What an open key is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
@@ -374,6 +443,20 @@ impl<'a> Key<'a> {
                 Box::into_raw(value).cast(),
             );
         }
+    }
+
+    /// Its name and database, for when the command is over.
+    pub fn full_name(&self) -> KeyName {
+        KeyName {
+            // SAFETY: the context is valid for the time of the command.
+            database: unsafe { raw::RedisModule_GetSelectedDb.unwrap()(self.ctx.raw) },
+            name: self.name().into(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'a [u8] {
+        string_bytes(self.name)
     }
 
     /// Tells clients that watch or cache this key that it has changed.

@@ -5,6 +5,7 @@
 //! [`Record`](record::Record) at the end of the file; an append is a copy into memory and a store to the record.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::budget::Budget;
 use super::error::{Error, Result};
+use super::head::{self, Watch};
+use super::layout::Layout;
 use super::mapping::Mapping;
 use super::mark::Mark;
 use super::path::FilePath;
@@ -33,9 +36,9 @@ pub(super) const LONG_TRUNCATION: u64 = 32 << 20;
 
 /// A file bound to one or more keys. All methods may be called from any thread.
 pub struct Array {
-    pub(super) id: FileId,
+    id: Mutex<FileId>,
     pub(super) path: FilePath,
-    item: ItemType,
+    pub(super) layout: Layout,
     pub(super) shared: Arc<Shared>,
     /// The count again, for those who must not wait for a lock: a forked child that saves.
     published_count: AtomicU64,
@@ -56,6 +59,12 @@ pub(super) struct State {
     pub count: u64,
     /// Length of the file in bytes.
     pub file_len: u64,
+    /// The number of values that the header of a `.npy` file promises.
+    pub header_count: u64,
+    /// Number of values that were removed at the head so far.
+    pub head: u64,
+    /// Notes what is written while the array is copied.
+    pub watch: Option<Watch>,
     /// Whether the file has slack, and so ends in a record.
     pub slack: bool,
     /// Who may set the file's length. Exact appends always may.
@@ -113,12 +122,15 @@ impl Array {
         if access == Access::Writable {
             root::lock(&file, path)?;
         }
-        let contents = Contents::recover(&file, path, item, access)?;
+        let layout = Layout::of(&file, path, item, access)?;
+        let contents = Contents::recover(&file, path, &layout, access)?;
         let map = map(&file, path, contents.file_len, access)?;
+        let dirty_from = (contents.synced < contents.count).then(|| layout.offset(contents.synced));
+        let head = head::of(&file);
         let array = Self {
-            id,
+            id: Mutex::new(id),
             path: path.clone(),
-            item,
+            layout,
             shared: Arc::clone(shared),
             published_count: AtomicU64::new(contents.count),
             state: Mutex::new(State {
@@ -127,6 +139,9 @@ impl Array {
                 map,
                 count: contents.count,
                 file_len: contents.file_len,
+                header_count: contents.count,
+                head,
+                watch: None,
                 slack: contents.slack,
                 end: End::Free,
                 growth_number: 0,
@@ -138,8 +153,7 @@ impl Array {
                 budget: Budget::full(),
                 synced: contents.synced,
                 marked: false,
-                dirty_from: (contents.synced < contents.count)
-                    .then_some(contents.synced * item.size() as u64),
+                dirty_from,
                 sync_scheduled: false,
                 refusal: None,
                 lost: None,
@@ -162,11 +176,21 @@ impl Array {
         if access == Access::Writable {
             root::lock(&file, &self.path)?;
         }
-        let contents = Contents::recover(&file, &self.path, self.item, access)?;
+        let layout = Layout::of(&file, &self.path, self.item(), access)?;
+        if layout.data_at() != self.layout.data_at() {
+            return Err(Error::Npy {
+                path: self.path.to_string(),
+                why: "its header has another length than when it was bound: DEL its keys first"
+                    .to_owned(),
+            });
+        }
+        let contents = Contents::recover(&file, &self.path, &layout, access)?;
         let map = map(&file, &self.path, contents.file_len, access)?;
         self.replace_map(&mut state, map);
         state.access = access;
         state.file_len = contents.file_len;
+        state.header_count = contents.count;
+        state.head = head::of(&file);
         state.slack = contents.slack;
         state.synced = contents.synced;
         state.marked = false;
@@ -184,16 +208,26 @@ impl Array {
 
     /// Which file it is.
     pub fn id(&self) -> FileId {
-        self.id
+        *self.id.lock()
+    }
+
+    pub(super) fn set_id(&self, id: FileId) {
+        *self.id.lock() = id;
     }
 
     /// The type of its values.
     pub fn item(&self) -> ItemType {
-        self.item
+        self.layout.item
     }
 
     pub(super) fn item_size(&self) -> u64 {
-        self.item.size() as u64
+        self.item().size() as u64
+    }
+
+    /// Where the values end, in bytes.
+    #[inline]
+    pub(super) fn end_of_values(&self, state: &State) -> u64 {
+        self.layout.offset(state.count)
     }
 
     /// Number of values, as far as it is known without waiting for anyone: for a forked child.
@@ -204,7 +238,7 @@ impl Array {
     /// What it adds to the totals.
     pub(super) fn totals(&self) -> Totals {
         let state = self.state.lock();
-        let bytes_used = state.count * self.item_size();
+        let bytes_used = self.end_of_values(&state);
         Totals {
             arrays: 1,
             values: state.count,
@@ -239,7 +273,7 @@ impl Array {
     /// If the array cannot be written to or the disk is full; then nothing was appended.
     pub fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<u64> {
         let mut state = self.lock_for_writing()?;
-        let from = state.count * self.item_size();
+        let from = self.end_of_values(&state);
         let end = from + bytes.len() as u64;
         if state.slack {
             if end + record::SIZE > state.file_len {
@@ -258,7 +292,7 @@ impl Array {
 
     #[inline]
     fn append_to_slack(&self, state: &mut State, from: u64, bytes: &[u8]) -> Result<()> {
-        let count = (from + bytes.len() as u64) / self.item_size();
+        let count = self.layout.count_up_to(from + bytes.len() as u64);
         let live_at = state.file_len - record::SIZE + record::LIVE_AT;
         state
             .map
@@ -269,7 +303,7 @@ impl Array {
     }
 
     /// Makes a count the count for this process and its children.
-    fn publish(&self, state: &mut State, count: u64) {
+    pub(super) fn publish(&self, state: &mut State, count: u64) {
         state.count = count;
         self.published_count.store(count, Ordering::Release);
     }
@@ -287,7 +321,9 @@ impl Array {
         }
         if from / PAGE == (end - 1) / PAGE {
             self.extend_within_page(state, from, bytes)?;
-            self.set_count(state, end / self.item_size())?;
+            let count = self.layout.count_up_to(end);
+            self.set_count(state, count)?;
+            self.write_header(state, count)?;
             if !unhurried && !state.growth_asked {
                 state.growth_asked = true;
                 self.shared.send(Job::Grow(Arc::clone(self)));
@@ -341,17 +377,28 @@ impl Array {
         if let Some(index) = indices.iter().find(|&&index| index >= state.count) {
             return Err(self.out_of_range(&state, index));
         }
-        let mut lowest = u64::MAX;
-        for (&index, value) in indices.iter().zip(bytes.chunks_exact(self.item.size())) {
-            let at = index * self.item_size();
-            self.write(&mut state, at, value)?;
+        self.store_at(&mut state, indices, bytes)
+    }
+
+    /// Writes values that are known to be there.
+    pub(super) fn store_at(
+        self: &Arc<Self>,
+        state: &mut State,
+        indices: &[u64],
+        bytes: &[u8],
+    ) -> Result<()> {
+        let (mut lowest, mut highest) = (u64::MAX, 0);
+        for (&index, value) in indices.iter().zip(bytes.chunks_exact(self.item().size())) {
+            let at = self.layout.offset(index);
+            self.write(state, at, value)?;
             lowest = lowest.min(at);
+            highest = highest.max(at + self.item_size());
         }
-        self.wrote(&mut state, lowest);
+        self.wrote_between(state, lowest..highest);
         Ok(())
     }
 
-    fn out_of_range(&self, state: &State, index: impl std::fmt::Display) -> Error {
+    pub(super) fn out_of_range(&self, state: &State, index: impl std::fmt::Display) -> Error {
         Error::IndexOutOfRange {
             index: index.to_string(),
             path: self.path.to_string(),
@@ -373,7 +420,7 @@ impl Array {
         let mut popped = vec![0; (count * self.item_size()) as usize];
         state
             .map
-            .read(left * self.item_size(), &mut popped)
+            .read(self.layout.offset(left), &mut popped)
             .map_err(|fault| self.lose(&mut state, fault))?;
         self.shorten(&mut state, left)?;
         Ok(popped)
@@ -392,8 +439,13 @@ impl Array {
         Ok(count)
     }
 
-    fn shorten(self: &Arc<Self>, state: &mut MutexGuard<'_, State>, left: u64) -> Result<()> {
-        let freed = state.file_len - left * self.item_size();
+    pub(super) fn shorten(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        left: u64,
+    ) -> Result<()> {
+        let len = self.layout.offset(left);
+        let freed = state.file_len - len;
         // The worker may be allocating behind exact values, and a truncation would free that again.
         if !state.slack {
             self.claim_end(state)?;
@@ -403,7 +455,10 @@ impl Array {
         if was_exact && long {
             // The record makes the values gone at once; the worker frees their space. On a full disk there
             // may be no room for a record; then it is done here and now.
-            let _ = self.make_momentary_room(state, state.count * self.item_size());
+            let _ = self.make_momentary_room(state, self.end_of_values(state));
+        }
+        if state.header_count > left {
+            self.write_header(state, left)?;
         }
         if state.slack {
             self.set_count(state, left)?;
@@ -414,7 +469,6 @@ impl Array {
                 self.shared.send(Job::Trim(Arc::clone(self)));
             }
         } else {
-            let len = left * self.item_size();
             self.file_as_left(state)?
                 .set_len(len)
                 .map_err(|e| self.failed("shorten", e))?;
@@ -426,7 +480,10 @@ impl Array {
             self.mark(state)?;
             self.publish_synced(state)?;
         }
-        self.wrote(state, left * self.item_size());
+        if let Some(watch) = &mut state.watch {
+            watch.shortened(left);
+        }
+        self.wrote(state, len);
         Ok(())
     }
 
@@ -446,7 +503,7 @@ impl Array {
         Error::io(operation, &self.path, reason)
     }
 
-    fn lock_for_writing(&self) -> Result<MutexGuard<'_, State>> {
+    pub(super) fn lock_for_writing(&self) -> Result<MutexGuard<'_, State>> {
         self.shared.worker_alive()?;
         let mut state = self.state.lock();
         if state.access == Access::ReadOnly {
@@ -485,11 +542,22 @@ impl Array {
         Ok(())
     }
 
-    fn write(&self, state: &mut State, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write(&self, state: &mut State, offset: u64, bytes: &[u8]) -> Result<()> {
         state
             .map
             .write(offset, bytes)
             .map_err(|fault| self.lose(state, fault))
+    }
+
+    /// Makes the header of a `.npy` file say so many values.
+    pub(super) fn write_header(&self, state: &mut State, count: u64) -> Result<()> {
+        if let Some(header) = &self.layout.npy
+            && state.header_count != count
+        {
+            self.write(state, header.text_at(), &header.text(count))?;
+            state.header_count = count;
+        }
+        Ok(())
     }
 
     /// Makes a count the count, for this process, its children and, with slack, for other processes.
@@ -514,10 +582,22 @@ impl Array {
             .map_err(|fault| self.lose(state, fault))
     }
 
-    /// Notes a write, and has the worker sync it in time.
+    /// Notes a write from a position in bytes to the last value, and has the worker sync it in time.
+    #[inline]
     fn wrote(self: &Arc<Self>, state: &mut State, from: u64) {
+        let end = self.end_of_values(state);
+        self.wrote_between(state, from..end);
+    }
+
+    /// Notes a write to a range of bytes, and has the worker sync it in time.
+    #[inline]
+    pub(super) fn wrote_between(self: &Arc<Self>, state: &mut State, bytes: Range<u64>) {
+        let from = bytes.start;
         state.writes += 1;
         state.dirty_from = Some(state.dirty_from.map_or(from, |lowest| lowest.min(from)));
+        if let Some(watch) = &mut state.watch {
+            watch.wrote(bytes);
+        }
         self.schedule_sync(state);
     }
 
@@ -552,7 +632,7 @@ impl Array {
         let len = self.len_of(&file)?;
         // The record of a file that has slack changes without any change of length.
         if len != state.file_len || state.slack {
-            let contents = Contents::recover(&file, &self.path, self.item, Access::ReadOnly)?;
+            let contents = Contents::look(&file, &self.path, &self.layout)?;
             if contents.file_len > state.map.len() {
                 let map = map(&file, &self.path, contents.file_len, Access::ReadOnly)?;
                 self.replace_map(state, map);
@@ -596,8 +676,8 @@ impl View<'_> {
     /// As [`Self::get`].
     #[inline]
     pub fn read(&mut self, index: u64, out: &mut [u8]) -> Result<()> {
-        let from = index * self.array.item_size();
-        debug_assert!(from + out.len() as u64 <= self.state.count * self.array.item_size());
+        let from = self.array.layout.offset(index);
+        debug_assert!(from + out.len() as u64 <= self.array.end_of_values(&self.state));
         self.state
             .map
             .read(from, out)
@@ -605,7 +685,12 @@ impl View<'_> {
     }
 }
 
-fn map(file: &File, path: &FilePath, bytes: u64, access: Access) -> Result<Arc<Mapping>> {
+pub(super) fn map(
+    file: &File,
+    path: &FilePath,
+    bytes: u64,
+    access: Access,
+) -> Result<Arc<Mapping>> {
     Mapping::covering(file, bytes, access)
         .map(Arc::new)
         .map_err(|e| Error::io("map", path, e))

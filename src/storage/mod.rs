@@ -6,34 +6,44 @@
 //! | [`path`], [`root`] | which file a path names, how it is opened and locked |
 //! | [`registry`] | each file is open at most once |
 //! | [`array`] | what commands do with an open file |
+//! | [`edit`] | many values changed in place |
+//! | [`head`], [`replacement`] | values removed at the head, by a new file in the place of the old |
 //! | [`growth`] | space ahead of the values, and back to the exact length |
 //! | [`record`] | what a file with such space says of itself |
 //! | [`mark`] | what survives a power cut |
+//! | [`layout`], [`npy`] | where in a file the values lie, and what is before them |
 //! | [`recovery`] | what a file holds when it is opened |
 //! | [`lost`] | files that others truncate |
 //! | [`sync`] | how values reach the disk |
 //! | [`mapping`] | a file in memory: all access to mapped memory |
 //! | [`sigbus`] | what happens when mapped memory is not to be had |
 //! | [`worker`] | the thread that does what commands must not wait for |
+//! | [`tasks`] | the thread of writes that take as long as an array is large |
 
 mod array;
 mod budget;
 mod clock;
+mod edit;
 mod error;
 mod growth;
+mod head;
+mod layout;
 mod lost;
 mod mapping;
 mod mark;
+mod npy;
 mod path;
 mod record;
 mod recovery;
 mod registry;
+mod replacement;
 mod root;
 pub mod settings;
 mod shared;
 mod sigbus;
 mod stats;
 mod sync;
+mod tasks;
 pub mod types;
 mod worker;
 
@@ -51,19 +61,23 @@ pub use path::FilePath;
 pub use root::{Access, FileId, Root};
 pub use settings::Fsync;
 pub use stats::{Stats, Totals};
+pub use tasks::{Task, TaskDone};
 pub use worker::Done;
 
 use registry::Registry;
 use settings::Settings;
 use shared::Shared;
+use tasks::{TaskThread, Tasks};
 use types::ItemType;
 use worker::Job;
 
 /// All arrays below one directory, and the worker that serves them.
 pub struct Store {
-    root: Root,
+    root: Arc<Root>,
     shared: Arc<Shared>,
     registry: Arc<Registry>,
+    tasks: Tasks,
+    task_thread: TaskThread,
     worker: Option<JoinHandle<()>>,
 }
 
@@ -84,10 +98,15 @@ impl Store {
         let shared = Arc::new(Shared::new(sender));
         let registry = Arc::new(Registry::default());
         let worker = worker::start(receiver, Arc::clone(&shared), Arc::clone(&registry))?;
+        let root = Arc::new(root);
+        let tasks = Tasks::new(&root, &registry);
+        let task_thread = TaskThread::start(tasks.clone())?;
         Ok(Self {
             root,
             shared,
             registry,
+            tasks,
+            task_thread,
             worker: Some(worker),
         })
     }
@@ -115,6 +134,14 @@ impl Store {
             array,
             registry: Arc::clone(&self.registry),
         })
+    }
+
+    /// The type of the values of a `.npy` file, as its header says.
+    ///
+    /// # Errors
+    /// If there is no such file, or it is none that could be bound.
+    pub fn npy_item(&self, path: &FilePath) -> Result<ItemType> {
+        self.registry.npy_item(&self.root, path)
     }
 
     /// Looks afresh at the file of an array that was lost, for all keys that are bound to it.
@@ -177,6 +204,19 @@ impl Store {
         });
     }
 
+    /// Carries out a write that may take long, here and now; says how many values were set or removed.
+    ///
+    /// # Errors
+    /// If the array cannot be written to, or as the task's own.
+    pub fn carry_out(&self, bound: &Bound, task: Task) -> Result<u64> {
+        self.tasks.carry_out(&bound.array, task)
+    }
+
+    /// Has a write that may take long carried out, after those that came before.
+    pub fn carry_out_in_background(&self, bound: &Bound, task: Task, done: TaskDone) {
+        self.task_thread.send(&bound.array, task, done);
+    }
+
     /// Gives every file its exact length and syncs it, as the server is about to exit.
     pub fn settle_all(&self) {
         for array in self.registry.arrays() {
@@ -198,6 +238,11 @@ impl Drop for Store {
 }
 
 impl Bound {
+    /// The array, for work that may outlive the binding.
+    pub fn share(&self) -> Arc<Array> {
+        Arc::clone(&self.array)
+    }
+
     /// What a binding costs in memory, in bytes, whatever the length of the array.
     pub const fn memory_usage() -> usize {
         size_of::<Self>() + size_of::<Array>() + size_of::<mapping::Mapping>()

@@ -24,7 +24,7 @@ impl Array {
             let Some(from) = state.dirty_from.take() else {
                 return Ok(());
             };
-            let to = state.count * self.item_size();
+            let to = self.end_of_values(&state);
             let again = state.refusal.is_some();
             (Arc::clone(&state.map), from, to, state.count, again)
         };

@@ -1,20 +1,30 @@
 //! The commands, one file each. A doc comment gives the syntax, the reply and the errors.
 
 mod arguments;
+mod background;
 mod commit;
 mod describe;
 mod mmap;
 mod range;
 mod reply;
+mod scratch;
+mod slice;
 mod vadd;
+mod vaddraw;
 mod vall;
 mod vclear;
+mod vfill;
 mod vget;
+mod vgetraw;
+mod vincrby;
 mod vmget;
 mod vpop;
 mod vset;
+mod vsetraw;
 mod vsize;
+mod vslice;
 mod vsync;
+mod vtrim;
 
 use super::api::Ctx;
 use super::command::register;
@@ -39,6 +49,14 @@ pub fn register_all(ctx: &Ctx) -> Result<(), String> {
         ("VITEMSIZE", register::<describe::VItemSize>(ctx)),
         ("VTYPE", register::<describe::VType>(ctx)),
         ("VFILEPATH", register::<describe::VFilePath>(ctx)),
+        ("VADDRAW", register::<vaddraw::VAddRaw>(ctx)),
+        ("VGETRAW", register::<vgetraw::VGetRaw>(ctx)),
+        ("VSETRAW", register::<vsetraw::VSetRaw>(ctx)),
+        ("VSLICE", register::<vslice::VSlice>(ctx)),
+        ("VLAST", register::<vslice::VLast>(ctx)),
+        ("VFILL", register::<vfill::VFill>(ctx)),
+        ("VTRIM", register::<vtrim::VTrim>(ctx)),
+        ("VINCRBY", register::<vincrby::VIncrBy>(ctx)),
         ("VSYNC", register::<vsync::VSync>(ctx)),
     ];
     if let Some((name, _)) = registered.iter().find(|(_, done)| !done) {
