@@ -172,7 +172,10 @@ impl Copy<'_> {
         for _ in 0..ROUNDS {
             self.copy_and_sync(&todo)?;
             match self.finish(registry)? {
-                None => return self.new.sync_directory(&self.array.path),
+                None => {
+                    // Until this is on disk, a power cut brings back the old file.
+                    return self.new.sync_directory(&self.array.path);
+                }
                 Some(more) => todo = more,
             }
         }
@@ -223,9 +226,8 @@ impl Copy<'_> {
                 left,
             );
             match copied {
-                Ok(0) => {
-                    return Err(self.given_up("another process has cut it short"));
-                }
+                // Values at the end were removed meanwhile; some may be there again.
+                Ok(0) if self.ends_before(from)? => return Ok(()),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
                     return self.copy_through_memory(from..bytes.end, shift);
@@ -236,16 +238,32 @@ impl Copy<'_> {
         Ok(())
     }
 
+    /// Whether the array has no values any more where bytes of the old file could not be read.
+    fn ends_before(&self, position: u64) -> Result<bool> {
+        let mut state = self.array.state.lock();
+        let ends_before = self.array.end_of_values(&state) <= position;
+        if !ends_before {
+            // What others did to the file is an error.
+            self.array.file_as_left(&mut state)?;
+        }
+        Ok(ends_before)
+    }
+
     fn copy_through_memory(&self, bytes: Range<u64>, shift: u64) -> Result<()> {
         let mut buffer = vec![0; (1 << 20).min(bytes.end - bytes.start) as usize];
         let mut at = bytes.start;
         while at < bytes.end {
             let len = (buffer.len() as u64).min(bytes.end - at) as usize;
-            self.old
-                .read_exact_at(&mut buffer[..len], at)
-                .and_then(|()| self.new.file.write_all_at(&buffer[..len], at - shift))
-                .map_err(|e| self.array.failed("copy", e))?;
-            at += len as u64;
+            let failed = |e| self.array.failed("copy", e);
+            let read = self.old.read_at(&mut buffer[..len], at).map_err(failed)?;
+            if read == 0 && self.ends_before(at)? {
+                return Ok(());
+            }
+            self.new
+                .file
+                .write_all_at(&buffer[..read], at - shift)
+                .map_err(failed)?;
+            at += read as u64;
         }
         Ok(())
     }
@@ -272,6 +290,7 @@ impl Copy<'_> {
             synced = state.count;
         }
         let synced = (synced - self.head).min(kept);
+        self.new.give_name(&array.path)?;
         let map = self.prepare(&state, kept, synced)?;
         // From here on nothing may fail but this.
         let id = self.new.put_in_place(&array.path)?;

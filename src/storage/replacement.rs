@@ -71,24 +71,33 @@ impl Replacement {
         Ok(new)
     }
 
-    /// Gives this file the name of the other one, which then has none, and says which file this is.
+    /// Gives the file a name of its own, if it has none, and opens it by that: a descriptor that was made without a
+    /// name never knows one, and by its name the file is found again.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn give_name(&mut self, path: &FilePath) -> Result<()> {
+        if self.is_named {
+            return Ok(());
+        }
+        let failed = |errno: Errno| Error::io("name a copy of", path, errno);
+        let this = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let (dir, name) = (&self.dir, &*self.temporary);
+        linkat(CWD, this, dir, name, AtFlags::SYMLINK_FOLLOW).map_err(failed)?;
+        self.is_named = true;
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let named = openat(dir, name, flags, Mode::empty()).map_err(failed)?;
+        self.file = Arc::new(File::from(named));
+        Ok(())
+    }
+
+    /// Gives this file, which has a name of its own, that of the other one, which then has none; says which file
+    /// this is.
     ///
     /// # Errors
     /// If another file has that name meanwhile, or the system refuses.
     pub fn put_in_place(&mut self, path: &FilePath) -> Result<FileId> {
         let failed = |errno: Errno| Error::io("put a copy in the place of", path, errno);
-        if !self.is_named {
-            let this = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-            linkat(
-                CWD,
-                this,
-                &self.dir,
-                &*self.temporary,
-                AtFlags::SYMLINK_FOLLOW,
-            )
-            .map_err(failed)?;
-            self.is_named = true;
-        }
         let id = FileId::of(&fstat(&*self.file).map_err(failed)?);
         check_name(&self.dir, &self.name, self.old, path)?;
         renameat(&self.dir, &*self.temporary, &self.dir, &*self.name).map_err(failed)?;
@@ -101,7 +110,15 @@ impl Replacement {
     /// # Errors
     /// The system's.
     pub fn sync_directory(&self, path: &FilePath) -> Result<()> {
-        fsync(&self.dir).map_err(|errno| Error::io("sync the directory of", path, errno))
+        // The one that is held open is for look-ups only.
+        openat(
+            &self.dir,
+            ".",
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .and_then(fsync)
+        .map_err(|errno| Error::io("sync the directory of", path, errno))
     }
 }
 

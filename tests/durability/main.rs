@@ -12,4 +12,5 @@ mod crash;
 mod fork;
 mod full_disk;
 mod random;
+mod trim;
 mod truncation;

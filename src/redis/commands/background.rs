@@ -10,10 +10,11 @@ use crate::storage::{Bound, Fsync, Result, Task};
 /// `long` one.
 pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> Outcome {
     if !long || !ctx.may_block() {
-        let values = store().carry_out(bound, task)?;
-        if values > 0 {
+        let result = store().carry_out(bound, task);
+        if may_have_written(&result) {
             key.signal_modified();
         }
+        let values = result?;
         return reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(values));
     }
     let name = key.full_name();
@@ -28,7 +29,7 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
             Ok(values)
         });
         on_main_thread(Box::new(move || {
-            if result.as_ref().is_ok_and(|&values| values > 0) {
+            if may_have_written(&result) {
                 name.signal_modified();
             }
             let pending: Pending = Box::new(move |ctx| {
@@ -40,4 +41,9 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
     };
     store().carry_out_in_background(bound, task, Box::new(done));
     Ok(())
+}
+
+/// A task that fails may have done a part of its work.
+fn may_have_written(result: &Result<u64>) -> bool {
+    !matches!(result, Ok(0))
 }
