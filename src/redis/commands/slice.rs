@@ -39,34 +39,45 @@ pub fn reply_slice(
     }
     let per_chunk = (CHUNK / size).max(1);
     let replier = Replier::new(ctx, binding.item);
-    let replies = ctx.reply_array_of_unknown_length();
-    let mut replied = 0;
+    let reply = |chunk: &[u8]| {
+        chunk
+            .chunks_exact(size)
+            .for_each(|value| replier.value(value));
+    };
     with_scratch(per_chunk * size, |scratch| {
+        let mut read = |done: u64, chunk: &mut [u8]| {
+            let from = range.start + done * step;
+            if step == 1 {
+                return view.read(from, chunk);
+            }
+            chunk
+                .chunks_exact_mut(size)
+                .zip(0..)
+                .try_for_each(|(value, i)| view.read(from + i * step, value))
+        };
+        if values <= per_chunk as u64 {
+            // Read before the reply begins, which then costs less, too: its length is known.
+            let chunk = &mut scratch[..values as usize * size];
+            read(0, chunk)?;
+            ctx.reply_array(values as usize);
+            reply(chunk);
+            return Ok(());
+        }
+        let replies = ctx.reply_array_of_unknown_length();
+        let mut replied = 0;
         while replied < values {
             let in_chunk = (values - replied).min(per_chunk as u64);
             let chunk = &mut scratch[..in_chunk as usize * size];
-            let from = range.start + replied * step;
-            let read = if step == 1 {
-                view.read(from, chunk)
-            } else {
-                chunk
-                    .chunks_exact_mut(size)
-                    .zip(0..)
-                    .try_for_each(|(value, i)| view.read(from + i * step, value))
-            };
-            if let Err(error) = read {
+            if let Err(error) = read(replied, chunk) {
                 // The reply has begun: it ends early, with the error as its last element.
                 ctx.reply_failure(&error.into());
                 replied += 1;
                 break;
             }
-            chunk
-                .chunks_exact(size)
-                .for_each(|value| replier.value(value));
+            reply(chunk);
             replied += in_chunk;
         }
+        replies.end(replied);
         Ok(())
-    })?;
-    replies.end(replied);
-    Ok(())
+    })
 }
