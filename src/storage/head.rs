@@ -84,6 +84,14 @@ impl Watch {
     }
 }
 
+/// A trim that has begun: numbers of values.
+pub struct Trim {
+    /// So many went at the end.
+    pub tail: u64,
+    /// So many are to go at the head.
+    pub head: u64,
+}
+
 /// A copy without the head, on its way.
 struct Copy<'a> {
     array: &'a Arc<Array>,
@@ -101,53 +109,55 @@ impl Array {
         self.state.lock().head
     }
 
-    /// Keeps a range of values, removes the rest, and says how many went. The tail goes first.
+    /// Begins to keep a range of values: removes the tail at once, and notes from now on what becomes of the rest,
+    /// so that what comes later is not taken for a part of what was to go.
     ///
     /// # Errors
-    /// If the array cannot be written to; or if the head cannot be removed: then the tail is gone, and the rest is
-    /// as it was.
-    pub(super) fn keep(
-        self: &Arc<Self>,
-        range: Range<u64>,
-        root: &Root,
-        registry: &Registry,
-    ) -> Result<u64> {
+    /// If the array cannot be written to, or its head is being removed already; then nothing was removed.
+    pub fn begin_trim(self: &Arc<Self>, range: &Range<u64>) -> Result<Trim> {
         if range.is_empty() {
-            return self.clear();
+            let tail = self.clear()?;
+            return Ok(Trim { tail, head: 0 });
         }
-        let (tail, copy) = {
-            let mut state = self.lock_for_writing()?;
-            let tail = state.count.saturating_sub(range.end);
-            if tail > 0 {
-                self.shorten(&mut state, range.end)?;
-            }
-            let head = range.start.min(state.count);
-            if head == 0 {
-                return Ok(tail);
-            }
-            (tail, self.begin_copy(&mut state, head, root)?)
-        };
-        let head = copy.head;
-        let result = copy.carry_out(registry);
-        self.state.lock().watch = None;
-        result.map(|()| tail + head)
-    }
-
-    fn begin_copy<'a>(
-        self: &'a Arc<Self>,
-        state: &mut State,
-        head: u64,
-        root: &Root,
-    ) -> Result<Copy<'a>> {
-        if state.watch.is_some() {
+        let mut state = self.lock_for_writing()?;
+        let head = range.start;
+        if head > 0 && state.watch.is_some() {
             return Err(Error::Trimming {
                 path: self.path.to_string(),
                 why: "another client is removing its head",
             });
         }
-        let old = self.file_as_left(state)?;
+        let tail = state.count.saturating_sub(range.end);
+        if tail > 0 {
+            self.shorten(&mut state, range.end)?;
+        }
+        if head > 0 {
+            state.watch = Some(Watch::new(state.count));
+        }
+        Ok(Trim { tail, head })
+    }
+
+    /// Ends what [`Self::begin_trim`] began: removes the head. Says how many values went in all.
+    ///
+    /// # Errors
+    /// If the head cannot be removed: then the tail is gone, and the rest is as it was.
+    pub(super) fn end_trim(
+        self: &Arc<Self>,
+        trim: Trim,
+        root: &Root,
+        registry: &Registry,
+    ) -> Result<u64> {
+        let result = self
+            .begin_copy(trim.head, root)
+            .and_then(|copy| copy.carry_out(registry));
+        self.state.lock().watch = None;
+        result.map(|()| trim.tail + trim.head)
+    }
+
+    fn begin_copy<'a>(self: &'a Arc<Self>, head: u64, root: &Root) -> Result<Copy<'a>> {
+        let mut state = self.lock_for_writing()?;
+        let old = self.file_as_left(&mut state)?;
         let new = Replacement::of(&old, self.id(), &self.path, root)?;
-        state.watch = Some(Watch::new(state.count));
         Ok(Copy {
             array: self,
             head,

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::array::Array;
 use super::error::{Error, Result};
+use super::head::Trim;
 use super::registry::Registry;
 use super::root::Root;
 
@@ -17,8 +18,8 @@ use super::root::Root;
 pub enum Task {
     /// Sets all values of a range to one.
     Fill { range: Range<u64>, value: Box<[u8]> },
-    /// Keeps a range of values and removes the rest.
-    Trim(Range<u64>),
+    /// Ends a trim that has begun.
+    Trim(Trim),
 }
 
 /// Called with the number of values that were set or removed, on the thread of the tasks.
@@ -55,7 +56,7 @@ impl Tasks {
     pub(super) fn carry_out(&self, array: &Arc<Array>, task: Task) -> Result<u64> {
         match task {
             Task::Fill { range, value } => array.fill(range, &value),
-            Task::Trim(range) => array.keep(range, &self.root, &self.registry),
+            Task::Trim(trim) => array.end_trim(trim, &self.root, &self.registry),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use super::background::run;
+use super::commit::reply_when_durable;
 use super::range::Wanted;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
@@ -34,7 +35,13 @@ impl Command for VTrim {
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
         let range = wanted.of(bound.view()?.count());
-        let drops_head = range.start > 0 && !range.is_empty();
-        run(ctx, &key, bound, Task::Trim(range), drops_head)
+        let trim = bound.begin_trim(&range)?;
+        if trim.head > 0 {
+            return run(ctx, &key, bound, Task::Trim(trim), true);
+        }
+        if trim.tail > 0 {
+            key.signal_modified();
+        }
+        reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(trim.tail))
     }
 }
