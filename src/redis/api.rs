@@ -524,6 +524,54 @@ extern "C" fn free_pending(_ctx: *mut raw::RedisModuleCtx, data: *mut c_void) {
     drop(unsafe { Box::from_raw(data.cast::<Pending>()) });
 }
 
+/// Has the server run `work` on its main thread, soon. It can be called from any thread.
+pub fn on_main_thread(work: Box<dyn FnOnce() + Send>) {
+    let work = Box::into_raw(Box::new(work)).cast::<c_void>();
+    // SAFETY: the callback frees what it gets, and the server calls it once. The call fails only without a callback.
+    unsafe { raw::RedisModule_EventLoopAddOneShot.unwrap()(Some(run_work), work) };
+}
+
+extern "C" fn run_work(work: *mut c_void) {
+    // SAFETY: made by `on_main_thread`, for this one call.
+    let work = unsafe { Box::from_raw(work.cast::<Box<dyn FnOnce() + Send>>()) };
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        tracing::error!("work on the main thread panicked: this is a bug in the mmap module");
+    }
+}
+
+/// The name of a key in its database, when its command is over.
+pub struct KeyName {
+    database: c_int,
+    name: Box<[u8]>,
+}
+
+impl KeyName {
+    /// Tells clients that watch or cache this key, and those who listen to events, that it has changed. On the main
+    /// thread only.
+    pub fn announce(&self, event: &CStr) {
+        // SAFETY: this is the main thread, which holds the server's lock. The context and the string are made and freed
+        // here.
+        unsafe {
+            let ctx = raw::RedisModule_GetThreadSafeContext.unwrap()(ptr::null_mut());
+            raw::RedisModule_SelectDb.unwrap()(ctx, self.database);
+            let name = raw::RedisModule_CreateString.unwrap()(
+                ctx,
+                self.name.as_ptr().cast(),
+                self.name.len(),
+            );
+            raw::RedisModule_SignalModifiedKey.unwrap()(ctx, name);
+            raw::RedisModule_NotifyKeyspaceEvent.unwrap()(
+                ctx,
+                raw::REDISMODULE_NOTIFY_MODULE,
+                event.as_ptr(),
+                name,
+            );
+            raw::RedisModule_FreeString.unwrap()(ctx, name);
+            raw::RedisModule_FreeThreadSafeContext.unwrap()(ctx);
+        }
+    }
+}
+
 /// What an open key is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
@@ -586,6 +634,15 @@ impl<'a> Key<'a> {
                 data_type,
                 Box::into_raw(value).cast(),
             );
+        }
+    }
+
+    /// Its name and database, for when the command is over.
+    pub fn full_name(&self) -> KeyName {
+        KeyName {
+            // SAFETY: the context is valid for the time of the command.
+            database: unsafe { raw::RedisModule_GetSelectedDb.unwrap()(self.ctx.raw) },
+            name: self.name().into(),
         }
     }
 

@@ -20,6 +20,8 @@ pub enum KeyAccess {
     Insert,
     /// Changes values that are there.
     Update,
+    /// Changes values that are there and replies with them.
+    ReadAndUpdate,
     /// Removes values.
     Delete,
     /// Removes values and replies with them.
@@ -32,6 +34,11 @@ impl KeyAccess {
             Self::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
             Self::Insert => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_INSERT,
             Self::Update => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_UPDATE,
+            Self::ReadAndUpdate => {
+                raw::REDISMODULE_CMD_KEY_RW
+                    | raw::REDISMODULE_CMD_KEY_ACCESS
+                    | raw::REDISMODULE_CMD_KEY_UPDATE
+            }
             Self::Delete => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_DELETE,
             Self::ReadAndDelete => {
                 raw::REDISMODULE_CMD_KEY_RW

@@ -377,7 +377,7 @@ fn load_binding(rdb: &Reader, version: c_int) -> Result<Binding, Damaged> {
 /// Makes a file of the values, or passes them over where the file that is there wins.
 fn load_values(rdb: &Reader, header: Header, phase: Phase) -> Result<Binding, Damaged> {
     let identity = rdb.bytes(<[u8]>::to_vec)?;
-    let _head = rdb.number()?;
+    let head = rdb.number()?;
     let is_incomplete = rdb.number()? != 0;
     let existing = store().identify(&header.path);
     let import = match (&existing, phase) {
@@ -414,6 +414,7 @@ fn load_values(rdb: &Reader, header: Header, phase: Phase) -> Result<Binding, Da
     let bound = match failure {
         None => import
             .truncate(values)
+            .and_then(|()| import.set_head(head))
             .and_then(|()| import.finish(store(), header.access, former))
             .map_err(|error| error.to_string()),
         Some(reason) => Err(reason),

@@ -7,7 +7,7 @@
 //! | `VREPLICATE key SET position bytes [position bytes ...]` | from each position on, the values are these |
 //! | `VREPLICATE key REPEAT position count bytes` | so many values are all this one |
 //! | `VREPLICATE key LENGTH position` | there are no values from that position on |
-//! | `VREPLICATE key HEAD position` | there are no values before that position |
+//! | `VREPLICATE path HEAD position` | there are no values before that position |
 //! | `VREPLICATE path FILL position bytes` | a part of the contents of a file that was there before it was bound |
 //! | `VREPLICATE path FILLED position` | that was all, and there are no values from that position on |
 //!
@@ -15,6 +15,7 @@
 //! Nothing of it goes into the AOF, which holds bindings alone.
 
 use std::ffi::{CStr, c_void};
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,12 +47,21 @@ static FILLS: Mutex<Vec<Fill>> = Mutex::new(Vec::new());
 /// What a write did to an array.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'a> {
-    /// From an index on, the values are these: appended, or set in place.
+    /// These are the last values now.
+    Appended(&'a [u8]),
+    /// From an index on, the values are these.
     Values { index: u64, bytes: &'a [u8] },
     /// The i-th index has the i-th value.
     Scattered { indices: &'a [u64], bytes: &'a [u8] },
-    /// There are that many values, no more.
-    Length(u64),
+    /// A range of indices has one value.
+    Filled {
+        range: &'a Range<u64>,
+        value: &'a [u8],
+    },
+    /// Values were removed at the end.
+    Shortened,
+    /// Values were removed at the head.
+    HeadDropped,
 }
 
 /// Whether anybody is to be told of writes.
@@ -127,24 +137,120 @@ pub fn wrote(key: &Key<'_>, bound: &Bound, change: Change<'_>) {
 
 #[cold]
 fn tell(key: &Key<'_>, bound: &Bound, change: Change<'_>) {
-    let head = bound.head();
+    let Ok(mut view) = bound.view() else {
+        // The key says what is wrong, and MMAP begins anew.
+        return;
+    };
+    let (head, end) = (view.head(), view.head() + view.count());
+    if matches!(change, Change::HeadDropped) {
+        drop(view);
+        return tell_head(key.ctx(), bound);
+    }
+    let size = bound.item().size();
     let name = Word::Bytes(key.name());
-    let mut words = match change {
-        Change::Length(_) => vec![name, Word::Bytes(b"LENGTH")],
-        _ => vec![name, Word::Bytes(b"SET")],
+    let mut words = vec![name];
+    // Another thread may have dropped values from the head at any moment since the last announcement, so that it is not
+    // known which positions the indices meant. What the array holds at either is true in any case.
+    let ambiguous = bound.announced_head() != head;
+    let mut read_back: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut truth_at = |index: u64, values: u64| {
+        for base in [bound.announced_head(), head] {
+            let from = (base + index).max(head);
+            let to = (base + index + values).min(end);
+            let mut bytes = vec![0; to.saturating_sub(from) as usize * size];
+            if !bytes.is_empty() && view.read(from - head, &mut bytes).is_ok() {
+                read_back.push((from, bytes));
+            }
+        }
     };
     match change {
-        Change::Values { index, bytes } => {
-            words.extend([Word::Number(head + index), Word::Bytes(bytes)]);
-        }
-        Change::Scattered { indices, bytes } => {
-            for (&index, value) in indices.iter().zip(bytes.chunks_exact(bound.item().size())) {
+        Change::HeadDropped => {}
+        Change::Shortened => words.extend([Word::Bytes(b"LENGTH"), Word::Number(end)]),
+        Change::Appended(bytes) => words.extend([
+            Word::Bytes(b"SET"),
+            Word::Number(end - (bytes.len() / size) as u64),
+            Word::Bytes(bytes),
+        ]),
+        Change::Filled { range, value } if !ambiguous => words.extend([
+            Word::Bytes(b"REPEAT"),
+            Word::Number(head + range.start),
+            Word::Number(range.end - range.start),
+            Word::Bytes(value),
+        ]),
+        Change::Values { index, bytes } if !ambiguous => words.extend([
+            Word::Bytes(b"SET"),
+            Word::Number(head + index),
+            Word::Bytes(bytes),
+        ]),
+        Change::Scattered { indices, bytes } if !ambiguous => {
+            words.push(Word::Bytes(b"SET"));
+            for (&index, value) in indices.iter().zip(bytes.chunks_exact(size)) {
                 words.extend([Word::Number(head + index), Word::Bytes(value)]);
             }
         }
-        Change::Length(count) => words.push(Word::Number(head + count)),
+        Change::Filled { range, .. } => truth_at(range.start, range.end - range.start),
+        Change::Values { index, bytes } => truth_at(index, (bytes.len() / size) as u64),
+        Change::Scattered { indices, .. } => indices.iter().for_each(|&index| truth_at(index, 1)),
     }
-    key.ctx().propagate(Audience::Replicas, COMMAND, &words);
+    drop(view);
+    if !read_back.is_empty() {
+        words.push(Word::Bytes(b"SET"));
+        for (position, bytes) in &read_back {
+            words.extend([Word::Number(*position), Word::Bytes(bytes)]);
+        }
+    }
+    if words.len() > 1 {
+        key.ctx().propagate(Audience::Replicas, COMMAND, &words);
+    }
+}
+
+/// Tells replicas how many values were dropped from the head of an array so far.
+fn tell_head(ctx: &Ctx, array: &Arc<Array>) {
+    let head = array.head();
+    array.announce_head(head);
+    if is_listening() {
+        let words = [
+            Word::Bytes(array.path().as_bytes()),
+            Word::Bytes(b"HEAD"),
+            Word::Number(head),
+        ];
+        ctx.propagate(Audience::Replicas, COMMAND, &words);
+    }
+}
+
+/// Arrays that another thread has changed, of which replicas are to be told. Only the main thread uses it.
+static CHANGED: Mutex<Vec<(Arc<Array>, InBackground)>> = Mutex::new(Vec::new());
+
+/// What another thread did to an array.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum InBackground {
+    /// It removed values at the head.
+    HeadDropped,
+    /// It changed values of a range of indices in place.
+    Filled(Range<u64>),
+}
+
+/// Notes what another thread did: replicas are told with the next [`tell_of_background_work`].
+pub fn note_background_work(array: Arc<Array>, work: InBackground) {
+    let mut changed = CHANGED.lock().unwrap_or_else(PoisonError::into_inner);
+    changed.push((array, work));
+}
+
+/// Tells replicas of what was done in the background.
+pub fn tell_of_background_work(ctx: &Ctx) {
+    let changed = std::mem::take(&mut *CHANGED.lock().unwrap_or_else(PoisonError::into_inner));
+    for (array, work) in changed {
+        match work {
+            InBackground::HeadDropped => tell_head(ctx, &array),
+            // Others may have changed values in between: what it holds now is sent, piece by piece.
+            InBackground::Filled(range) if is_listening() => {
+                // Values may have been dropped from the head since; the first and last that can be meant are these.
+                let from = array.announced_head() + range.start;
+                send_in_background(ctx, Fill::new(&array, from, Some(array.head() + range.end)));
+            }
+            InBackground::Filled(_) => {}
+        }
+    }
 }
 
 /// Tells the AOF and replicas that a key was bound. `is_alone` says whether no other key had the file already;
@@ -212,23 +318,23 @@ struct Fill {
     array: Arc<Array>,
     /// The position from which on it is to be sent.
     next: u64,
+    /// The position up to which; `None` for all, and to say that it was all.
+    to: Option<u64>,
     /// Up to which position the worker was asked to read ahead, so that the main thread does not wait for a disk.
     asked: u64,
     /// Up to which position it has.
     read_ahead: Arc<AtomicU64>,
 }
 
-/// Sends the contents of an array to the replicas, in the background.
+/// Sends all that an array holds to the replicas, in the background.
 fn fill(ctx: &Ctx, array: &Arc<Array>) {
-    let start = array.head();
+    fills().retain(|fill| fill.to.is_some() || fill.array.id() != array.id());
+    send_in_background(ctx, Fill::new(array, array.head(), None));
+}
+
+fn send_in_background(ctx: &Ctx, fill: Fill) {
     let mut fills = fills();
-    fills.retain(|fill| fill.array.id() != array.id());
-    fills.push(Fill {
-        array: Arc::clone(array),
-        next: start,
-        asked: start,
-        read_ahead: Arc::new(AtomicU64::new(start)),
-    });
+    fills.push(fill);
     if fills.len() == 1 {
         set_timer(ctx);
     }
@@ -310,6 +416,16 @@ enum Progress {
 }
 
 impl Fill {
+    fn new(array: &Arc<Array>, from: u64, to: Option<u64>) -> Self {
+        Self {
+            array: Arc::clone(array),
+            next: from,
+            to,
+            asked: from,
+            read_ahead: Arc::new(AtomicU64::new(from)),
+        }
+    }
+
     fn send_chunk(&mut self, ctx: &Ctx) -> Progress {
         let item_size = self.array.item().size() as u64;
         let per_chunk = (CHUNK / item_size).max(1);
@@ -323,12 +439,16 @@ impl Fill {
             // The key says what is wrong, and MMAP begins anew.
             return Progress::Ended;
         };
-        let head = self.array.head();
+        let head = view.head();
         self.next = self.next.max(head);
         let end = head + view.count();
+        let end = self.to.map_or(end, |to| to.min(end));
         let path = Word::Bytes(self.array.path().as_bytes());
         if self.next >= end {
             drop(view);
+            if self.to.is_some() {
+                return Progress::Ended;
+            }
             let words = [path, Word::Bytes(b"FILLED"), Word::Number(end)];
             ctx.propagate(Audience::Replicas, COMMAND, &words);
             return Progress::Ended;
@@ -404,6 +524,7 @@ const TICKS: u32 = 100;
 /// The server's clock, ten times a second or as `hz` says.
 pub fn tick(ctx: &Ctx) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
+    tell_of_background_work(ctx);
     // The first tick finds out what the configuration made of this server.
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     if count == 0 || is_listening() && count.is_multiple_of(TICKS) {

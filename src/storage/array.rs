@@ -19,6 +19,8 @@ use rustix::io::{Errno, pread};
 use super::budget::Budget;
 use super::disk;
 use super::error::{Error, Result};
+use super::head::{self, Watch};
+use super::layout::Layout;
 use super::mapping::Mapping;
 use super::mark::Mark;
 use super::path::FilePath;
@@ -45,9 +47,9 @@ pub(super) const LONG_TRUNCATION: u64 = 32 << 20;
 
 /// A file bound to one or more keys. All methods may be called from any thread.
 pub struct Array {
-    pub(super) id: FileId,
+    id: Mutex<FileId>,
     pub(super) path: FilePath,
-    item: ItemType,
+    pub(super) layout: Layout,
     pub(super) shared: Arc<Shared>,
     /// The count again, for those who must not wait for a lock: a forked child that saves.
     published_count: AtomicU64,
@@ -55,6 +57,8 @@ pub struct Array {
     published_fd: AtomicI32,
     /// Whether values are still on their way from a primary.
     incomplete: AtomicBool,
+    /// The number of values dropped from the head, as far as those were told who count with it.
+    announced_head: AtomicU64,
     pub(super) state: Mutex<State>,
     /// Signalled when `State::end` becomes free.
     pub(super) end_freed: Condvar,
@@ -77,6 +81,12 @@ pub(super) struct State {
     pub count: u64,
     /// Length of the file in bytes.
     pub file_len: u64,
+    /// The number of values that the header of a `.npy` file promises.
+    pub header_count: u64,
+    /// Number of values that were removed at the head so far.
+    pub head: u64,
+    /// Notes what is written while the array is copied.
+    pub watch: Option<Watch>,
     /// Whether the file has slack, and so ends in a record.
     pub slack: bool,
     /// Who may set the file's length. Exact appends always may.
@@ -149,22 +159,29 @@ impl Array {
         if access == Access::Writable {
             root::lock(&file, path)?;
         }
-        let contents = Contents::recover(&file, path, item, access)?;
+        let layout = Layout::of(&file, path, item, access)?;
+        let contents = Contents::recover(&file, path, &layout, access)?;
         let map = map(&file, path, contents.file_len, access)?;
+        let dirty_from = (contents.synced < contents.count).then(|| layout.offset(contents.synced));
+        let head = head::of(&file);
         let array = Self {
-            id,
+            id: Mutex::new(id),
             path: path.clone(),
-            item,
+            layout,
             shared: Arc::clone(shared),
             published_count: AtomicU64::new(contents.count),
             published_fd: AtomicI32::new(file.as_raw_fd()),
             incomplete: AtomicBool::new(false),
+            announced_head: AtomicU64::new(head),
             state: Mutex::new(State {
                 file: Some(Arc::new(file)),
                 access,
                 map,
                 count: contents.count,
                 file_len: contents.file_len,
+                header_count: contents.count,
+                head,
+                watch: None,
                 slack: contents.slack,
                 end: End::Free,
                 growth_number: 0,
@@ -176,8 +193,7 @@ impl Array {
                 budget: Budget::full(),
                 synced: contents.synced,
                 marked: false,
-                dirty_from: (contents.synced < contents.count)
-                    .then_some(contents.synced * item.size() as u64),
+                dirty_from,
                 syncing_from: None,
                 rewrite: false,
                 sync_scheduled: false,
@@ -202,16 +218,26 @@ impl Array {
         self.claim_end(&mut state)?;
         // Closing a descriptor drops the lock, so the old one goes first.
         self.close_snapshots(&mut state);
-        self.publish_file(&mut state, Some(file));
+        self.publish_file(&mut state, Some(Arc::new(file)));
         let file = self.file(&state)?;
         if access == Access::Writable {
             root::lock(&file, &self.path)?;
         }
-        let contents = Contents::recover(&file, &self.path, self.item, access)?;
+        let layout = Layout::of(&file, &self.path, self.item(), access)?;
+        if layout.data_at() != self.layout.data_at() {
+            return Err(Error::Npy {
+                path: self.path.to_string(),
+                why: "its header has another length than when it was bound: DEL its keys first"
+                    .to_owned(),
+            });
+        }
+        let contents = Contents::recover(&file, &self.path, &layout, access)?;
         let map = map(&file, &self.path, contents.file_len, access)?;
         self.replace_map(&mut state, map);
         state.access = access;
         state.file_len = contents.file_len;
+        state.header_count = contents.count;
+        state.head = head::of(&file);
         state.slack = contents.slack;
         state.synced = contents.synced;
         state.marked = false;
@@ -230,16 +256,26 @@ impl Array {
 
     /// Which file it is.
     pub fn id(&self) -> FileId {
-        self.id
+        *self.id.lock()
+    }
+
+    pub(super) fn set_id(&self, id: FileId) {
+        *self.id.lock() = id;
     }
 
     /// The type of its values.
     pub fn item(&self) -> ItemType {
-        self.item
+        self.layout.item
     }
 
     pub(super) fn item_size(&self) -> u64 {
-        self.item.size() as u64
+        self.item().size() as u64
+    }
+
+    /// Where the values end, in bytes.
+    #[inline]
+    pub(super) fn end_of_values(&self, state: &State) -> u64 {
+        self.layout.offset(state.count)
     }
 
     /// Number of values, as far as it is known without waiting for anyone: for a forked child.
@@ -277,7 +313,7 @@ impl Array {
     /// # Errors
     /// As [`Self::read_file`].
     pub fn read_values(&self, index: u64, out: &mut [u8]) -> io::Result<u64> {
-        let read = self.read_file(index * self.item_size(), out)?;
+        let read = self.read_file(self.layout.offset(index), out)?;
         Ok(read as u64 / self.item_size())
     }
 
@@ -294,13 +330,7 @@ impl Array {
         let fd = self.published_fd.load(Ordering::Acquire);
         // SAFETY: as in `read_file`; it is not closed here, which would drop the lock on the file.
         let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
-        Contents::recover(&file, &self.path, self.item, Access::ReadOnly).map(|found| found.count)
-    }
-
-    /// Number of values that were dropped from the head so far. Index and head together say which value it is,
-    /// whatever was dropped since.
-    pub fn head(&self) -> u64 {
-        0
+        Contents::look(&file, &self.path, &self.layout).map(|found| found.count)
     }
 
     /// Reads a part of the file, for what that does to the page cache.
@@ -320,6 +350,16 @@ impl Array {
         }
     }
 
+    /// The number of values dropped from the head that was announced last; another thread may have dropped more since.
+    pub fn announced_head(&self) -> u64 {
+        self.announced_head.load(Ordering::Relaxed)
+    }
+
+    /// Says that those who count with it were told.
+    pub fn announce_head(&self, head: u64) {
+        self.announced_head.store(head, Ordering::Relaxed);
+    }
+
     /// Whether values are still on their way from a primary, so that what is there is not to be shown.
     #[inline]
     pub fn is_incomplete(&self) -> bool {
@@ -334,7 +374,7 @@ impl Array {
     /// What it adds to the totals.
     pub(super) fn totals(&self) -> Totals {
         let state = self.state.lock();
-        let bytes_used = state.count * self.item_size();
+        let bytes_used = self.end_of_values(&state);
         Totals {
             arrays: 1,
             values: state.count,
@@ -373,7 +413,7 @@ impl Array {
     /// nothing was appended.
     pub fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<u64> {
         let mut state = self.lock_for_writing()?;
-        let from = state.count * self.item_size();
+        let from = self.end_of_values(&state);
         let end = from + bytes.len() as u64;
         self.may_hold(end)?;
         if state.slack {
@@ -393,7 +433,7 @@ impl Array {
 
     #[inline]
     fn append_to_slack(&self, state: &mut State, from: u64, bytes: &[u8]) -> Result<()> {
-        let count = (from + bytes.len() as u64) / self.item_size();
+        let count = self.layout.count_up_to(from + bytes.len() as u64);
         let live_at = state.file_len - record::SIZE + record::LIVE_AT;
         state
             .map
@@ -404,7 +444,7 @@ impl Array {
     }
 
     /// Makes a count the count for this process and its children.
-    fn publish(&self, state: &mut State, count: u64) {
+    pub(super) fn publish(&self, state: &mut State, count: u64) {
         state.count = count;
         self.published_count.store(count, Ordering::Release);
     }
@@ -422,7 +462,9 @@ impl Array {
         }
         if from / PAGE == (end - 1) / PAGE {
             self.extend_within_page(state, from, bytes)?;
-            self.set_count(state, end / self.item_size())?;
+            let count = self.layout.count_up_to(end);
+            self.set_count(state, count)?;
+            self.write_header(state, count)?;
             if !unhurried && !state.growth_asked {
                 state.growth_asked = true;
                 self.shared.send(Job::Grow(Arc::clone(self)));
@@ -476,17 +518,28 @@ impl Array {
         if let Some(index) = indices.iter().find(|&&index| index >= state.count) {
             return Err(self.out_of_range(&state, index));
         }
-        let mut lowest = u64::MAX;
-        for (&index, value) in indices.iter().zip(bytes.chunks_exact(self.item.size())) {
-            let at = index * self.item_size();
-            self.write(&mut state, at, value)?;
+        self.store_at(&mut state, indices, bytes)
+    }
+
+    /// Writes values that are known to be there.
+    pub(super) fn store_at(
+        self: &Arc<Self>,
+        state: &mut State,
+        indices: &[u64],
+        bytes: &[u8],
+    ) -> Result<()> {
+        let (mut lowest, mut highest) = (u64::MAX, 0);
+        for (&index, value) in indices.iter().zip(bytes.chunks_exact(self.item().size())) {
+            let at = self.layout.offset(index);
+            self.write(state, at, value)?;
             lowest = lowest.min(at);
+            highest = highest.max(at + self.item_size());
         }
-        self.wrote(&mut state, lowest);
+        self.wrote_between(state, lowest..highest);
         Ok(())
     }
 
-    fn out_of_range(&self, state: &State, index: impl std::fmt::Display) -> Error {
+    pub(super) fn out_of_range(&self, state: &State, index: impl std::fmt::Display) -> Error {
         Error::IndexOutOfRange {
             index: index.to_string(),
             path: self.path.to_string(),
@@ -508,7 +561,7 @@ impl Array {
         let mut popped = vec![0; (count * self.item_size()) as usize];
         state
             .map
-            .read(left * self.item_size(), &mut popped)
+            .read(self.layout.offset(left), &mut popped)
             .map_err(|fault| self.lose(&mut state, fault))?;
         self.shorten(&mut state, left)?;
         Ok(popped)
@@ -526,9 +579,9 @@ impl Array {
         let (old, new) = bytes.split_at(split);
         if !old.is_empty() {
             let mut state = self.lock_for_writing()?;
-            let at = index * self.item_size();
+            let at = self.layout.offset(index);
             self.write(&mut state, at, old)?;
-            self.wrote(&mut state, at);
+            self.wrote_between(&mut state, at..at + old.len() as u64);
         }
         if !new.is_empty() {
             self.append(new)?;
@@ -542,10 +595,10 @@ impl Array {
     /// As [`Self::append`].
     pub fn extend_to(self: &Arc<Self>, count: u64) -> Result<()> {
         let zeros = [0; ZEROS];
-        let per_step = (ZEROS / self.item.size()).max(1) as u64;
+        let per_step = (ZEROS / self.item().size()).max(1) as u64;
         while self.published_count() < count {
             let values = per_step.min(count - self.published_count());
-            let bytes = values as usize * self.item.size();
+            let bytes = values as usize * self.item().size();
             match zeros.get(..bytes) {
                 Some(zeros) => self.append(zeros)?,
                 None => self.append(&vec![0; bytes])?,
@@ -579,10 +632,15 @@ impl Array {
         Ok(count)
     }
 
-    fn shorten(self: &Arc<Self>, state: &mut MutexGuard<'_, State>, left: u64) -> Result<()> {
+    pub(super) fn shorten(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        left: u64,
+    ) -> Result<()> {
         let State { snapshots, map, .. } = &mut **state;
         snapshots.before_cut(map, left);
-        let freed = state.file_len - left * self.item_size();
+        let len = self.layout.offset(left);
+        let freed = state.file_len - len;
         // The worker may be allocating behind exact values, and a truncation would free that again.
         if !state.slack {
             self.claim_end(state)?;
@@ -597,10 +655,13 @@ impl Array {
         if was_exact && (long || promised) {
             // The record makes the values gone at once; the worker frees their space. On a full disk there
             // may be no room for a record; then it is done here and now.
-            let end = state.count * self.item_size();
+            let end = self.end_of_values(state);
             if let Err(error) = self.make_momentary_room(state, end) {
                 tracing::warn!("{error}; the command frees the space itself");
             }
+        }
+        if state.header_count > left {
+            self.write_header(state, left)?;
         }
         if state.slack {
             self.set_count(state, left)?;
@@ -616,13 +677,15 @@ impl Array {
                 self.shared.send(Job::Trim(Arc::clone(self)));
             }
         } else {
-            let len = left * self.item_size();
             let file = self.file_as_left(state)?;
             disk::set_len(&file, len).map_err(|e| self.failed("shorten", e))?;
             state.file_len = len;
             self.set_count(state, left)?;
         }
-        self.wrote(state, left * self.item_size());
+        if let Some(watch) = &mut state.watch {
+            watch.shortened(left);
+        }
+        self.wrote(state, len);
         Ok(())
     }
 
@@ -672,13 +735,13 @@ impl Array {
     }
 
     /// Makes a file the file for this process and its children.
-    pub(super) fn publish_file(&self, state: &mut State, file: Option<File>) {
-        let fd = file.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-        state.file = file.map(Arc::new);
+    pub(super) fn publish_file(&self, state: &mut State, file: Option<Arc<File>>) {
+        let fd = file.as_ref().map_or(-1, |file| file.as_raw_fd());
+        state.file = file;
         self.published_fd.store(fd, Ordering::Release);
     }
 
-    fn lock_for_writing(&self) -> Result<MutexGuard<'_, State>> {
+    pub(super) fn lock_for_writing(&self) -> Result<MutexGuard<'_, State>> {
         self.shared.worker_alive()?;
         let mut state = self.state.lock();
         if state.access == Access::ReadOnly {
@@ -718,14 +781,29 @@ impl Array {
     }
 
     /// Overwrites whole values.
-    fn write(&self, state: &mut State, offset: u64, bytes: &[u8]) -> Result<()> {
-        let (from, to) = (offset, offset + bytes.len() as u64);
-        let (from, to) = (from / self.item_size(), to / self.item_size());
+    pub(super) fn write(&self, state: &mut State, offset: u64, bytes: &[u8]) -> Result<()> {
+        let from = self.layout.count_up_to(offset);
+        let to = self.layout.count_up_to(offset + bytes.len() as u64);
         state.snapshots.before_change(&state.map, from, to);
+        self.overwrite(state, offset, bytes)
+    }
+
+    fn overwrite(&self, state: &mut State, offset: u64, bytes: &[u8]) -> Result<()> {
         state
             .map
             .write(offset, bytes)
             .map_err(|fault| self.lose(state, fault))
+    }
+
+    /// Makes the header of a `.npy` file say so many values.
+    pub(super) fn write_header(&self, state: &mut State, count: u64) -> Result<()> {
+        if let Some(header) = &self.layout.npy
+            && state.header_count != count
+        {
+            self.overwrite(state, header.text_at(), &header.text(count))?;
+            state.header_count = count;
+        }
+        Ok(())
     }
 
     /// Makes a count the count, for this process, its children and, with slack, for other processes.
@@ -750,10 +828,22 @@ impl Array {
             .map_err(|fault| self.lose(state, fault))
     }
 
-    /// Notes a write, and has the worker sync it in time.
+    /// Notes a write from a position in bytes to the last value, and has the worker sync it in time.
+    #[inline]
     fn wrote(self: &Arc<Self>, state: &mut State, from: u64) {
+        let end = self.end_of_values(state);
+        self.wrote_between(state, from..end);
+    }
+
+    /// Notes a write to a range of bytes, and has the worker sync it in time.
+    #[inline]
+    pub(super) fn wrote_between(self: &Arc<Self>, state: &mut State, bytes: Range<u64>) {
+        let from = bytes.start;
         state.writes += 1;
         state.snapshots.after_write(from);
+        if let Some(watch) = &mut state.watch {
+            watch.wrote(bytes);
+        }
         self.soil(state, from);
     }
 
@@ -794,7 +884,7 @@ impl Array {
         let len = self.len_of(&file)?;
         // The record of a file that has slack changes without any change of length.
         if len != state.file_len || state.slack {
-            let contents = Contents::recover(&file, &self.path, self.item, Access::ReadOnly)?;
+            let contents = Contents::look(&file, &self.path, &self.layout)?;
             if contents.file_len > state.map.len() {
                 let map = map(&file, &self.path, contents.file_len, Access::ReadOnly)?;
                 self.replace_map(state, map);
@@ -814,6 +904,11 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
+    /// Number of values that were dropped from the head so far.
+    pub fn head(&self) -> u64 {
+        self.state.head
+    }
+
     /// Number of values.
     pub fn count(&self) -> u64 {
         self.state.count
@@ -843,8 +938,8 @@ impl View<'_> {
     /// As [`Self::get`].
     #[inline]
     pub fn read(&mut self, index: u64, out: &mut [u8]) -> Result<()> {
-        let from = index * self.array.item_size();
-        debug_assert!(from + out.len() as u64 <= self.state.count * self.array.item_size());
+        let from = self.array.layout.offset(index);
+        debug_assert!(from + out.len() as u64 <= self.array.end_of_values(&self.state));
         self.state
             .map
             .read(from, out)
@@ -852,7 +947,12 @@ impl View<'_> {
     }
 }
 
-fn map(file: &File, path: &FilePath, bytes: u64, access: Access) -> Result<Arc<Mapping>> {
+pub(super) fn map(
+    file: &File,
+    path: &FilePath,
+    bytes: u64,
+    access: Access,
+) -> Result<Arc<Mapping>> {
     Mapping::covering(file, bytes, access)
         .map(Arc::new)
         .map_err(|e| Error::io("map", path, e))

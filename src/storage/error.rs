@@ -88,6 +88,18 @@ pub enum Error {
     Changing { path: String, attempts: u32 },
     #[error("the file of this key, '{path}', is closed")]
     Closed { path: String },
+    #[error("file '{path}' cannot be bound as a .npy file: {why}")]
+    Npy { path: String, why: String },
+    #[error("file '{path}' holds values of type {found}, as its header says, not {asked}")]
+    NpyType {
+        path: String,
+        found: String,
+        asked: String,
+    },
+    #[error("the head of file '{path}' cannot be removed: {why}")]
+    Trimming { path: String, why: &'static str },
+    #[error("internal error of the mmap module; see the server's log")]
+    TaskPanicked,
     #[error(transparent)]
     Type(#[from] TypeError),
 }

@@ -94,7 +94,7 @@ impl Array {
 
     fn begin_growth(&self) -> Option<(Plan, u64)> {
         let mut state = self.state.lock();
-        let end = state.count * self.item_size();
+        let end = self.end_of_values(&state);
         if state.slack
             && self
                 .longest()
@@ -285,7 +285,7 @@ impl Array {
             map: Arc::clone(&state.map),
             slack: state.slack,
             file_len: state.file_len,
-            end: state.count * self.item_size(),
+            end: self.end_of_values(state),
             dirty_from: state.dirty_from.unwrap_or(u64::MAX),
             needed,
             wanted,
@@ -365,7 +365,7 @@ impl Array {
                 .and_then(|()| store(record::PREVIOUS_AT, 0))
                 .map_err(|fault| self.lose(state, fault))?;
         } else {
-            let end = state.count * self.item_size();
+            let end = self.end_of_values(state);
             if end > at {
                 // Exact appends have overtaken the little that could be allocated.
                 return Err(self.failed("allocate space for", std::io::ErrorKind::StorageFull));
@@ -385,7 +385,7 @@ impl Array {
         let old_end = if state.slack {
             state.file_len
         } else {
-            state.count * self.item_size()
+            self.end_of_values(state)
         };
         if !Arc::ptr_eq(&state.map, &grown.map) {
             self.replace_map(state, grown.map);
@@ -421,7 +421,7 @@ impl Array {
             if !state.slack {
                 return;
             }
-            let end = state.count * self.item_size();
+            let end = self.end_of_values(&state);
             let to = (end + PREFAULT_WINDOW).min(state.file_len);
             (Arc::clone(&state.map), end.max(state.prefaulted_to), to)
         };
@@ -440,11 +440,13 @@ impl Array {
         if !state.slack || state.access == Access::ReadOnly {
             return Ok(());
         }
-        let exact = state.count * self.item_size();
+        let exact = self.end_of_values(state);
         let file = self.file_as_left(state)?;
         disk::set_len(&file, exact).map_err(|e| self.failed("shorten", e))?;
         state.file_len = exact;
         state.slack = false;
+        let count = state.count;
+        self.write_header(state, count)?;
         state.growth_asked = false;
         state.grow_at = u64::MAX;
         state.prefault_at = u64::MAX;
@@ -469,7 +471,7 @@ impl Array {
         }
         let start = Instant::now();
         let file = self.file_as_left(&mut state)?;
-        let near = len_with_record(state.count * self.item_size() + LONG_TRUNCATION / 2);
+        let near = len_with_record(self.end_of_values(&state) + LONG_TRUNCATION / 2);
         if near + LONG_TRUNCATION < state.file_len {
             let record = Record::new(self.item().size(), near, state.count, state.synced, 0);
             let far = state.file_len;

@@ -86,6 +86,16 @@ impl Import {
         self.bound.truncate(count)
     }
 
+    /// Says how many values were dropped from the head of what is copied.
+    ///
+    /// # Errors
+    /// If it cannot be noted in the file.
+    pub fn set_head(&self, head: u64) -> Result<()> {
+        self.bound.set_head(head)?;
+        self.bound.announce_head(head);
+        Ok(())
+    }
+
     /// Makes the array `count` values long. The new ones are zeros, and their space is allocated.
     ///
     /// # Errors

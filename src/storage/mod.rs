@@ -6,11 +6,14 @@
 //! | [`path`], [`root`] | which file a path names, how it is opened and locked |
 //! | [`registry`] | each file is open at most once |
 //! | [`array`] | what commands do with an open file |
+//! | [`edit`] | many values changed in place |
+//! | [`head`], [`replacement`] | values removed at the head, by a new file in the place of the old |
 //! | [`growth`] | space ahead of the values, and back to the exact length |
 //! | [`record`] | what a file with such space says of itself |
 //! | [`disk`] | the system calls by which all this reaches the disk |
 //! | [`mark`] | what survives a power cut |
 //! | [`import`] | files that are made of what a primary or a backup holds |
+//! | [`layout`], [`npy`] | where in a file the values lie, and what is before them |
 //! | [`recovery`] | what a file holds when it is opened |
 //! | [`lost`] | files that others truncate |
 //! | [`sync`] | how values reach the disk |
@@ -22,24 +25,30 @@
 //! | [`scan`] | going over many values, here and now or on the pool |
 //! | [`snapshot`] | the values of one moment, for those who take longer |
 //! | [`pool`] | the threads for long work |
+//! | [`tasks`] | the thread of writes that take as long as an array is large |
 
 pub mod aggregate;
 mod array;
 mod budget;
 mod clock;
 mod disk;
+mod edit;
 mod error;
 pub mod find;
 mod growth;
+mod head;
 mod import;
+mod layout;
 mod lost;
 mod mapping;
 mod mark;
+mod npy;
 mod path;
 pub mod pool;
 mod record;
 mod recovery;
 mod registry;
+mod replacement;
 mod residency;
 mod root;
 pub mod scan;
@@ -51,6 +60,7 @@ mod snapshot;
 mod stats;
 mod status;
 mod sync;
+mod tasks;
 pub mod types;
 mod worker;
 
@@ -72,6 +82,7 @@ pub use root::{Access, FileId, Root};
 pub use settings::Fsync;
 pub use stats::{Latency, Stats, Totals};
 pub use status::{State as ArrayState, Status};
+pub use tasks::{Task, TaskDone};
 pub use worker::Done;
 
 pub use pool::Cancel;
@@ -80,14 +91,17 @@ use registry::Registry;
 use scan::{Query, Request};
 use settings::Settings;
 use shared::Shared;
+use tasks::{TaskThread, Tasks};
 use types::ItemType;
 use worker::Job;
 
 /// All arrays below one directory, and the worker that serves them.
 pub struct Store {
-    root: Root,
+    root: Arc<Root>,
     shared: Arc<Shared>,
     registry: Arc<Registry>,
+    tasks: Tasks,
+    task_thread: TaskThread,
     worker: Option<JoinHandle<()>>,
     pool: Pool,
 }
@@ -109,10 +123,15 @@ impl Store {
         let shared = Arc::new(Shared::new(sender));
         let registry = Arc::new(Registry::default());
         let worker = worker::start(receiver, Arc::clone(&shared), Arc::clone(&registry))?;
+        let root = Arc::new(root);
+        let tasks = Tasks::new(&root, &registry);
+        let task_thread = TaskThread::start(tasks.clone())?;
         Ok(Self {
             root,
             shared,
             registry,
+            tasks,
+            task_thread,
             worker: Some(worker),
             pool: Pool::new(threads)?,
         })
@@ -141,6 +160,14 @@ impl Store {
             array,
             registry: Arc::clone(&self.registry),
         })
+    }
+
+    /// The type of the values of a `.npy` file, as its header says.
+    ///
+    /// # Errors
+    /// If there is no such file, or it is none that could be bound.
+    pub fn npy_item(&self, path: &FilePath) -> Result<ItemType> {
+        self.registry.npy_item(&self.root, path)
     }
 
     /// Looks afresh at the file of an array that was lost, for all keys that are bound to it.
@@ -287,6 +314,27 @@ impl Store {
         });
     }
 
+    /// Carries out a write that may take long, here and now; says how many values were set or removed.
+    ///
+    /// # Errors
+    /// If the array cannot be written to, or as the task's own.
+    pub fn carry_out(&self, bound: &Bound, task: Task) -> Result<u64> {
+        self.tasks.carry_out(&bound.array, task)
+    }
+
+    /// Removes values at the head of an array, here and now.
+    ///
+    /// # Errors
+    /// If it cannot be written to, or a new file cannot take the place of its file.
+    pub fn drop_head(&self, array: &Arc<Array>, values: u64) -> Result<()> {
+        array.drop_head(values, &self.root, &self.registry)
+    }
+
+    /// Has a write that may take long carried out, after those that came before.
+    pub fn carry_out_in_background(&self, bound: &Bound, task: Task, done: TaskDone) {
+        self.task_thread.send(&bound.array, task, done);
+    }
+
     /// Gives every file its exact length and syncs it, as the server is about to exit.
     pub fn settle_all(&self) {
         for array in self.registry.arrays() {
@@ -310,7 +358,12 @@ impl Drop for Store {
 impl Bound {
     /// Whether no other key is bound to the same file.
     pub fn is_alone(&self) -> bool {
-        self.registry.bindings(self.array.id) == 1
+        self.registry.bindings(self.array.id()) == 1
+    }
+
+    /// The array, for work that may outlive the binding.
+    pub fn share(&self) -> Arc<Array> {
+        Arc::clone(&self.array)
     }
 
     /// What a binding costs in memory, in bytes, whatever the length of the array.

@@ -46,6 +46,11 @@ impl FilePath {
         Ok(Self(bytes.into()))
     }
 
+    /// Whether it names a `.npy` file: a header and then values.
+    pub fn is_npy(&self) -> bool {
+        self.0.ends_with(b".npy")
+    }
+
     /// The path as it was given.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::array::{Array, State};
 use super::error::{Error, Result};
 use super::mark::Mark;
+use super::npy::Header;
 use super::path::FilePath;
 use super::root::{Access, FileId, Root};
 use super::shared::Shared;
@@ -19,9 +20,11 @@ use super::worker::Job;
 
 /// The open files of a server. Its lock is taken before that of an array, never after.
 #[derive(Default)]
-pub struct Registry(Mutex<HashMap<FileId, Entry>>);
+pub struct Registry(Mutex<Entries>);
 
-struct Entry {
+pub(super) type Entries = HashMap<FileId, Entry>;
+
+pub(super) struct Entry {
     array: Arc<Array>,
     /// Number of keys bound to it. At 0 it waits for the worker to close it.
     bindings: usize,
@@ -89,10 +92,15 @@ impl Registry {
         match entries.get_mut(&found.id) {
             Some(entry) if entry.bindings > 0 => {
                 let array = &entry.array;
-                if array.item() != item {
+                if array.item() != item || array.layout.npy.is_some() != path.is_npy() {
+                    let under_other_name = array.layout.npy.is_some() != path.is_npy();
                     return Err(Error::TypeConflict {
                         path: path.to_string(),
-                        bound: array.item().to_string(),
+                        bound: if under_other_name {
+                            format!("{} under the name '{}'", array.item(), array.path)
+                        } else {
+                            array.item().to_string()
+                        },
                     });
                 }
                 if array.is_lost() || access == Access::Writable && !array.is_writable() {
@@ -159,10 +167,30 @@ impl Registry {
         Ok(())
     }
 
+    /// The type of the values of a `.npy` file, as its header says.
+    ///
+    /// # Errors
+    /// If there is no such file, or it is none that could be bound.
+    pub(super) fn npy_item(&self, root: &Root, path: &FilePath) -> Result<ItemType> {
+        let entries = self.0.lock();
+        let Some(found) = root.find(path)? else {
+            return Err(Error::Missing {
+                path: path.to_string(),
+                hint: "; with a type and WRITABLE, MMAP creates it",
+            });
+        };
+        // A file that is open must not be opened a second time: closing that would drop its lock.
+        if let Some(entry) = entries.get(&found.id) {
+            return Ok(entry.array.item());
+        }
+        let file = root.open_found(&found, path, Access::ReadOnly)?;
+        Header::read(&file, path).map(|header| header.item)
+    }
+
     /// Counts one binding less. After the last one the file gets its exact length and is closed.
     pub(super) fn unbind(&self, array: &Arc<Array>) {
         let mut entries = self.0.lock();
-        let Some(entry) = entries.get_mut(&array.id) else {
+        let Some(entry) = entries.get_mut(&array.id()) else {
             return;
         };
         if !Arc::ptr_eq(&entry.array, array) {
@@ -179,18 +207,18 @@ impl Registry {
     pub(super) fn retire(&self, array: &Arc<Array>) -> Result<()> {
         let mut entries = self.0.lock();
         let is_unbound = entries
-            .get(&array.id)
+            .get(&array.id())
             .is_some_and(|entry| Arc::ptr_eq(&entry.array, array) && entry.bindings == 0);
         if is_unbound {
             array.close()?;
-            entries.remove(&array.id);
+            entries.remove(&array.id());
         }
         Ok(())
     }
 
     /// Number of keys that are bound to an array.
     pub(super) fn keys(&self, array: &Arc<Array>) -> usize {
-        self.0.lock().get(&array.id).map_or(0, |e| e.bindings)
+        self.0.lock().get(&array.id()).map_or(0, |e| e.bindings)
     }
 
     /// Number of arrays that a key is bound to.
@@ -201,6 +229,19 @@ impl Registry {
     /// Whether a key is bound to that file.
     pub(super) fn is_bound(&self, id: FileId) -> bool {
         self.0.lock().get(&id).is_some_and(|e| e.bindings > 0)
+    }
+
+    /// The open files, while nothing is bound or unbound.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock()
+    }
+
+    /// An array has another file from now on.
+    pub(super) fn renamed(&self, entries: &mut Entries, array: &Array, id: FileId) {
+        if let Some(entry) = entries.remove(&array.id()) {
+            entries.insert(id, entry);
+        }
+        array.set_id(id);
     }
 
     /// All open arrays.

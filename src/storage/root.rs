@@ -36,7 +36,7 @@ pub struct FileId {
 }
 
 impl FileId {
-    fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         Self {
             device: stat.st_dev,
             inode: stat.st_ino,
@@ -89,6 +89,14 @@ impl Root {
     /// Where the directory was when it was opened.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Opens a directory below the root.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn open_dir(&self, path: &Path) -> io::Result<Dir> {
+        self.dir.open_dir(path)
     }
 
     /// Looks for a regular file; `None` if there is nothing at that path.

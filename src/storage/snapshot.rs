@@ -33,6 +33,8 @@ const BYTES_PER_VALUE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Undo {
     item_size: u64,
+    /// Where the first value begins in the file, in bytes.
+    data_at: u64,
     /// Number of values at the time of the snapshot.
     count: u64,
     /// The old values by index. The first that is kept of an index is the one of the snapshot.
@@ -50,6 +52,11 @@ pub(super) struct Undo {
 impl Undo {
     fn break_off(&self) {
         self.broken.store(true, Ordering::Release);
+    }
+
+    /// Where the value at an index begins in the file, in bytes.
+    fn offset(&self, index: u64) -> u64 {
+        self.data_at + index * self.item_size
     }
 
     fn is_broken(&self) -> bool {
@@ -71,7 +78,7 @@ impl Undo {
             return self.break_off();
         }
         for index in from..to {
-            if map.read(index * self.item_size, &mut item).is_err() {
+            if map.read(self.offset(index), &mut item).is_err() {
                 return self.break_off();
             }
             old.entry(index).or_insert_with(|| item.as_slice().into());
@@ -129,6 +136,13 @@ impl Snapshots {
         fence(Ordering::SeqCst);
     }
 
+    /// To be called when the file is another from now on.
+    pub(super) fn break_off(&mut self) {
+        for undo in &self.undos {
+            undo.break_off();
+        }
+    }
+
     /// To be called after every write, with the first byte that was written: one that did not tell before what it
     /// changes breaks the snapshots that had these values.
     #[inline]
@@ -144,7 +158,7 @@ impl Snapshots {
             return;
         }
         for undo in &self.undos {
-            if from < undo.intact.load(Ordering::Acquire) * undo.item_size {
+            if from < undo.offset(undo.intact.load(Ordering::Acquire)) {
                 undo.break_off();
             }
         }
@@ -179,6 +193,7 @@ impl Array {
         let file = self.file(&state)?;
         let undo = Arc::new(Undo {
             item_size: self.item_size(),
+            data_at: self.layout.data_at(),
             count,
             old: Mutex::default(),
             changed: AtomicBool::new(false),
@@ -228,7 +243,7 @@ impl Snapshot {
         if self.undo.is_broken() {
             return Err(Broken::Changed);
         }
-        let read = self.read_file(index * self.undo.item_size, out)?;
+        let read = self.read_file(self.undo.offset(index), out)?;
         // What was seen to change has been kept before.
         fence(Ordering::SeqCst);
         let intact = self.undo.intact.load(Ordering::Acquire) * self.undo.item_size;

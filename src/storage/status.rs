@@ -121,8 +121,8 @@ mod tests {
         let (store, bound) = array(&dir);
         store.set_fsync(crate::storage::Fsync::No);
         bound.append(&[0; 24]).unwrap();
-        let error = bound.failed("sync", std::io::ErrorKind::StorageFull);
-        bound.state.lock().refusal = Some(error.to_string());
+        let full = std::io::ErrorKind::StorageFull.into();
+        let error = bound.refuse_writes(&mut bound.state.lock(), 0, full);
         let status = bound.status();
         assert_eq!(status.state, State::Refused);
         assert_eq!(status.last_error, Some(error.to_string()));

@@ -27,7 +27,7 @@ impl Array {
                 return Ok(());
             };
             state.syncing_from = Some(from);
-            let to = state.count * self.item_size();
+            let to = self.end_of_values(&state);
             let again = std::mem::take(&mut state.rewrite);
             (Arc::clone(&state.map), from, to, state.count, again)
         };

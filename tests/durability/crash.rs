@@ -70,6 +70,8 @@ enum Step {
     Add(Vec<u32>),
     Set(Vec<(usize, u32)>),
     Pop(usize),
+    /// Removes so many at the head.
+    Trim(usize),
     Clear,
 }
 
@@ -79,6 +81,7 @@ impl Step {
             Step::Add(numbers) => model.extend(numbers),
             Step::Set(pairs) => pairs.iter().for_each(|&(at, n)| model[at] = n),
             Step::Pop(count) => model.truncate(model.len().saturating_sub(*count)),
+            Step::Trim(head) => drop(model.drain(..(*head).min(model.len()))),
             Step::Clear => model.clear(),
         }
     }
@@ -88,6 +91,9 @@ impl Step {
             Step::Add(_) => vec!["VPUSH".to_owned(), key.to_owned()],
             Step::Set(_) => vec!["VSET".to_owned(), key.to_owned()],
             Step::Pop(count) => vec!["VPOP".to_owned(), key.to_owned(), count.to_string()],
+            Step::Trim(head) => ["VTRIM", key, &head.to_string(), "-1"]
+                .map(str::to_owned)
+                .into(),
             Step::Clear => vec!["VCLEAR".to_owned(), key.to_owned()],
         };
         match self {
@@ -112,7 +118,7 @@ enum Load {
     Single,
     /// Many values a command, pipelined: the array goes through many growths.
     Bulk,
-    /// Pops, sets and clears among appends.
+    /// Pops, sets, trims and clears among appends.
     Mixed,
 }
 
@@ -150,7 +156,8 @@ impl Writer {
                 0 => Step::Clear,
                 1..=9 => Step::Pop(1 + random.below(40) as usize),
                 10..=11 => Step::Pop(len / 2),
-                12..=29 if len > 0 => Step::Set(
+                12..=13 => Step::Trim(random.below(len as u64 + 1) as usize),
+                14..=29 if len > 0 => Step::Set(
                     (0..1 + random.below(2))
                         .map(|_| (random.below(len as u64) as usize, self.numbers(1)[0]))
                         .take(1)
@@ -188,7 +195,7 @@ impl Writer {
                 after = match &step {
                     Step::Add(numbers) => after + numbers.len(),
                     Step::Set(_) => after,
-                    Step::Pop(count) => after.saturating_sub(*count),
+                    Step::Pop(count) | Step::Trim(count) => after.saturating_sub(*count),
                     Step::Clear => 0,
                 };
                 step.encode(&self.key, self.item, &mut buffer);

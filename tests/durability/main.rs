@@ -14,4 +14,5 @@ mod always;
 mod crash;
 mod fork;
 mod full_disk;
+mod trim;
 mod truncation;

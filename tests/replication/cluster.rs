@@ -304,6 +304,12 @@ fn slots_move_with_their_arrays_while_these_are_written_to() {
             .find(|node| node.port() != from.port())
             .unwrap();
         for [from, to] in [[from, to], [to, from]] {
+            wait_at_most(LONG, "all nodes agree on the slots", || {
+                let output = Command::new("redis-cli")
+                    .args(["--cluster", "check", &address(from)])
+                    .output();
+                output.unwrap().status.success()
+            });
             redis_cli(&[
                 "--cluster",
                 "reshard",

@@ -2,7 +2,7 @@
 
 use crate::support::{Reply, Server, as_doubles, doubles};
 
-const COMMANDS: [(&str, &str); 16] = [
+const COMMANDS: [(&str, &str); 24] = [
     ("MMAP", "write"),
     ("VADD", "write"),
     ("VPUSH", "write"),
@@ -17,6 +17,14 @@ const COMMANDS: [(&str, &str); 16] = [
     ("VITEMSIZE", "readonly"),
     ("VTYPE", "readonly"),
     ("VFILEPATH", "readonly"),
+    ("VADDRAW", "write"),
+    ("VGETRAW", "readonly"),
+    ("VSETRAW", "write"),
+    ("VSLICE", "readonly"),
+    ("VLAST", "readonly"),
+    ("VFILL", "write"),
+    ("VTRIM", "write"),
+    ("VINCRBY", "write"),
     ("VSYNC", ""),
     ("INFO", ""),
 ];
@@ -64,6 +72,14 @@ fn the_key_is_the_first_argument_of_every_command() {
         "VTYPE k",
         "VFILEPATH k",
         "VSYNC k",
+        "VADDRAW k x",
+        "VGETRAW k 0 1",
+        "VSETRAW k 0 x",
+        "VSLICE k 0 1",
+        "VLAST k 1",
+        "VFILL k 0 1 2",
+        "VTRIM k 0 1",
+        "VINCRBY k 0 1",
     ] {
         assert_eq!(
             db.say(&format!("COMMAND GETKEYS {command}")),

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use crate::redis::api::{Args, Failure, Outcome};
+use crate::redis::binding::Binding;
 use crate::storage::types::{ItemType, ValueError, excerpt, parse_index};
 
 /// A buffer that served a large command is given back when it is longer than this, in bytes.
@@ -78,6 +79,77 @@ pub fn index(args: Args<'_>, position: usize) -> Result<Index, Failure> {
             excerpt(args.get(position))
         ))),
     }
+}
+
+/// The index that argument `position` gives, of an array of `count` values.
+///
+/// # Errors
+/// If it is not an integer, or there is no such value.
+pub fn index_below(
+    args: Args<'_>,
+    position: usize,
+    count: u64,
+    binding: &Binding,
+) -> Result<u64, Failure> {
+    match index(args, position)? {
+        Index::At(index) if index < count => Ok(index),
+        _ => Err(Failure::Message(format!(
+            "index '{}' (argument {position}) is out of range: '{}' holds {count} values",
+            excerpt(args.get(position)),
+            binding.path
+        ))),
+    }
+}
+
+/// Argument `position`, which is to be the bytes of whole values.
+///
+/// # Errors
+/// If it is not a multiple of their size long.
+pub fn whole_values<'a>(
+    args: Args<'a>,
+    position: usize,
+    item: ItemType,
+) -> Result<&'a [u8], Failure> {
+    let bytes = args.get(position);
+    if bytes.len().is_multiple_of(item.size()) {
+        return Ok(bytes);
+    }
+    Err(Failure::Message(format!(
+        "argument {position} is {} bytes long, which is not a multiple of {}, the size of one {}",
+        bytes.len(),
+        item.size(),
+        item.name()
+    )))
+}
+
+/// The step that `STEP n` at argument `position` asks for; 1 if there are no such arguments.
+///
+/// # Errors
+/// If it is something else, or not a positive number.
+pub fn step(args: Args<'_>, position: usize) -> Result<u64, Failure> {
+    if args.len() == position {
+        return Ok(1);
+    }
+    let word = args.get(position);
+    if !word.eq_ignore_ascii_case(b"STEP") || args.len() != position + 2 {
+        return Err(Failure::Message(format!(
+            "syntax error at '{}' (argument {position}): expected STEP n",
+            excerpt(word)
+        )));
+    }
+    let number = args.get(position + 1);
+    parse_index(number)
+        .ok()
+        .and_then(|step| u64::try_from(step).ok())
+        .filter(|&step| step > 0)
+        .ok_or_else(|| {
+            Failure::Message(format!(
+                "step '{}' (argument {}) is not an integer from 1 to {}",
+                excerpt(number),
+                position + 1,
+                i64::MAX
+            ))
+        })
 }
 
 /// The number of things that argument `position` asks for.

@@ -1,4 +1,4 @@
-//! `MMAP key path [type [size] [WRITABLE]]`: binds a file to a key.
+//! `MMAP key path [type [size] [WRITABLE]]`, `MMAP key path.npy [type [size]] [WRITABLE]`: binds a file to a key.
 
 use std::ffi::{CStr, c_int};
 
@@ -12,6 +12,9 @@ use crate::storage::{Access, FilePath};
 
 /// `MMAP key path`: writable `double`s, in a file that is created if it is missing.
 /// `MMAP key path type [size] [WRITABLE]`: any type, read-only unless `WRITABLE`.
+///
+/// `MMAP key path.npy [type [size]] [WRITABLE]`: a `.npy` file, whose header says its type; read-only unless
+/// `WRITABLE`. Only with a type and `WRITABLE` is one created.
 ///
 /// Replies with the number of values. On a key that is bound already to that file (and as that type and mode,
 /// where given) it only replies; on a key whose file was missing when the server started it binds it again.
@@ -86,6 +89,7 @@ impl Wish {
             _ => (&words[..], false),
         };
         let item = match words {
+            [] if path.is_npy() => None,
             [] if writable => {
                 return Err(Failure::Message(
                     "syntax error: a type must come before WRITABLE (MMAP key path type [size] [WRITABLE])"
@@ -110,16 +114,25 @@ impl Wish {
 
     /// The mode of a new binding.
     fn access(&self) -> Access {
-        if self.item.is_none() || self.writable {
+        if self.writable || self.item.is_none() && !self.path.is_npy() {
             Access::Writable
         } else {
             Access::ReadOnly
         }
     }
+
+    /// The type of a new binding: as it was given, as the header of a `.npy` file says, or `double`.
+    fn item(&self) -> Result<ItemType, Failure> {
+        match self.item {
+            Some(item) => Ok(item),
+            None if self.path.is_npy() => Ok(store().npy_item(&self.path)?),
+            None => Ok(ItemType::DOUBLE),
+        }
+    }
 }
 
 fn bind(ctx: &Ctx, key: &Key<'_>, wish: Wish) -> Result<u64, Failure> {
-    let item = wish.item.unwrap_or(ItemType::DOUBLE);
+    let item = wish.item()?;
     let access = wish.access();
     let binding = if ctx.is_loading() {
         // The AOF is history: a file that it names and that is gone is not made anew, empty.

@@ -1,27 +1,37 @@
 //! The commands, one file each. A doc comment gives the syntax, the reply and the errors.
 
 mod arguments;
+mod background;
 mod commit;
 mod describe;
 mod mmap;
 mod range;
 mod reply;
 mod scan;
+mod scratch;
+mod slice;
 mod vadd;
+mod vaddraw;
 mod vagg;
 mod vall;
 mod vbuckets;
 mod vclear;
+mod vfill;
 mod vfind;
 mod vget;
+mod vgetraw;
+mod vincrby;
 mod vmget;
 mod vpop;
 mod vreplicate;
 mod vsearch;
 mod vset;
+mod vsetraw;
 mod vsize;
+mod vslice;
 mod vstat;
 mod vsync;
+mod vtrim;
 
 use super::api::Ctx;
 use super::command::register;
@@ -47,6 +57,14 @@ pub fn register_all(ctx: &Ctx) -> Result<(), String> {
         ("VTYPE", register::<describe::VType>(ctx)),
         ("VFILEPATH", register::<describe::VFilePath>(ctx)),
         ("VSTAT", register::<vstat::VStat>(ctx)),
+        ("VADDRAW", register::<vaddraw::VAddRaw>(ctx)),
+        ("VGETRAW", register::<vgetraw::VGetRaw>(ctx)),
+        ("VSETRAW", register::<vsetraw::VSetRaw>(ctx)),
+        ("VSLICE", register::<vslice::VSlice>(ctx)),
+        ("VLAST", register::<vslice::VLast>(ctx)),
+        ("VFILL", register::<vfill::VFill>(ctx)),
+        ("VTRIM", register::<vtrim::VTrim>(ctx)),
+        ("VINCRBY", register::<vincrby::VIncrBy>(ctx)),
         ("VSYNC", register::<vsync::VSync>(ctx)),
         ("VREPLICATE", register::<vreplicate::VReplicate>(ctx)),
         ("VAGG", register::<vagg::VAgg>(ctx)),

@@ -34,8 +34,7 @@ impl Command for VAdd {
             |i| i + 2,
             |bytes| {
                 let added = bound.append(bytes)?;
-                let index = bound.published_count() - added;
-                announce(&key, bound, c"vadd", Change::Values { index, bytes });
+                announce(&key, bound, c"vadd", Change::Appended(bytes));
                 reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(added))
             },
         )

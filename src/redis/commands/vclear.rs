@@ -26,7 +26,7 @@ impl Command for VClear {
         let bound = binding.writable()?;
         let cleared = bound.clear()?;
         if cleared > 0 {
-            announce(&key, bound, c"vclear", Change::Length(0));
+            announce(&key, bound, c"vclear", Change::Shortened);
         }
         reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(cleared))
     }

@@ -38,8 +38,7 @@ impl Command for VPop {
         let item = binding.item;
         let popped = bound.pop(wanted.unwrap_or(1))?;
         if !popped.is_empty() {
-            let left = bound.published_count();
-            announce(&key, bound, c"vpop", Change::Length(left));
+            announce(&key, bound, c"vpop", Change::Shortened);
         }
         reply_when_durable_and_exact(ctx, bound, move |ctx| {
             let replier = Replier::new(ctx, item);

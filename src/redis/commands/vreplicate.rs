@@ -11,6 +11,9 @@ use crate::redis::{rdb, replication, store};
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Access, Array, Bound, Error, FilePath, Former};
 
+/// How much of a repeated value is written at a time, in bytes.
+const REPEATED_AT_ONCE: u64 = 1 << 20;
+
 /// `VREPLICATE key operation ...`: carries out what the primary did. Only a primary may send it.
 ///
 /// An array that this replica cannot use answers its clients with the reason; what comes for it is passed over.
@@ -40,6 +43,7 @@ impl Command for VReplicate {
             b"BIND" => bind(ctx, args)?,
             b"FILL" => fill(args)?,
             b"FILLED" => filled(args)?,
+            b"HEAD" => head(args)?,
             operation => change(ctx, args, operation)?,
         }
         ctx.reply_ok();
@@ -59,6 +63,7 @@ fn change(ctx: &Ctx, args: Args<'_>, operation: &[u8]) -> Outcome {
                 put(bound, number(args, position)?, word(args, position + 1)?)?;
             }
         }
+        b"REPEAT" => repeat(bound, number(args, 3)?, number(args, 4)?, word(args, 5)?)?,
         b"LENGTH" => bound.truncate(number(args, 3)?.saturating_sub(bound.head()))?,
         _ => return Err(unknown(args, 2)),
     }
@@ -85,6 +90,33 @@ fn put(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> {
         return Ok(());
     }
     array.put(position + dropped - array.head(), bytes)
+}
+
+/// Makes `count` values from a position on one value.
+fn repeat(array: &Arc<Array>, position: u64, count: u64, value: &[u8]) -> Result<(), Error> {
+    let at_once = (REPEATED_AT_ONCE / value.len().max(1) as u64).max(1);
+    let block = value.repeat(at_once.min(count) as usize);
+    let mut done = 0;
+    while done < count {
+        let values = at_once.min(count - done);
+        put(
+            array,
+            position + done,
+            &block[..values as usize * value.len()],
+        )?;
+        done += values;
+    }
+    Ok(())
+}
+
+/// Drops the values before a position. There are replicas that have done so already.
+fn head(args: Args<'_>) -> Outcome {
+    if let Some(array) = store().find(&FilePath::new(args.get(1))?)? {
+        let position = number(args, 3)?;
+        store().drop_head(&array, position.saturating_sub(array.head()))?;
+        array.announce_head(array.head());
+    }
+    Ok(())
 }
 
 fn fill(args: Args<'_>) -> Outcome {
@@ -125,6 +157,7 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         _ => return Err(unknown(args, 6)),
     };
     let count = number(args, 7)?;
+    let head = number(args, 8)?;
     let state = word(args, 9)?;
     let identity = word(args, 10)?;
     let key = Key::open(ctx, args, Mode::Write);
@@ -134,9 +167,9 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
             .bind(&path, item, access, false)
             .map_err(|error| error.to_string()),
         _ if state == b"FILLING" => {
-            make_anew(&path, item, Access::Writable, count).map_err(|error| error.to_string())
+            make_anew(&path, item, Access::Writable, count, head).map_err(|error| error.to_string())
         }
-        _ => make_anew(&path, item, access, count).map_err(|error| error.to_string()),
+        _ => make_anew(&path, item, access, count, head).map_err(|error| error.to_string()),
     };
     if let Ok(bound) = &bound
         && state == b"FILLING"
@@ -155,9 +188,16 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
 }
 
 /// The file as a replica has it: of as many values as the primary's, all still zeros.
-fn make_anew(path: &FilePath, item: ItemType, access: Access, count: u64) -> Result<Bound, Error> {
+fn make_anew(
+    path: &FilePath,
+    item: ItemType,
+    access: Access,
+    count: u64,
+    head: u64,
+) -> Result<Bound, Error> {
     store().check_unowned(path, true)?;
     let import = store().import(path, item)?;
+    import.set_head(head)?;
     import.extend_to(count)?;
     import.finish(store(), access, Former::Replaced)
 }

@@ -2,14 +2,13 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::{Index, index, with_encoded};
+use super::arguments::{index_below, with_encoded};
 use super::commit::{announce, reply_when_durable};
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
 use crate::redis::usage::Arg;
-use crate::storage::types::excerpt;
 
 /// `VSET key index value [index value ...]`: sets all values, or none; where an index comes twice, the last
 /// value stands. Replies with the number of pairs.
@@ -43,14 +42,7 @@ impl Command for VSet {
         let count = bound.view()?.count();
         let indices = (2..args.len())
             .step_by(2)
-            .map(|position| match index(args, position)? {
-                Index::At(index) if index < count => Ok(index),
-                _ => Err(Failure::Message(format!(
-                    "index '{}' (argument {position}) is out of range: '{}' holds {count} values",
-                    excerpt(args.get(position)),
-                    binding.path
-                ))),
-            })
+            .map(|position| index_below(args, position, count, binding))
             .collect::<Result<Vec<_>, Failure>>()?;
         let pairs = indices.len() as u64;
         let values = (3..args.len())

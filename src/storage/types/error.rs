@@ -64,6 +64,8 @@ pub enum ValueError {
     NumberTooLong { length: usize },
     /// A `string` longer than the item size.
     StringTooLong { length: usize, size: usize },
+    /// A sum that is NaN or infinite.
+    NotFinite,
     /// The values of one command do not fit in memory together.
     NoMemory { bytes: usize },
 }
@@ -91,6 +93,7 @@ impl fmt::Display for ValueError {
                     "is {length} bytes long; string values here hold at most {size}"
                 )
             }
+            ValueError::NotFinite => f.write_str("would be NaN or infinite"),
             ValueError::NoMemory { bytes } => write!(
                 f,
                 "cannot be stored: this command's values need {bytes} bytes of memory"

@@ -2,7 +2,7 @@
 
 use super::{Kind, ValueError};
 
-/// A primitive integer of at most 64 bits.
+/// A primitive integer. What is read has at most 64 bits and a sign.
 pub(super) trait Integer: TryFrom<i128> + std::fmt::Display {
     const MIN: Self;
     const MAX: Self;
@@ -17,7 +17,8 @@ macro_rules! integers {
     )*};
 }
 
-integers!(i8 i16 i32 i64 u8 u16 u32 u64);
+// The widest is for sums.
+integers!(i8 i16 i32 i64 u8 u16 u32 u64 i128);
 
 /// Reads decimal digits after an optional sign. `kind` is the name of `T` in the error.
 pub(super) fn parse<T: Integer>(text: &[u8], kind: Kind) -> Result<T, ValueError> {

@@ -149,6 +149,12 @@ fn is_integer(text: &[u8]) -> bool {
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
+impl From<LongDouble> for X87DoubleExtended {
+    fn from(value: LongDouble) -> X87DoubleExtended {
+        X87DoubleExtended::from_bits(value.bits())
+    }
+}
+
 impl From<X87DoubleExtended> for LongDouble {
     fn from(value: X87DoubleExtended) -> LongDouble {
         LongDouble::from_le_bytes(value.to_bits().to_le_bytes())

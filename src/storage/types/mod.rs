@@ -3,6 +3,7 @@
 //! Values lie in the file in native little-endian layout, one after another, without header or padding: what
 //! `numpy.tofile`, `struct.pack` and C's `fwrite` write. Nothing here knows of files or of a server.
 
+mod add;
 mod decimal;
 mod error;
 mod float;
@@ -14,6 +15,7 @@ mod string;
 #[cfg(test)]
 mod tests;
 
+pub use add::AddError;
 pub use error::{TypeError, ValueError, excerpt};
 pub use float::{FloatText, widen};
 pub use int::parse_index;

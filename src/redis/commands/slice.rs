@@ -1,0 +1,83 @@
+//! Many values in one reply.
+
+use std::ops::Range;
+
+use super::reply::Replier;
+use super::scratch::with_scratch;
+use crate::redis::api::{Ctx, Failure, Outcome};
+use crate::redis::binding::Binding;
+
+/// How many bytes are copied out of the mapping at once.
+const CHUNK: usize = 64 * 1024;
+/// What the values of one reply may take in the server's memory, in bytes.
+const LARGEST: u64 = 512 << 20;
+/// What the text of a number takes there at most, about, in bytes.
+const NUMBER: u64 = 32;
+
+/// Replies with an array of every `step`-th value of the range that `wanted` makes of the number of values.
+///
+/// If the file turns out to be unreadable on the way, the last element of the array is the error.
+///
+/// # Errors
+/// If they are too many for one reply, or the array cannot be read.
+pub fn reply_slice(
+    ctx: &Ctx,
+    binding: &Binding,
+    step: u64,
+    wanted: impl FnOnce(u64) -> Range<u64>,
+) -> Outcome {
+    let mut view = binding.bound()?.view()?;
+    let range = wanted(view.count());
+    let values = (range.end - range.start).div_ceil(step);
+    let size = binding.item.size();
+    let bytes = values.saturating_mul(NUMBER.max(size as u64));
+    if bytes > LARGEST {
+        return Err(Failure::Message(format!(
+            "a reply of {values} values would take up to {bytes} bytes, and {LARGEST} are allowed: \
+             ask for a smaller range, or for its bytes with VGETRAW"
+        )));
+    }
+    let per_chunk = (CHUNK / size).max(1);
+    let replier = Replier::new(ctx, binding.item);
+    let reply = |chunk: &[u8]| {
+        chunk
+            .chunks_exact(size)
+            .for_each(|value| replier.value(value));
+    };
+    with_scratch(per_chunk * size, |scratch| {
+        let mut read = |done: u64, chunk: &mut [u8]| {
+            let from = range.start + done * step;
+            if step == 1 {
+                return view.read(from, chunk);
+            }
+            chunk
+                .chunks_exact_mut(size)
+                .zip(0..)
+                .try_for_each(|(value, i)| view.read(from + i * step, value))
+        };
+        if values <= per_chunk as u64 {
+            // Read before the reply begins, which then costs less, too: its length is known.
+            let chunk = &mut scratch[..values as usize * size];
+            read(0, chunk)?;
+            ctx.reply_array(values as usize);
+            reply(chunk);
+            return Ok(());
+        }
+        let replies = ctx.reply_array_of_unknown_length();
+        let mut replied = 0;
+        while replied < values {
+            let in_chunk = (values - replied).min(per_chunk as u64);
+            let chunk = &mut scratch[..in_chunk as usize * size];
+            if let Err(error) = read(replied, chunk) {
+                // The reply has begun: it ends early, with the error as its last element.
+                ctx.reply_failure(&error.into());
+                replied += 1;
+                break;
+            }
+            reply(chunk);
+            replied += in_chunk;
+        }
+        replies.end(replied);
+        Ok(())
+    })
+}

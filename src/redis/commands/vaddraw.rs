@@ -1,0 +1,38 @@
+//! `VADDRAW key bytes`: appends values as bytes.
+
+use std::ffi::{CStr, c_int};
+
+use super::arguments::whole_values;
+use super::commit::{announce, reply_when_durable};
+use crate::redis::api::{Args, Ctx, Outcome};
+use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
+use crate::redis::replication::Change;
+
+/// `VADDRAW key bytes`: appends the values that lie in `bytes` back to back, as in the file. Replies with their
+/// number.
+///
+/// Fails if the bytes are not whole values, the key is bound read-only or not at all, or the disk is full.
+pub struct VAddRaw;
+
+impl Command for VAddRaw {
+    const NAME: &'static CStr = c"vaddraw";
+    const FLAGS: &'static CStr = c"write fast";
+    const ARITY: c_int = 3;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Insert;
+    const SUMMARY: &'static CStr = c"Appends values, given as bytes, to an array";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        let (key, binding) = binding::for_writing(ctx, args)?;
+        let bound = binding.writable()?;
+        let bytes = whole_values(args, 2, binding.item)?;
+        if bytes.is_empty() {
+            ctx.reply_count(0);
+            return Ok(());
+        }
+        let added = bound.append(bytes)?;
+        announce(&key, bound, c"vaddraw", Change::Appended(bytes));
+        reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(added))
+    }
+}

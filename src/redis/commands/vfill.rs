@@ -1,0 +1,52 @@
+//! `VFILL key start stop value`: one value in many places.
+
+use std::ffi::{CStr, c_int};
+
+use super::arguments::with_encoded;
+use super::background::run;
+use super::range::Wanted;
+use crate::redis::api::{Args, Ctx, Outcome};
+use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
+use crate::storage::Task;
+
+/// More than this, in bytes, is not filled while the server waits: it takes milliseconds.
+const LONG: u64 = 4 << 20;
+
+/// `VFILL key start stop value`: sets all values from `start` to `stop`, and replies with their number. The range is
+/// that of `LRANGE`.
+///
+/// A long range is filled in the background, from its start to its end, while only this client waits.
+///
+/// Fails if the range is not one of integers, the value is not one of the array's type, or the key is bound
+/// read-only or not at all.
+pub struct VFill;
+
+impl Command for VFill {
+    const NAME: &'static CStr = c"vfill";
+    const FLAGS: &'static CStr = c"write";
+    const ARITY: c_int = 5;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Update;
+    const SUMMARY: &'static CStr = c"Sets a range of values of an array to one value";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        let wanted = Wanted::parse(args, 2)?;
+        let (key, binding) = binding::for_writing(ctx, args)?;
+        let bound = binding.writable()?;
+        let range = wanted.of(bound.view()?.count());
+        let long = (range.end - range.start) * binding.item.size() as u64 > LONG;
+        with_encoded(
+            binding.item,
+            std::iter::once(args.get(4)),
+            |_| 4,
+            |value| {
+                let task = Task::Fill {
+                    range,
+                    value: value.into(),
+                };
+                run(ctx, &key, bound, task, long)
+            },
+        )
+    }
+}

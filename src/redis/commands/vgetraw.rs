@@ -1,0 +1,50 @@
+//! `VGETRAW key start stop`: the bytes of a range of values.
+
+use std::ffi::{CStr, c_int};
+
+use super::range::Wanted;
+use super::scratch::with_scratch;
+use crate::redis::api::{Args, Ctx, Failure, Outcome};
+use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
+
+/// Longest reply, in bytes: the longest string that a server has.
+const LONGEST: u64 = 512 << 20;
+
+/// `VGETRAW key start stop`: replies with the values from `start` to `stop` as they lie in the file; an empty
+/// string if there are none. The range is that of `LRANGE`.
+///
+/// Fails if the range is not one of integers, or longer than 512 MB.
+pub struct VGetRaw;
+
+impl Command for VGetRaw {
+    const NAME: &'static CStr = c"vgetraw";
+    const FLAGS: &'static CStr = c"readonly";
+    const ARITY: c_int = 4;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Read;
+    const SUMMARY: &'static CStr = c"Returns a range of values of an array as bytes";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        let wanted = Wanted::parse(args, 2)?;
+        let Some(binding) = binding::for_reading(ctx, args)? else {
+            ctx.reply_bulk(b"");
+            return Ok(());
+        };
+        let mut view = binding.bound()?.view()?;
+        let range = wanted.of(view.count());
+        let values = range.end - range.start;
+        let bytes = values * binding.item.size() as u64;
+        if bytes > LONGEST {
+            return Err(Failure::Message(format!(
+                "{values} values are {bytes} bytes, and a reply has at most {LONGEST}: ask for a smaller range"
+            )));
+        }
+        // A reply that has begun cannot become an error, so all is read before.
+        with_scratch(bytes as usize, |values| {
+            view.read(range.start, values)?;
+            ctx.reply_bulk(values);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! `VINCRBY key index increment [index increment ...]`: adds to values in place.
+
+use std::ffi::{CStr, c_int};
+
+use super::arguments::index_below;
+use super::commit::{announce, reply_when_durable};
+use super::reply::Replier;
+use crate::redis::api::{Args, Ctx, Failure, Outcome};
+use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
+use crate::redis::replication::Change;
+use crate::storage::types::{AddError, excerpt};
+
+/// `VINCRBY key index increment [index increment ...]`: adds to all values, or to none; where an index comes
+/// twice, both increments are added. Replies with an array of the new values, one for each pair.
+///
+/// Fails if an index is out of range, an increment is no number of the array's type, a result is out of the
+/// type's range, NaN or infinite, the values are strings, or the key is bound read-only or not at all.
+pub struct VIncrBy;
+
+impl Command for VIncrBy {
+    const NAME: &'static CStr = c"vincrby";
+    const FLAGS: &'static CStr = c"write fast";
+    const ARITY: c_int = -4;
+    const KEY_ACCESS: KeyAccess = KeyAccess::ReadAndUpdate;
+    const SUMMARY: &'static CStr = c"Adds to values of an array in place";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        if !args.len().is_multiple_of(2) {
+            return Err(Failure::WrongArity);
+        }
+        let (key, binding) = binding::for_writing(ctx, args)?;
+        let bound = binding.writable()?;
+        let item = binding.item;
+        let count = bound.view()?.count();
+        let indices = (2..args.len())
+            .step_by(2)
+            .map(|position| index_below(args, position, count, binding))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let new = bound.update(&indices, |pair, value| {
+            let position = 2 * pair + 3;
+            let increment = args.get(position);
+            item.add(value, increment).map_err(|error| match error {
+                AddError::Increment(error) => Failure::Message(format!(
+                    "increment '{}' (argument {position}) {error}",
+                    excerpt(increment)
+                )),
+                AddError::Result(error) => Failure::Message(format!(
+                    "index {} (argument {}): the new value {error}; nothing was changed",
+                    indices[pair],
+                    position - 1
+                )),
+                AddError::Strings => {
+                    Failure::Message(format!("the values of '{}' are strings", binding.path))
+                }
+            })
+        })?;
+        let (indices, bytes) = (&indices[..], &new[..]);
+        announce(
+            &key,
+            bound,
+            c"vincrby",
+            Change::Scattered { indices, bytes },
+        );
+        reply_when_durable(ctx, bound, move |ctx| {
+            let replier = Replier::new(ctx, item);
+            let values = new.chunks_exact(item.size());
+            ctx.reply_array(values.len());
+            values.for_each(|value| replier.value(value));
+        })
+    }
+}

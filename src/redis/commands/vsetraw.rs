@@ -1,0 +1,46 @@
+//! `VSETRAW key index bytes`: overwrites values with bytes.
+
+use std::ffi::{CStr, c_int};
+
+use super::arguments::{index_below, whole_values};
+use super::commit::{announce, reply_when_durable};
+use crate::redis::api::{Args, Ctx, Outcome};
+use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
+use crate::redis::replication::Change;
+
+/// `VSETRAW key index bytes`: puts the values that lie in `bytes` back to back in the place of those from `index`
+/// on. Replies with their number.
+///
+/// Fails if the bytes are not whole values or reach beyond the last value, or the key is bound read-only or not
+/// at all.
+pub struct VSetRaw;
+
+impl Command for VSetRaw {
+    const NAME: &'static CStr = c"vsetraw";
+    const FLAGS: &'static CStr = c"write fast";
+    const ARITY: c_int = 4;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Update;
+    const SUMMARY: &'static CStr = c"Sets values of an array in place, given as bytes";
+    const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        let (key, binding) = binding::for_writing(ctx, args)?;
+        let bound = binding.writable()?;
+        let bytes = whole_values(args, 3, binding.item)?;
+        let values = (bytes.len() / binding.item.size()) as u64;
+        // Values that begin at the end are none.
+        let count = bound.view()?.count();
+        let index = index_below(
+            args,
+            2,
+            count.saturating_add(u64::from(values == 0)),
+            binding,
+        )?;
+        if values > 0 {
+            bound.set_from(index, bytes)?;
+            announce(&key, bound, c"vsetraw", Change::Values { index, bytes });
+        }
+        reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(values))
+    }
+}

@@ -1,0 +1,48 @@
+//! `VTRIM key start stop`: keeps a range and removes the rest.
+
+use std::ffi::{CStr, c_int};
+
+use super::background::run;
+use super::commit::{announce, reply_when_durable};
+use super::range::Wanted;
+use crate::redis::api::{Args, Ctx, Outcome};
+use crate::redis::binding;
+use crate::redis::command::{Command, KeyAccess};
+use crate::redis::replication::Change;
+use crate::storage::Task;
+
+/// `VTRIM key start stop`: keeps the values from `start` to `stop` and removes all others, so that the value at
+/// `start` is at index 0 afterwards. Replies with the number of values removed. The range is that of `LRANGE`; an
+/// empty one removes all.
+///
+/// Values at the end go as with `VPOP`. Where values at the head go, those that stay are copied to a new file that
+/// takes the place of the old one, in the background, while only this client waits.
+///
+/// Fails if the range is not one of integers, the key is bound read-only or not at all, or a new file cannot be
+/// put in the place of the old one; then the head stays.
+pub struct VTrim;
+
+impl Command for VTrim {
+    const NAME: &'static CStr = c"vtrim";
+    const FLAGS: &'static CStr = c"write";
+    const ARITY: c_int = 4;
+    const KEY_ACCESS: KeyAccess = KeyAccess::Delete;
+    const SUMMARY: &'static CStr = c"Keeps a range of values of an array and removes the rest";
+    const COMPLEXITY: &'static CStr =
+        c"O(1) at the end; O(N) where N is the number of values kept, in the background, at the head";
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        let wanted = Wanted::parse(args, 2)?;
+        let (key, binding) = binding::for_writing(ctx, args)?;
+        let bound = binding.writable()?;
+        let range = wanted.of(bound.view()?.count());
+        let trim = bound.begin_trim(&range)?;
+        if trim.tail > 0 {
+            announce(&key, bound, c"vtrim", Change::Shortened);
+        }
+        if trim.head > 0 {
+            return run(ctx, &key, bound, Task::Trim(trim), true);
+        }
+        reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(trim.tail))
+    }
+}

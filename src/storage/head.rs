@@ -1,0 +1,399 @@
+//! Removing values at the head of an array.
+//!
+//! A file cannot lose its head in place: every value that stays would have to move, and a crash in between would
+//! leave a mixture. So the values that stay are copied to a new file, which takes the place of the old one by
+//! `rename`: whoever opens the path finds either all of the old or all of the new. The copy is made without the
+//! lock; what is written meanwhile is copied again, and the last of it, at most [`LAST_ROUND`], under the lock.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use rustix::fs::{copy_file_range, fgetxattr};
+use rustix::io::Errno;
+
+use super::array::{Array, State, map};
+use super::disk;
+use super::error::{Error, Result};
+use super::mapping::Mapping;
+use super::mark::Mark;
+use super::registry::Registry;
+use super::replacement::Replacement;
+use super::root::{self, Access, Root};
+use super::settings::Fsync;
+
+/// The extended attribute with the number of values that were removed at the head of this file so far: 8 bytes,
+/// little-endian. A file that never lost its head has none.
+const ATTRIBUTE: &str = "user.mmap.head";
+/// How much is copied while the array is locked, in bytes.
+const LAST_ROUND: u64 = 1 << 20;
+/// How much is copied before it is put on disk, in bytes, so that memory does not fill with pages to be written.
+const SYNCED_AT_ONCE: u64 = 128 << 20;
+/// So often is copied again what was written meanwhile.
+const ROUNDS: u32 = 32;
+
+/// Number of values that were removed at the head of a file.
+pub(super) fn of(file: &File) -> u64 {
+    let mut bytes = [0_u8; 8];
+    match fgetxattr(file, ATTRIBUTE, &mut bytes) {
+        Ok(8) => u64::from_le_bytes(bytes),
+        _ => 0,
+    }
+}
+
+fn note(file: &File, head: u64) -> rustix::io::Result<()> {
+    match disk::set_attribute(file, ATTRIBUTE, &head.to_le_bytes()) {
+        // There the number starts at 0 again when the file is opened anew.
+        Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
+        result => result,
+    }
+}
+
+/// What happens to an array while it is copied.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    /// What was written, in bytes from the begin of the file; empty if nothing was.
+    written: Range<u64>,
+    /// The least number of values there were, since the last round and ever.
+    lowest: u64,
+    lowest_ever: u64,
+}
+
+impl Watch {
+    fn new(count: u64) -> Self {
+        Self {
+            written: 0..0,
+            lowest: count,
+            lowest_ever: count,
+        }
+    }
+
+    #[cold]
+    pub fn wrote(&mut self, bytes: Range<u64>) {
+        self.written = if self.written.is_empty() {
+            bytes
+        } else {
+            self.written.start.min(bytes.start)..self.written.end.max(bytes.end)
+        };
+    }
+
+    pub fn shortened(&mut self, count: u64) {
+        self.lowest = self.lowest.min(count);
+        self.lowest_ever = self.lowest_ever.min(count);
+    }
+}
+
+/// A trim that has begun: numbers of values.
+pub struct Trim {
+    /// So many went at the end.
+    pub tail: u64,
+    /// So many are to go at the head.
+    pub head: u64,
+}
+
+/// A copy without the head, on its way.
+struct Copy<'a> {
+    array: &'a Arc<Array>,
+    /// Number of values that go.
+    head: u64,
+    old: Arc<File>,
+    new: Replacement,
+    /// Up to where, in bytes of the old file, values of the copy are on disk.
+    synced_to: u64,
+}
+
+impl Array {
+    /// Number of values that were removed at the head so far, ever: index 0 was at this index once.
+    pub fn head(&self) -> u64 {
+        self.state.lock().head
+    }
+
+    /// Says how many values were removed at the head, of an array that is made as a copy of another.
+    pub(super) fn set_head(&self, head: u64) -> Result<()> {
+        let mut state = self.state.lock();
+        if head != state.head {
+            let file = self.file(&state)?;
+            note(&file, head).map_err(|e| self.failed("mark", e))?;
+            state.head = head;
+        }
+        Ok(())
+    }
+
+    /// Counts `values` more as dropped from the head and removes them, those that there are, however long that takes.
+    pub(super) fn drop_head(
+        self: &Arc<Self>,
+        values: u64,
+        root: &Root,
+        registry: &Registry,
+    ) -> Result<()> {
+        let count = self.published_count();
+        if values == 0 {
+            return Ok(());
+        }
+        if values >= count {
+            self.clear()?;
+            return self.set_head(self.head() + values);
+        }
+        let trim = self.begin_trim(&(values..count))?;
+        self.end_trim(trim, root, registry).map(drop)
+    }
+
+    /// Begins to keep a range of values: removes the tail at once, and notes from now on what becomes of the rest,
+    /// so that what comes later is not taken for a part of what was to go.
+    ///
+    /// # Errors
+    /// If the array cannot be written to, or its head is being removed already; then nothing was removed.
+    pub fn begin_trim(self: &Arc<Self>, range: &Range<u64>) -> Result<Trim> {
+        if range.is_empty() {
+            let tail = self.clear()?;
+            return Ok(Trim { tail, head: 0 });
+        }
+        let mut state = self.lock_for_writing()?;
+        let head = range.start;
+        if head > 0 && state.watch.is_some() {
+            return Err(Error::Trimming {
+                path: self.path.to_string(),
+                why: "another client is removing its head",
+            });
+        }
+        let tail = state.count.saturating_sub(range.end);
+        if tail > 0 {
+            self.shorten(&mut state, range.end)?;
+        }
+        if head > 0 {
+            state.watch = Some(Watch::new(state.count));
+        }
+        Ok(Trim { tail, head })
+    }
+
+    /// Ends what [`Self::begin_trim`] began: removes the head. Says how many values went in all.
+    ///
+    /// # Errors
+    /// If the head cannot be removed: then the tail is gone, and the rest is as it was.
+    pub(super) fn end_trim(
+        self: &Arc<Self>,
+        trim: Trim,
+        root: &Root,
+        registry: &Registry,
+    ) -> Result<u64> {
+        let result = self
+            .begin_copy(trim.head, root)
+            .and_then(|copy| copy.carry_out(registry));
+        self.state.lock().watch = None;
+        result.map(|()| trim.tail + trim.head)
+    }
+
+    fn begin_copy<'a>(self: &'a Arc<Self>, head: u64, root: &Root) -> Result<Copy<'a>> {
+        let mut state = self.lock_for_writing()?;
+        let old = self.file_as_left(&mut state)?;
+        let new = Replacement::of(&old, self.id(), &self.path, root)?;
+        Ok(Copy {
+            array: self,
+            head,
+            old,
+            new,
+            synced_to: 0,
+        })
+    }
+}
+
+impl Copy<'_> {
+    fn carry_out(mut self, registry: &Registry) -> Result<()> {
+        let data_at = self.array.layout.data_at();
+        if data_at > 0 {
+            self.copy(0..data_at, 0)?;
+        }
+        let end = {
+            let state = self.array.state.lock();
+            self.array.end_of_values(&state)
+        };
+        let mut todo = self.array.layout.offset(self.head)..end;
+        for _ in 0..ROUNDS {
+            self.copy_and_sync(&todo)?;
+            match self.finish(registry)? {
+                None => {
+                    // Until this is on disk, a power cut brings back the old file.
+                    return self.new.sync_directory(&self.array.path);
+                }
+                Some(more) => todo = more,
+            }
+        }
+        Err(self.given_up("it is written to faster than it can be copied"))
+    }
+
+    fn given_up(&self, why: &'static str) -> Error {
+        Error::Trimming {
+            path: self.array.path.to_string(),
+            why,
+        }
+    }
+
+    /// How far down the values move, in bytes.
+    fn shift(&self) -> u64 {
+        self.head * self.array.item_size()
+    }
+
+    fn copy_and_sync(&mut self, todo: &Range<u64>) -> Result<()> {
+        let mut at = todo.start;
+        while at < todo.end {
+            let part = at..todo.end.min(at + SYNCED_AT_ONCE);
+            at = part.end;
+            self.copy(part, self.shift())?;
+            self.sync()?;
+        }
+        self.synced_to = self.synced_to.max(todo.end);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        disk::sync_data(&self.new.file).map_err(|e| self.array.failed("sync the copy of", e))
+    }
+
+    /// Copies bytes of the old file to the new one, `shift` bytes further down.
+    fn copy(&self, bytes: Range<u64>, shift: u64) -> Result<()> {
+        let (mut from, mut to) = (bytes.start, bytes.start - shift);
+        while from < bytes.end {
+            let left = (bytes.end - from) as usize;
+            let copied = copy_file_range(
+                &*self.old,
+                Some(&mut from),
+                &*self.new.file,
+                Some(&mut to),
+                left,
+            );
+            match copied {
+                // Values at the end were removed meanwhile; some may be there again.
+                Ok(0) if self.ends_before(from)? => return Ok(()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
+                    return self.copy_through_memory(from..bytes.end, shift);
+                }
+                Err(errno) => return Err(self.array.failed("copy", errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the array has no values any more where bytes of the old file could not be read.
+    fn ends_before(&self, position: u64) -> Result<bool> {
+        let mut state = self.array.state.lock();
+        let ends_before = self.array.end_of_values(&state) <= position;
+        if !ends_before {
+            // What others did to the file is an error.
+            self.array.file_as_left(&mut state)?;
+        }
+        Ok(ends_before)
+    }
+
+    fn copy_through_memory(&self, bytes: Range<u64>, shift: u64) -> Result<()> {
+        let mut buffer = vec![0; (1 << 20).min(bytes.end - bytes.start) as usize];
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let len = (buffer.len() as u64).min(bytes.end - at) as usize;
+            let failed = |e| self.array.failed("copy", e);
+            let read = self.old.read_at(&mut buffer[..len], at).map_err(failed)?;
+            if read == 0 && self.ends_before(at)? {
+                return Ok(());
+            }
+            disk::write_all_at(&self.new.file, &buffer[..read], at - shift).map_err(failed)?;
+            at += read as u64;
+        }
+        Ok(())
+    }
+
+    /// Puts the copy in the place of the array's file, if it lacks little; else says what it lacks, in bytes of
+    /// the old file.
+    fn finish(&mut self, registry: &Registry) -> Result<Option<Range<u64>>> {
+        let array = self.array;
+        let _syncing = array.syncing.lock();
+        let mut entries = registry.lock();
+        let mut state = array.lock_for_writing()?;
+        array.claim_end(&mut state)?;
+        let (missing, lowest) = self.missing(&mut state)?;
+        if missing.end - missing.start > LAST_ROUND {
+            return Ok(Some(missing));
+        }
+        if !missing.is_empty() {
+            self.copy(missing.clone(), self.shift())?;
+        }
+        let kept = state.count - self.head;
+        let mut synced = array.layout.count_up_to(self.synced_to).min(lowest);
+        if !missing.is_empty() && array.shared.settings.fsync() == Fsync::Always {
+            self.sync()?;
+            synced = state.count;
+        }
+        let synced = (synced - self.head).min(kept);
+        self.new.give_name(&array.path)?;
+        let map = self.prepare(&state, kept, synced)?;
+        // From here on nothing may fail but this.
+        let id = self.new.put_in_place(&array.path)?;
+        registry.renamed(&mut entries, array, id);
+        self.adopt(&mut state, map, kept, synced);
+        Ok(None)
+    }
+
+    /// What was written since the last round, and the least number of values since then.
+    fn missing(&self, state: &mut MutexGuard<'_, State>) -> Result<(Range<u64>, u64)> {
+        let is_same_file = state
+            .file
+            .as_ref()
+            .is_some_and(|file| Arc::ptr_eq(file, &self.old));
+        let end = self.array.end_of_values(state);
+        let count = state.count;
+        let watch = state
+            .watch
+            .as_mut()
+            .filter(|_| is_same_file)
+            .ok_or_else(|| self.given_up("it was opened anew meanwhile"))?;
+        if watch.lowest_ever < self.head {
+            return Err(self.given_up("values that were to stay were removed meanwhile"));
+        }
+        let first = self.array.layout.offset(self.head);
+        let start = watch.written.start.max(first);
+        let missing = start..watch.written.end.min(end).max(start);
+        let lowest = watch.lowest;
+        watch.written = 0..0;
+        watch.lowest = count;
+        Ok((missing, lowest))
+    }
+
+    /// Makes the copy what the file is to be.
+    fn prepare(&self, state: &State, kept: u64, synced: u64) -> Result<Arc<Mapping>> {
+        let array = self.array;
+        let file = &self.new.file;
+        let failed = |e| array.failed("complete the copy of", e);
+        if let Some(header) = &array.layout.npy {
+            disk::write_all_at(file, &header.text(kept), header.text_at()).map_err(failed)?;
+        }
+        let len = array.layout.offset(kept);
+        disk::set_len(file, len).map_err(failed)?;
+        note(file, state.head + self.head)
+            .and_then(|()| Mark::set(file, synced))
+            .map_err(|errno| failed(errno.into()))?;
+        root::lock(file, &array.path)?;
+        map(file, &array.path, len, Access::Writable)
+    }
+
+    fn adopt(&self, state: &mut MutexGuard<'_, State>, map: Arc<Mapping>, kept: u64, synced: u64) {
+        let array = self.array;
+        let len = array.layout.offset(kept);
+        array.replace_map(state, map);
+        state.snapshots.break_off();
+        array.publish_file(state, Some(Arc::clone(&self.new.file)));
+        state.file_len = len;
+        state.header_count = kept;
+        state.head += self.head;
+        state.slack = false;
+        state.growth_asked = false;
+        state.grow_at = u64::MAX;
+        state.prefaulted_to = 0;
+        state.prefault_at = u64::MAX;
+        state.synced = synced;
+        state.marked = true;
+        state.dirty_from = Some(array.layout.offset(synced));
+        array.publish(state, kept);
+        array.schedule_sync(state);
+    }
+}

@@ -1,0 +1,209 @@
+//! A new file that takes the place of another, all at once.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cap_std::fs::Dir;
+use rustix::fs::{
+    AtFlags, CWD, Gid, Mode, OFlags, Uid, XattrFlags, fchmod, fchown, fgetxattr, flistxattr,
+    fsetxattr, fstat, fsync, linkat, openat, renameat, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::error::{Error, Result};
+use super::path::FilePath;
+use super::root::{FileId, Root};
+
+/// Makes names of this process unique.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// A file without a name, until it takes that of another.
+pub struct Replacement {
+    pub file: Arc<File>,
+    dir: Dir,
+    /// The name of the file that is to be replaced, in `dir`.
+    name: OsString,
+    old: FileId,
+    /// A name that this file bears for a moment; where the file system knows no files without a name, all along.
+    temporary: String,
+    is_named: bool,
+}
+
+impl Replacement {
+    /// Makes an empty file beside another one, with its owner, mode and attributes.
+    ///
+    /// # Errors
+    /// If the other one has no name or several, the new one cannot be made, or cannot be like it.
+    pub fn of(old: &File, id: FileId, path: &FilePath, root: &Root) -> Result<Self> {
+        let (dir, name) = locate(old, id, path, root)?;
+        let failed = |errno: Errno| Error::io("make a copy of", path, errno);
+        let temporary = format!(
+            ".mmap-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let owner = Mode::RUSR | Mode::WUSR;
+        let (file, is_named) = match openat(&dir, ".", flags | OFlags::TMPFILE, owner) {
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+                let create = flags | OFlags::CREATE | OFlags::EXCL;
+                (
+                    openat(&dir, &*temporary, create, owner).map_err(failed)?,
+                    true,
+                )
+            }
+            file => (file.map_err(failed)?, false),
+        };
+        let new = Self {
+            file: Arc::new(File::from(file)),
+            dir,
+            name,
+            old: id,
+            temporary,
+            is_named,
+        };
+        make_alike(old, &new.file).map_err(failed)?;
+        Ok(new)
+    }
+
+    /// Gives the file a name of its own, if it has none, and opens it by that: a descriptor that was made without a
+    /// name never knows one, and by its name the file is found again.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn give_name(&mut self, path: &FilePath) -> Result<()> {
+        if self.is_named {
+            return Ok(());
+        }
+        let failed = |errno: Errno| Error::io("name a copy of", path, errno);
+        let this = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let (dir, name) = (&self.dir, &*self.temporary);
+        linkat(CWD, this, dir, name, AtFlags::SYMLINK_FOLLOW).map_err(failed)?;
+        self.is_named = true;
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let named = openat(dir, name, flags, Mode::empty()).map_err(failed)?;
+        self.file = Arc::new(File::from(named));
+        Ok(())
+    }
+
+    /// Gives this file, which has a name of its own, that of the other one, which then has none; says which file
+    /// this is.
+    ///
+    /// # Errors
+    /// If another file has that name meanwhile, or the system refuses.
+    pub fn put_in_place(&mut self, path: &FilePath) -> Result<FileId> {
+        let failed = |errno: Errno| Error::io("put a copy in the place of", path, errno);
+        let id = FileId::of(&fstat(&*self.file).map_err(failed)?);
+        check_name(&self.dir, &self.name, self.old, path)?;
+        renameat(&self.dir, &*self.temporary, &self.dir, &*self.name).map_err(failed)?;
+        self.is_named = false;
+        Ok(id)
+    }
+
+    /// Waits until the new name is on disk.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn sync_directory(&self, path: &FilePath) -> Result<()> {
+        // The one that is held open is for look-ups only.
+        openat(
+            &self.dir,
+            ".",
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .and_then(fsync)
+        .map_err(|errno| Error::io("sync the directory of", path, errno))
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if self.is_named
+            && let Err(error) = unlinkat(&self.dir, &*self.temporary, AtFlags::empty())
+        {
+            tracing::error!("cannot remove '{}': {error}", self.temporary);
+        }
+    }
+}
+
+/// Where an open file is to be found: its directory and its name there.
+fn locate(file: &File, id: FileId, path: &FilePath, root: &Root) -> Result<(Dir, OsString)> {
+    let refuse = |why| Error::Trimming {
+        path: path.to_string(),
+        why,
+    };
+    let stat = file.metadata().map_err(|e| Error::io("look at", path, e))?;
+    if stat.nlink() > 1 {
+        return Err(refuse(
+            "it has several names (hard links), of which only one would lead to the new file",
+        ));
+    }
+    // The path that was given may go through symbolic links; this one does not.
+    let real = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        .map_err(|e| Error::io("look up", path, e))?;
+    let moved = || refuse("it was moved or removed since it was bound");
+    let below = real.strip_prefix(root.path()).map_err(|_| moved())?;
+    let name = below.file_name().ok_or_else(moved)?;
+    let parent = match below.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let dir = root
+        .open_dir(parent)
+        .map_err(|e| Error::io("open the directory of", path, e))?;
+    check_name(&dir, name, id, path)?;
+    Ok((dir, name.to_owned()))
+}
+
+/// Fails if a name does not lead to that file.
+fn check_name(dir: &Dir, name: impl AsRef<Path>, id: FileId, path: &FilePath) -> Result<()> {
+    match statat(dir, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileId::of(&stat) == id => Ok(()),
+        Ok(_) | Err(Errno::NOENT) => Err(Error::Trimming {
+            path: path.to_string(),
+            why: "it was moved or removed since it was bound",
+        }),
+        Err(errno) => Err(Error::io("look up", path, errno)),
+    }
+}
+
+/// Gives `new` the owner, mode and extended attributes of `old`.
+fn make_alike(old: &File, new: &File) -> rustix::io::Result<()> {
+    let (like, is) = (fstat(old)?, fstat(new)?);
+    if (like.st_uid, like.st_gid) != (is.st_uid, is.st_gid) {
+        fchown(
+            new,
+            Some(Uid::from_raw(like.st_uid)),
+            Some(Gid::from_raw(like.st_gid)),
+        )?;
+    }
+    fchmod(new, Mode::from_raw_mode(like.st_mode))?;
+    copy_attributes(old, new)
+}
+
+fn copy_attributes(old: &File, new: &File) -> rustix::io::Result<()> {
+    let mut names = vec![0_u8; 1 << 16];
+    let len = match flistxattr(old, &mut names) {
+        Err(Errno::OPNOTSUPP) => return Ok(()),
+        len => len?,
+    };
+    for name in names[..len]
+        .split(|&byte| byte == 0)
+        .filter(|n| !n.is_empty())
+    {
+        let mut value = vec![0_u8; 1 << 16];
+        let len = fgetxattr(old, name, &mut value)?;
+        match fsetxattr(new, name, &value[..len], XattrFlags::empty()) {
+            // What the system alone may set (labels, capabilities) it has set.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Writes that take as long as an array is large, on a thread of their own: the worker must stay free for what
+//! commands may soon wait for.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::array::Array;
+use super::error::{Error, Result};
+use super::head::Trim;
+use super::registry::Registry;
+use super::root::Root;
+
+/// A write that may take long.
+pub enum Task {
+    /// Sets all values of a range to one.
+    Fill { range: Range<u64>, value: Box<[u8]> },
+    /// Ends a trim that has begun.
+    Trim(Trim),
+}
+
+/// Called with the number of values that were set or removed, on the thread of the tasks.
+pub type TaskDone = Box<dyn FnOnce(Result<u64>) + Send>;
+
+/// What tasks need besides their array.
+#[derive(Clone)]
+pub(super) struct Tasks {
+    root: Arc<Root>,
+    registry: Arc<Registry>,
+}
+
+type Queued = (Arc<Array>, Task, TaskDone);
+
+/// The thread that carries out one task after the other.
+pub(super) struct TaskThread {
+    /// `None` when it is to end.
+    queue: Option<Sender<Queued>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Tasks {
+    pub(super) fn new(root: &Arc<Root>, registry: &Arc<Registry>) -> Self {
+        Self {
+            root: Arc::clone(root),
+            registry: Arc::clone(registry),
+        }
+    }
+
+    /// Carries out a task here and now.
+    ///
+    /// # Errors
+    /// As the task's own.
+    pub(super) fn carry_out(&self, array: &Arc<Array>, task: Task) -> Result<u64> {
+        match task {
+            Task::Fill { range, value } => array.fill(range, &value),
+            Task::Trim(trim) => array.end_trim(trim, &self.root, &self.registry),
+        }
+    }
+
+    fn serve(&self, queue: &Receiver<Queued>) {
+        for (array, task, done) in queue {
+            // Whoever waits must be told, and the next task be done.
+            let result = catch_unwind(AssertUnwindSafe(|| self.carry_out(&array, task)));
+            done(result.unwrap_or(Err(Error::TaskPanicked)));
+        }
+    }
+}
+
+impl TaskThread {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system's, if there can be no more threads.
+    pub(super) fn start(tasks: Tasks) -> std::io::Result<Self> {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let thread = std::thread::Builder::new()
+            .name("mmap-tasks".to_owned())
+            .spawn(move || tasks.serve(&receiver))?;
+        Ok(Self {
+            queue: Some(sender),
+            thread: Some(thread),
+        })
+    }
+
+    /// Has a task carried out after those that came before.
+    pub(super) fn send(&self, array: &Arc<Array>, task: Task, done: TaskDone) {
+        let queued = (Arc::clone(array), task, done);
+        if let Some(Err(error)) = self.queue.as_ref().map(|queue| queue.send(queued)) {
+            let (_, _, done) = error.into_inner();
+            done(Err(Error::TaskPanicked));
+        }
+    }
+}
+
+impl Drop for TaskThread {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

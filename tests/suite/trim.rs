@@ -1,0 +1,251 @@
+//! `VTRIM`: a range stays, the rest goes, for the file as for those who look at it.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use crate::support::{Reply, Server, as_doubles, doubles, wait_until};
+
+fn numbers(range: std::ops::Range<u64>) -> Vec<u8> {
+    doubles(range.map(|i| i as f64))
+}
+
+fn array(count: u64) -> Server {
+    let db = Server::start();
+    db.write("f", numbers(0..count));
+    db.say("MMAP db f double WRITABLE");
+    db
+}
+
+#[test]
+fn vtrim_keeps_what_ltrim_keeps() {
+    for start in -6..=6_i64 {
+        for stop in [-6, -5, -2, -1, 0, 1, 3, 4, 5, 9] {
+            let db = array(5);
+            db.say("RPUSH list 0 1 2 3 4");
+            db.say(&format!("LTRIM list {start} {stop}"));
+            let kept = db.ask("LRANGE list 0 -1").items();
+            let removed = db.int(&format!("VTRIM db {start} {stop}"));
+            assert_eq!(removed, 5 - kept.len() as i64, "{start} {stop}");
+            assert_eq!(db.ask("VALL db").items(), kept, "{start} {stop}");
+            assert_eq!(db.file_len("f"), kept.len() as u64 * 8, "{start} {stop}");
+        }
+    }
+}
+
+#[test]
+fn after_a_trim_the_array_goes_on_as_ever() {
+    let mut db = array(10_000);
+    assert_eq!(db.say("VTRIM db 9000 -2"), "(integer) 9001");
+    assert_eq!(db.read("f"), numbers(9000..9999));
+    db.client().push_one_by_one("db", 9999..60_000);
+    assert_eq!(db.say("VGET db 0"), "9000");
+    assert_eq!(db.say("VPOP db"), "59999");
+    assert_eq!(db.say("VSET db 0 9000"), "(integer) 1");
+    db.settles_at("f", (59_999 - 9000) * 8);
+    assert_eq!(db.read("f"), numbers(9000..59_999));
+    assert_eq!(db.say("VTRIM db -100 -1"), "(integer) 50899");
+    assert_eq!(db.say("MMAP db f"), "(integer) 100");
+    assert_eq!(db.say("MMAP again f"), "(integer) 100");
+    db.restart();
+    assert_eq!(db.say("MMAP db f"), "(integer) 100");
+    assert_eq!(db.read("f"), numbers(59_899..59_999));
+}
+
+#[test]
+fn all_keys_of_the_file_see_the_trim_and_its_name_leads_to_what_stayed() {
+    let db = array(100);
+    std::os::unix::fs::symlink("f", db.path("link")).unwrap();
+    db.say("MMAP other link");
+    assert_eq!(db.say("VTRIM other 90 -1"), "(integer) 90");
+    assert_eq!(db.say("VSIZE db"), "(integer) 10");
+    db.say("VPUSH db 100");
+    assert_eq!(db.say("VGET other 10"), "100");
+    assert!(db.path("link").is_symlink());
+    assert_eq!(db.read("link"), numbers(90..101));
+    assert_eq!(db.say("DEL db other"), "(integer) 2");
+    assert_eq!(db.say("MMAP db f"), "(integer) 11");
+}
+
+#[test]
+fn the_new_file_is_like_the_old_one_and_locked_like_it() {
+    let db = array(100);
+    std::fs::set_permissions(db.path("f"), PermissionsExt::from_mode(0o640)).unwrap();
+    let before = std::fs::metadata(db.path("f")).unwrap();
+    db.say("VTRIM db 1 -1");
+    let after = std::fs::metadata(db.path("f")).unwrap();
+    assert_eq!(after.mode(), before.mode());
+    assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+    let other = Server::setup().sharing_files_of(&db).start();
+    let error = other.error("MMAP db f");
+    assert!(
+        error.contains("being written by another process"),
+        "{error}"
+    );
+    assert_eq!(other.say("MMAP db f double"), "(integer) 99");
+    let names: Vec<_> = std::fs::read_dir(db.dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name.to_string_lossy().contains("mmap-"))
+        .collect();
+    assert!(names.is_empty(), "{names:?} is left over");
+}
+
+#[test]
+fn others_who_have_the_file_open_keep_what_they_had() {
+    let db = array(100);
+    let open = std::fs::File::open(db.path("f")).unwrap();
+    db.say("VTRIM db 50 -1");
+    db.say("VSET db 0 -1");
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut &open, &mut bytes).unwrap();
+    assert_eq!(bytes, numbers(0..100));
+}
+
+#[test]
+fn a_head_that_cannot_go_stays_and_says_why() {
+    let db = array(10);
+    std::fs::hard_link(db.path("f"), db.path("second")).unwrap();
+    let error = db.error("VTRIM db 1 -1");
+    assert!(error.contains("several names"), "{error}");
+    assert_eq!(db.say("VTRIM db 0 -2"), "(integer) 1");
+    std::fs::remove_file(db.path("second")).unwrap();
+    std::fs::rename(db.path("f"), db.path("moved")).unwrap();
+    assert_eq!(
+        db.say("VTRIM db 1 -1"),
+        "(integer) 1",
+        "the file is found where it is now"
+    );
+    assert_eq!(db.read("moved"), numbers(1..9));
+    std::fs::remove_file(db.path("moved")).unwrap();
+    let error = db.error("VTRIM db 1 -1");
+    assert!(error.contains("moved or removed"), "{error}");
+    assert_eq!(db.say("VSIZE db"), "(integer) 8");
+    assert!(db.error("VTRIM nokey 1 -1").contains("no such key"));
+}
+
+#[test]
+fn in_transactions_and_scripts_the_head_goes_at_once() {
+    let db = array(10);
+    db.say("MULTI");
+    db.say("VTRIM db 2 -1");
+    db.say("VGET db 0");
+    assert_eq!(db.say("EXEC"), "[(integer) 2, 2]");
+    let script = "redis.call('VTRIM', KEYS[1], 3, -1) return redis.call('VGET', KEYS[1], 0)";
+    assert_eq!(db.run(&["EVAL", script, "1", "db"]).to_string(), "5");
+    assert_eq!(db.read("f"), numbers(5..10));
+}
+
+#[test]
+fn a_trim_touches_watched_keys_even_when_its_client_is_gone() {
+    let db = array(1_000_000);
+    let mut watcher = db.client();
+    watcher.say("WATCH db");
+    let mut trimmer = db.client();
+    trimmer.send(&["VTRIM", "db", "1", "-1"]);
+    drop(trimmer);
+    wait_until("the head is gone", || db.int("VSIZE db") == 999_999);
+    // The main thread hears of it from the thread that trimmed.
+    wait_until("who watches the key is told", || {
+        watcher.say("MULTI");
+        watcher.say("PING");
+        let told = watcher.say("EXEC") == "(nil)";
+        if !told {
+            watcher.say("WATCH db");
+        }
+        told
+    });
+}
+
+#[test]
+fn what_is_written_during_a_trim_is_kept() {
+    let count = 6_000_000;
+    let db = array(count);
+    let mut trimmer = db.client();
+    let mut writer = db.client();
+    trimmer.send(&["VTRIM", "db", "1000", "-1"]);
+    let mut added = 0;
+    let mut pinged = 0;
+    trimmer_done(&db, || {
+        writer.push_one_by_one("db", count + added..count + added + 200);
+        added += 200;
+        pinged += 1;
+    });
+    assert_eq!(trimmer.receive(), Reply::Int(1000));
+    assert!(pinged > 0);
+    assert_eq!(db.int("VSIZE db") as u64, count + added - 1000);
+    // The worker may yet carry out a growth that was asked for; this comes after it.
+    assert_eq!(db.say("VSYNC db"), "OK");
+    assert_eq!(db.file_len("f"), (count + added - 1000) * 8);
+    let found = as_doubles(&db.read("f"));
+    let wrong: Vec<_> = (0..found.len())
+        .filter(|&i| found[i] != (i + 1000) as f64)
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "{} of {} are wrong, from {:?} to {:?}",
+        wrong.len(),
+        found.len(),
+        wrong.first(),
+        wrong.last()
+    );
+}
+
+/// Does something until the first value is the one after the head.
+fn trimmer_done(db: &Server, mut meanwhile: impl FnMut()) {
+    wait_until("the head is gone", || {
+        meanwhile();
+        db.say("VGET db 0") == "1000"
+    });
+}
+
+#[test]
+fn sets_and_pops_during_a_trim_are_kept() {
+    let count = 6_000_000_u64;
+    let db = array(count);
+    let mut trimmer = db.client();
+    trimmer.send(&["VTRIM", "db", "1000", "-1"]);
+    let mut left = count;
+    trimmer_done(&db, || {
+        db.say("VPOP db 3");
+        left -= 3;
+    });
+    assert_eq!(trimmer.receive(), Reply::Int(1000));
+    db.settles_at("f", (left - 1000) * 8);
+    assert!(db.read("f") == numbers(1000..left));
+}
+
+#[test]
+fn a_trim_whose_values_are_removed_meanwhile_changes_nothing_more() {
+    let db = array(20_000_000);
+    let mut trimmer = db.client();
+    trimmer.send(&["VTRIM", "db", "1000", "-1"]);
+    wait_until("the trim has begun", || {
+        db.say("CLIENT LIST").contains("cmd=vtrim")
+    });
+    let cleared = db.int("VCLEAR db");
+    db.say("VPUSH db 1 2 3");
+    match trimmer.receive() {
+        // The head went first.
+        Reply::Int(1000) => assert_eq!(cleared, 19_999_000),
+        Reply::Error(error) => assert!(error.contains("removed meanwhile"), "{error}"),
+        other => panic!("{other}"),
+    }
+    assert_eq!(db.say("VALL db"), "[1, 2, 3]");
+    db.settles_at("f", 24);
+    assert_eq!(as_doubles(&db.read("f")), [1.0, 2.0, 3.0]);
+}
+
+#[test]
+fn a_key_that_is_deleted_during_a_trim_leaves_a_whole_file() {
+    let db = array(10_000_000);
+    let mut trimmer = db.client();
+    trimmer.send(&["VTRIM", "db", "1000", "-1"]);
+    db.say("DEL db");
+    let reply = trimmer.receive();
+    let kept = match reply {
+        Reply::Int(1000) => 1000..10_000_000,
+        Reply::Error(_) => 0..10_000_000,
+        other => panic!("{other}"),
+    };
+    assert!(db.read("f") == numbers(kept.clone()));
+    assert_eq!(db.int("MMAP db f") as u64, kept.end - kept.start);
+}
