@@ -128,6 +128,15 @@ impl Import {
             place.set_former_aside(&path)?;
         }
         place.install(&path)?;
+        // A descriptor that was made without a name never knows one, and `VTRIM` looks for it.
+        let found = store.root.find(&path)?.ok_or_else(|| Error::Missing {
+            path: path.to_string(),
+            hint: "; it was made just now",
+        })?;
+        bound.reopen(
+            store.root.open_found(&found, &path, Access::Writable)?,
+            Access::Writable,
+        )?;
         bind(bound)
     }
 }

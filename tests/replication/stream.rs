@@ -236,6 +236,50 @@ fn a_primary_whose_files_are_ahead_of_its_snapshot_sends_them_again() {
 }
 
 #[test]
+fn work_in_the_background_and_what_goes_on_meanwhile_reaches_the_replica() {
+    let pair = Pair::start();
+    let numbers: Vec<u8> = (0..4_000_000_u32).flat_map(|i| i.to_le_bytes()).collect();
+    pair.primary.ask("MMAP k big uint32 WRITABLE");
+    for chunk in numbers.chunks(1 << 20) {
+        pair.primary.run(&[b"VADDRAW".as_slice(), b"k", chunk]);
+    }
+    for work in ["VTRIM k 1000000 -1", "VFILL k 100 -100 5", "VTRIM k 7 -8"] {
+        let mut worker = pair.primary.client();
+        worker.send(&work.split_whitespace().collect::<Vec<_>>());
+        let mut client = pair.primary.client();
+        for i in 0..300 {
+            for command in [
+                format!("VPUSH k {i} {i}"),
+                format!("VSET k {} {i}", i * 7),
+                format!("VSET k {} {i}", 2_000_000 + i * 100),
+                "VPOP k".to_owned(),
+                format!("VINCRBY k {} 1", i + 50),
+            ] {
+                assert!(!client.ask(&command).is_error(), "{command}");
+            }
+        }
+        assert!(!worker.receive().is_error(), "{work}");
+    }
+    pair.assert_same();
+}
+
+#[test]
+fn npy_files_reach_the_replica_with_their_headers() {
+    let pair = Pair::start();
+    pair.primary.ask("MMAP before b.npy int16 WRITABLE");
+    pair.primary.ask("VPUSH before 1 2 3");
+    assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+    pair.connect();
+    pair.primary.ask("MMAP after a.npy double WRITABLE");
+    pair.primary.ask("VPUSH after 0.5");
+    pair.primary.ask("VPUSH before 4");
+    pair.primary.ask("VTRIM before 1 -1");
+    pair.assert_same();
+    assert_eq!(pair.replica.say("VALL after"), "[0.5]");
+    assert!(pair.replica.read("a.npy").starts_with(b"\x93NUMPY"));
+}
+
+#[test]
 fn clients_cannot_speak_as_a_primary() {
     let db = Server::start();
     db.ask("MMAP k f");
