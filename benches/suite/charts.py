@@ -43,7 +43,13 @@ def lines(figure, axes):
     axes.set(xscale="log", yscale="log", xticks=figure.xs)
     axes.set_xticklabels([f"{x:,}" if x < 10**5 else f"10{exponent(x)}" for x in figure.xs])
     axes.xaxis.minorticks_off()
-    axes.yaxis.set_major_formatter(ticker.EngFormatter(sep=""))
+    logarithmic(axes, ticker.EngFormatter(sep=""))
+
+
+def logarithmic(axes, formatter):
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(formatter)
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def exponent(power_of_ten):
@@ -56,7 +62,7 @@ def percentiles(figure, axes):
         axes.plot(positions, points(figure, name)[1], label=name, **style(name))
     axes.set(yscale="log", xticks=positions)
     axes.set_xticklabels(["max" if x == 100 else f"{x:g}" for x in figure.xs])
-    axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    logarithmic(axes, ticker.StrMethodFormatter("{x:,.0f}"))
 
 
 def bars(figure, axes):

@@ -1,5 +1,6 @@
 """What is measured. Each experiment gives a `Figure`: rates, or other numbers, of several contenders over one variable."""
 
+import contextlib
 import dataclasses
 import os
 import random
@@ -22,7 +23,7 @@ class Scale:
     """How much is measured."""
 
     rounds: int = 5
-    seconds: float = 0.5
+    seconds: float = 0.4
     sizes: tuple = (1, 10, 100, 1000)
     depths: tuple = (1, 4, 16, 64)
     lengths: tuple = (10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
@@ -75,19 +76,26 @@ def progress(title):
 
 
 class Contenders:
-    """The two servers, filled with the same number of values in each form."""
+    """The servers, filled with the same number of values in each form: ours, one without a module, and perhaps the peer's."""
 
-    def __init__(self, scale, server, peer):
-        self.scale, self.server, self.peer = scale, server, peer
-        servers.bind(server, "array", scale.values)
-        if peer:
-            servers.bind(peer, "array", scale.values)
-        servers.fill_list(server, "list", 1000)
-        servers.fill_hash(server, "hash", scale.values)
-        servers.fill_string(server, "string", scale.values)
+    def __init__(self, scale, ours, own, peer):
+        self.scale, self.ours, self.own, self.peer = scale, ours, own, peer
+        for server in filter(None, (ours, peer)):
+            servers.bind(server, "array", scale.values)
+        servers.fill_list(own, "list", 1000)
+        servers.fill_hash(own, "hash", scale.values)
+        servers.fill_string(own, "string", scale.values)
 
-    def run(self, command, pipeline, before=None, server=None):
-        return load.repeated(server or self.server, command, self.scale.seconds, pipeline, before)
+    def run(self, server, command, pipeline, before=None):
+        return load.repeated(server, command, self.scale.seconds, pipeline, before)
+
+    def append(self, server, command, pipeline):
+        """Appends to an array that is empty at first, but for the one value that other modules may insist on."""
+        return self.run(server, command, pipeline, lambda: servers.bind(server, command[1], 1))
+
+    def push(self, command, pipeline):
+        """Appends to, or fills, a key of one of the server's own types that is not there at first."""
+        return self.run(self.own, command, pipeline, lambda: self.own.command("DEL", command[1]))
 
     def appends(self, size, pipeline):
         """Appending `size` values by each command that can."""
@@ -96,43 +104,39 @@ class Contenders:
         block = "".join(random.choices("0123456789abcdef", k=8 * size))
         fields = [x for i, value in enumerate(values) for x in (str(i), value)]
 
-        def emptied(key):
-            return lambda: self.server.command("DEL", key)
-
-        runs = {"VADD": self.run(["VADD", "new", *values], pipeline, lambda: servers.bind(self.server, "new", 1))}
-        if servers.has(self.server, "VADDRAW"):
-            runs["VADDRAW"] = self.run(["VADDRAW", "new", block], pipeline, lambda: servers.bind(self.server, "new", 1))
-        runs["RPUSH"] = self.run(["RPUSH", "pushed", *values], pipeline, emptied("pushed"))
-        runs["APPEND"] = self.run(["APPEND", "appended", block], pipeline, emptied("appended"))
-        runs["HSET"] = self.run(["HSET", "set", *fields], pipeline, emptied("set"))
+        runs = {"VADD": self.append(self.ours, ["VADD", "new", *values], pipeline)}
+        if servers.has(self.ours, "VADDRAW"):
+            runs["VADDRAW"] = self.append(self.ours, ["VADDRAW", "new", block], pipeline)
+        runs["RPUSH"] = self.push(["RPUSH", "pushed", *values], pipeline)
+        runs["APPEND"] = self.push(["APPEND", "appended", block], pipeline)
+        runs["HSET"] = self.push(["HSET", "set", *fields], pipeline)
         if self.peer:
-            runs["VADD of PEER"] = self.run(
-                ["VADD", "new", *values], pipeline, lambda: servers.bind(self.peer, "new", 1), self.peer)
+            runs["VADD of PEER"] = self.append(self.peer, ["VADD", "new", *values], pipeline)
         return runs
 
     def reads(self, size, pipeline):
         """Reading `size` values by each command that can."""
         random.seed(size)
         indices = [str(random.randrange(self.scale.values)) for _ in range(size)]
-        runs = {"VMGET": self.run(["VMGET", "array", *indices], pipeline)}
-        if servers.has(self.server, "VGETRAW"):
-            runs["VGETRAW"] = self.run(["VGETRAW", "array", "0", str(size - 1)], pipeline)
-        runs["HMGET"] = self.run(["HMGET", "hash", *indices], pipeline)
-        runs["LRANGE"] = self.run(["LRANGE", "list", "0", str(size - 1)], pipeline)
-        runs["GETRANGE"] = self.run(["GETRANGE", "string", "0", str(8 * size - 1)], pipeline)
+        runs = {"VMGET": self.run(self.ours, ["VMGET", "array", *indices], pipeline)}
+        if servers.has(self.ours, "VGETRAW"):
+            runs["VGETRAW"] = self.run(self.ours, ["VGETRAW", "array", "0", str(size - 1)], pipeline)
+        runs["HMGET"] = self.run(self.own, ["HMGET", "hash", *indices], pipeline)
+        runs["LRANGE"] = self.run(self.own, ["LRANGE", "list", "0", str(size - 1)], pipeline)
+        runs["GETRANGE"] = self.run(self.own, ["GETRANGE", "string", "0", str(8 * size - 1)], pipeline)
         if self.peer:
-            runs["VMGET of PEER"] = self.run(["VMGET", "array", *indices], pipeline, server=self.peer)
+            runs["VMGET of PEER"] = self.run(self.peer, ["VMGET", "array", *indices], pipeline)
         return runs
 
     def single_reads(self, pipeline):
         runs = {
-            "VGET": self.run(["VGET", "array", "500"], pipeline),
-            "LINDEX": self.run(["LINDEX", "list", "500"], pipeline),
-            "GETRANGE": self.run(["GETRANGE", "string", "4000", "4007"], pipeline),
-            "HGET": self.run(["HGET", "hash", "500"], pipeline),
+            "VGET": self.run(self.ours, ["VGET", "array", "500"], pipeline),
+            "LINDEX": self.run(self.own, ["LINDEX", "list", "500"], pipeline),
+            "GETRANGE": self.run(self.own, ["GETRANGE", "string", "4000", "4007"], pipeline),
+            "HGET": self.run(self.own, ["HGET", "hash", "500"], pipeline),
         }
         if self.peer:
-            runs["VGET of PEER"] = self.run(["VGET", "array", "500"], pipeline, server=self.peer)
+            runs["VGET of PEER"] = self.run(self.peer, ["VGET", "array", "500"], pipeline)
         return runs
 
 
@@ -173,40 +177,52 @@ def over_depths(scale, contenders):
     ]
 
 
-def over_lengths(scale, server, peer):
+def length_reads(scale, contenders, length):
+    """Reading random values of structures of so many values, which are made for it."""
+    ours, own, peer = contenders.ours, contenders.own, contenders.peer
+    random.seed(length)
+    indices = [random.randrange(length) for _ in range(16_384)]
+
+    def run(server, command):
+        return load.varied(server, [command(i) for i in indices], scale.seconds)
+
+    servers.bind(ours, "long", length)
+    runs = {"VGET": run(ours, lambda i: ("VGET", "long", i))}
+    if length <= LONGEST["LINDEX"]:
+        servers.fill_list(own, "longlist", length)
+        runs["LINDEX"] = run(own, lambda i: ("LINDEX", "longlist", i))
+    if length <= LONGEST["GETRANGE"]:
+        servers.fill_string(own, "longstring", length)
+        runs["GETRANGE"] = run(own, lambda i: ("GETRANGE", "longstring", 8 * i, 8 * i + 7))
+    if length <= LONGEST["HGET"]:
+        servers.fill_hash(own, "longhash", length)
+        runs["HGET"] = run(own, lambda i: ("HGET", "longhash", i))
+    if peer:
+        servers.bind(peer, "long", length)
+        runs["VGET of PEER"] = run(peer, lambda i: ("VGET", "long", i))
+    return runs
+
+
+def length_appends(contenders, length):
+    """Appending to what `length_reads` made."""
+    runs = {"VADD": contenders.run(contenders.ours, ["VADD", "long", VALUE], 64)}
+    if length <= LONGEST["LINDEX"]:
+        runs["RPUSH"] = contenders.run(contenders.own, ["RPUSH", "longlist", VALUE], 64)
+    if contenders.peer:
+        runs["VADD of PEER"] = contenders.run(contenders.peer, ["VADD", "long", VALUE], 64)
+    return runs
+
+
+def over_lengths(scale, contenders):
     read, append = {}, {}
     for length in scale.lengths:
         progress(f"length {length:,}")
-        random.seed(length)
-        indices = [random.randrange(length) for _ in range(16_384)]
-        each = [("VGET", "long", i) for i in indices]
-        for one in filter(None, (server, peer)):
-            servers.bind(one, "long", length)
-        runs = {"VGET": load.varied(server, each, scale.seconds)}
-        if length <= LONGEST["LINDEX"]:
-            servers.fill_list(server, "longlist", length)
-            runs["LINDEX"] = load.varied(server, [("LINDEX", "longlist", i) for i in indices], scale.seconds)
-        if length <= LONGEST["GETRANGE"]:
-            servers.fill_string(server, "longstring", length)
-            runs["GETRANGE"] = load.varied(
-                server, [("GETRANGE", "longstring", 8 * i, 8 * i + 7) for i in indices], scale.seconds)
-        if length <= LONGEST["HGET"]:
-            servers.fill_hash(server, "longhash", length)
-            runs["HGET"] = load.varied(server, [("HGET", "longhash", i) for i in indices], scale.seconds)
-        if peer:
-            runs["VGET of PEER"] = load.varied(peer, each, scale.seconds)
-        in_turns(scale, read, length, runs)
-
-        runs = {"VADD": load.repeated(server, ["VADD", "long", VALUE], scale.seconds, 64)}
-        if length <= LONGEST["LINDEX"]:
-            runs["RPUSH"] = load.repeated(server, ["RPUSH", "longlist", VALUE], scale.seconds, 64)
-        if peer:
-            runs["VADD of PEER"] = load.repeated(peer, ["VADD", "long", VALUE], scale.seconds, 64)
-        in_turns(scale, append, length, runs)
-        server.command("DEL", "long", "longlist", "longstring", "longhash")
-        for one in filter(None, (server, peer)):
-            one.command("DEL", "long")
-            os.remove(os.path.join(one.directory, "long.f64"))
+        in_turns(scale, read, length, length_reads(scale, contenders, length))
+        in_turns(scale, append, length, length_appends(contenders, length))
+        contenders.own.command("DEL", "longlist", "longstring", "longhash")
+        for server in filter(None, (contenders.ours, contenders.peer)):
+            server.command("DEL", "long")
+            os.remove(os.path.join(server.directory, "long.f64"))
     return [
         Figure(
             "read-lengths", "Reading one random value: length",
@@ -264,13 +280,16 @@ def latencies(scale, server):
         "percentile", "latency, µs", PERCENTILES, cells, form="percentiles")
 
 
-def memory(scale, server):
+def memory(scale, contenders):
     progress("RAM per value")
     fills = {
-        "array": servers.bind, "string": servers.fill_string, "list": servers.fill_list, "hash": servers.fill_hash,
+        "array": (contenders.ours, servers.bind),
+        "string": (contenders.own, servers.fill_string),
+        "list": (contenders.own, servers.fill_list),
+        "hash": (contenders.own, servers.fill_hash),
     }
     cells = {}
-    for name, fill in fills.items():
+    for name, (server, fill) in fills.items():
         before = server.info("memory", "used_memory")
         fill(server, f"memory:{name}", scale.values)
         cells[name] = {scale.values: [(server.info("memory", "used_memory") - before) / scale.values]}
@@ -324,22 +343,18 @@ def restart(scale):
 def run_all(scale):
     """All experiments; the servers are gone afterwards."""
     figures = []
+    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
+        ours = stack.enter_context(servers.start(os.path.join(directory, "ours")))
+        own = stack.enter_context(servers.start(os.path.join(directory, "own"), module=None))
+        peer = None
+        if servers.PEER:
+            peer = stack.enter_context(servers.start(os.path.join(directory, "peer"), module=servers.PEER))
+        contenders = Contenders(scale, ours, own, peer)
+        for experiment in (over_sizes, over_depths, over_lengths):
+            figures += experiment(scale, contenders)
+        figures.append(memory(scale, contenders))
     with tempfile.TemporaryDirectory() as directory:
-        with servers.start(os.path.join(directory, "ours")) as server:
-            if servers.PEER:
-                with servers.start(os.path.join(directory, "peer"), module=servers.PEER) as peer:
-                    figures += on_both(scale, server, peer)
-            else:
-                figures += on_both(scale, server, None)
-            server.command("FLUSHALL")
-            figures.append(memory(scale, server))
-        durable = ("--appendonly", "yes", "--auto-aof-rewrite-percentage", "0")
-        with servers.start(os.path.join(directory, "durable"), *durable) as server:
+        with servers.start(directory, "--appendonly", "yes", "--auto-aof-rewrite-percentage", "0") as server:
             figures += [over_fsync(scale, server), latencies(scale, server)]
     figures.append(restart(scale))
     return figures
-
-
-def on_both(scale, server, peer):
-    contenders = Contenders(scale, server, peer)
-    return [*over_sizes(scale, contenders), *over_depths(scale, contenders), *over_lengths(scale, server, peer)]

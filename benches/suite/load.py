@@ -1,6 +1,7 @@
 """Clients that put load on a server: redis-benchmark, a pipelining client for commands that differ, one at a steady rate."""
 
 import itertools
+import os
 import selectors
 import socket
 import time
@@ -21,11 +22,13 @@ def encode(*command):
 def repeated(server, command, seconds, pipeline=16, before=None):
     """A run of one command for about so long, by redis-benchmark with 50 clients: gives commands a second.
 
-    `before` is called first and is not timed. How many commands that takes is found out beforehand, by shorter runs.
+    `before` is for commands that write: it is called before the run and after it, and is not timed. So what one contender leaves in
+    RAM or has not written to the disk yet is no burden to the next. How many commands that takes is found out beforehand, by shorter runs.
     """
     def prepare():
         if before:
             before()
+            os.sync()
         server.command(*command)
 
     count, took = max(50 * pipeline, 500), 0.0
@@ -38,7 +41,10 @@ def repeated(server, command, seconds, pipeline=16, before=None):
 
     def once():
         prepare()
-        return server.rate(count, pipeline, *command)
+        rate = server.rate(count, pipeline, *command)
+        if before:
+            before()
+        return rate
     return once
 
 

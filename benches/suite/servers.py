@@ -1,4 +1,4 @@
-"""The servers that are measured: one with this module and the server's own types, one with the module PEER, if any."""
+"""The servers that are measured: with this module, with none for the server's own types, with the module PEER, if any."""
 
 import importlib.machinery
 import importlib.util
@@ -18,9 +18,10 @@ BLOCK = 1_000_000
 
 
 def start(directory, *options, module=run.MODULE):
-    """A server with a module, in a directory that is made for it."""
+    """A server, with a module unless that is None, in a directory that is made for it."""
     os.makedirs(directory, exist_ok=True)
-    return run.Server(directory, "--loadmodule", os.path.abspath(module), "--proto-max-bulk-len", "4gb", *options)
+    load = ("--loadmodule", os.path.abspath(module)) if module else ()
+    return run.Server(directory, *load, "--proto-max-bulk-len", "4gb", *options)
 
 
 def write_values(path, count):
