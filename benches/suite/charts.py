@@ -71,7 +71,8 @@ def bars(figure, axes):
         xs, medians = points(figure, name)
         left = [figure.xs.index(x) + (position + 0.5) * width - 0.4 for x in xs]
         drawn = axes.bar(left, medians, width, label=name, color=COLOURS.get(name, OTHER))
-        axes.bar_label(drawn, [f"{median:,.3g}" if median < 1000 else f"{median:,.0f}" for median in medians], fontsize=7, padding=1)
+        texts = [f"{median:,.3g}" if median < 1000 else f"{median:,.0f}" for median in medians]
+        axes.bar_label(drawn, texts, fontsize=7, padding=1)
     axes.set_xticks(range(len(figure.xs)), [f"{x:,}" if isinstance(x, int) else x for x in figure.xs])
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(ticker.EngFormatter(sep=""))

@@ -19,11 +19,12 @@ def encode(*command):
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
 
 
-def repeated(server, command, seconds, pipeline=16, before=None):
+def repeated(server, command, seconds, pipeline, before=None):
     """A run of one command for about so long, by redis-benchmark with 50 clients: gives commands a second.
 
-    `before` is for commands that write: it is called before the run and after it, and is not timed. So what one contender leaves in
-    RAM or has not written to the disk yet is no burden to the next. How many commands that takes is found out beforehand, by shorter runs.
+    `before` is for commands that write: it is called before the run and after it, and is not timed. So what one contender
+    leaves in RAM or has not written to the disk yet is no burden to the next. How many commands the time takes is found out
+    beforehand, by shorter runs.
     """
     def prepare():
         if before:
@@ -36,8 +37,9 @@ def repeated(server, command, seconds, pipeline=16, before=None):
         prepare()
         rate = server.rate(count, pipeline, *command)
         took = count / rate
-        # Short runs are slow ones, so that it takes several to tell.
-        count = max(count, int(rate * min(seconds, 8 * took)))
+        # Short runs are slow ones, so that it takes several to tell. redis-benchmark counts whole milliseconds, so that one
+        # may have taken none.
+        count = max(count, int(rate * min(seconds, 8 * took))) if took else 8 * count
 
     def once():
         prepare()

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import subprocess
+import tempfile
 
 import charts
 import servers
@@ -78,15 +79,16 @@ def page(figures, scale, quick, minutes, folder):
         "Made by `make bench`, which makes it anew on any machine; `PEER=path/to/module.so make bench` adds another module with "
         "the same commands. Do not edit it.", "",
         "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in machine(folder)), "",
-        f"Each number is the median of {scale.rounds} rounds, in which all contenders take their turns in a new order; bands in "
-        "the charts go from the least to the greatest. Ratios are medians of the ratios in each round, and mean more than the "
-        f"rates: server, client and worker thread share {os.cpu_count()} CPUs, and a client that is at its limit makes all "
-        "contenders look alike. Server, client and files are on one machine; the connection is TCP on the loopback interface. "
-        "The module and the server's own types have a server each, unless a section says otherwise, and before each run that writes "
-        "to a new key the disk is given what is left of the run before.", "",
-        f"All of it took {minutes:.0f} minutes. Not in it: what `benches/run` (the table of goals) and `benches/aggregate` (against "
-        "numpy) print, and reads from a cold disk." + ("" if 10**9 in scale.lengths else
-        " Arrays of 10⁹ values and restarts with 10⁷ values an array take `make bench SUITEFLAGS=--long`, and 9 GB of disk."), "",
+        f"Each number is the median of {scale.rounds} rounds, in which all contenders take their turns in a new order; bands "
+        "in the charts go from the least to the greatest. Ratios are medians of the ratios in each round, and mean more than "
+        f"the rates: server, client and worker thread share {os.cpu_count()} CPUs, and a client that is at its limit makes "
+        "all contenders look alike. Server, client and files are on one machine; the connection is TCP on the loopback "
+        "interface. The module and the server's own types have a server each, unless a section says otherwise. Before each "
+        "run that writes to a new key, the disk gets what the run before left to be written.", "",
+        f"All of it took {minutes:.0f} minutes. Not in it: what `benches/run` (the table of goals) and `benches/aggregate` "
+        "(against numpy) print, and reads from a cold disk." + ("" if 10**9 in scale.lengths else
+        " Arrays of 10⁹ values and restarts with 10⁷ values an array take `make bench SUITEFLAGS=--long`, and 9 GB of "
+        "disk."), "",
     ]
     for figure in figures:
         lines += [f"## {figure.title}", "", figure.text, "", f"![{figure.title}](charts/{figure.slug}.svg)", "",
@@ -104,4 +106,4 @@ def write(figures, scale, quick, minutes, output):
     for figure in figures:
         charts.draw(figure, folder)
     with open(os.path.join(output, "benchmarks.md"), "w") as file:
-        file.write(page(figures, scale, quick, minutes, servers.run.tempfile.gettempdir()))
+        file.write(page(figures, scale, quick, minutes, tempfile.gettempdir()))
