@@ -1,5 +1,6 @@
 """Clients that put load on a server: redis-benchmark, a pipelining client for commands that differ, one at a steady rate."""
 
+import contextlib
 import itertools
 import os
 import selectors
@@ -19,6 +20,13 @@ def encode(*command):
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
 
 
+def check(server, *command):
+    """Carries out a command once, so that an error which it answers is raised."""
+    # A reply of bytes that are no text has been read when it is found to be so.
+    with contextlib.suppress(UnicodeDecodeError):
+        server.command(*command)
+
+
 def repeated(server, command, seconds, pipeline, before=None):
     """A run of one command for about so long, by redis-benchmark with 50 clients: gives commands a second.
 
@@ -30,7 +38,7 @@ def repeated(server, command, seconds, pipeline, before=None):
         if before:
             before()
             os.sync()
-        server.command(*command)
+        check(server, *command)
 
     count, took = max(50 * pipeline, 500), 0.0
     while took < seconds / 2:
@@ -52,7 +60,7 @@ def repeated(server, command, seconds, pipeline, before=None):
 
 def varied(server, commands, seconds):
     """A run of commands that differ, over and over, 64 at a time on each of 8 connections: gives commands a second."""
-    server.command(*commands[0])
+    check(server, *commands[0])
     batches = [
         b"".join(encode(*command) for command in commands[start : start + DEPTH]) + encode("ECHO", "!end!")
         for start in range(0, len(commands), DEPTH)
@@ -91,7 +99,7 @@ def steady(server, command, rate, seconds):
     A latency counts from when the command was due, so that a server that stalls is late for all that were due meanwhile
     (no "coordinated omission"). The replies must be of one line.
     """
-    server.command(*command)
+    check(server, *command)
     share = max(1, round(rate * TICK / CONNECTIONS))
     batch = encode(*command) * share
 
