@@ -1,14 +1,15 @@
 SHELL := /bin/bash
 INTEGRATION := --test suite --test burst --test durability --test faults --test replication
 
-.PHONY: help run build test test-all test-crash bench bench-storage lint servers clean
+.PHONY: help run build test test-all test-crash bench guard bench-storage lint servers clean
 
 help:
 	@echo 'make run [PORT=6380]  build the module and run a Redis server with it, as redis.conf says'
 	@echo 'make test             build, then all tests on the redis-server in the PATH'
 	@echo 'make test-all         the same, then the integration tests on Valkey 9.1 and Redis 8.0'
 	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test (needs root, FUSE, loop devices)'
-	@echo 'make bench            the speed table, on servers of its own'
+	@echo 'make bench            the speed tables, and docs/benchmarks.md with charts, on servers of its own'
+	@echo 'make guard            instructions of the hot commands, compared with benches/baseline.json'
 	@echo 'make bench-storage    parsing, formatting, append and growth without a server (Criterion)'
 	@echo 'make lint             formatting and clippy'
 	@echo 'make servers          fetch Valkey 9.1 and Redis 8.0 into .servers/'
@@ -43,6 +44,12 @@ bench: build
 	./benches/run $(BENCHFLAGS)
 	@bash .ci/venv
 	.venv/bin/python benches/aggregate $(BENCHFLAGS)
+	.venv/bin/python benches/suite $(BENCHFLAGS) $(SUITEFLAGS)
+
+guard: build
+	@bash .ci/packages server bench
+	cargo build --release --example empty_command
+	./benches/guard $(GUARDFLAGS)
 
 # In a directory of its own: with this feature the module would not use the server's allocator.
 bench-storage:

@@ -1,0 +1,73 @@
+"""Measures the module beside the server's own types, and writes docs/benchmarks.md with tables and charts.
+
+It starts servers of its own in temporary directories (TMPDIR says on which file system) and takes them down again. Needs the
+release build of the module, redis-server, redis-benchmark and matplotlib; `make bench` sees to that.
+
+    .venv/bin/python benches/suite [--rounds N] [--quick | --long] [--output DIR]
+
+MMAP_SERVER is the server to run (default: redis-server), MMAP_MODULE the module. PEER=path/to/module.so adds another module
+with the same commands, on a server of its own.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree
+
+import experiments
+import report
+import servers
+
+
+def check(output, figures):
+    """What was written is whole: each chart is XML with its title and all names, and is shown on the page."""
+    with open(os.path.join(output, "benchmarks.md")) as file:
+        text = file.read()
+    for figure in figures:
+        link = f"charts/{figure.slug}.svg"
+        chart = "".join(xml.etree.ElementTree.parse(os.path.join(output, link)).getroot().itertext())
+        for wanted in (figure.title, *figure.cells):
+            if wanted not in chart:
+                sys.exit(f"suite: {link} does not show '{wanted}'")
+        if link not in text:
+            sys.exit(f"suite: benchmarks.md does not show {link}")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="benches/suite", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, help="rounds of each measurement (default: 5)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--quick", action="store_true", help="tiny counts: does it run at all? Writes nothing into docs/")
+    length.add_argument("--long", action="store_true", help="with arrays of 10^9 values, and restarts with 100 of 10^7")
+    parser.add_argument("--output", help="directory to write into (default: docs/)")
+    options = parser.parse_args()
+    scale = experiments.Scale.quick() if options.quick else experiments.Scale()
+    if options.long:
+        scale.lengths = (*scale.lengths, 10**9)
+        scale.array_values = 10**7
+    scale.rounds = options.rounds or scale.rounds
+    for tool in (servers.run.SERVER, "redis-benchmark"):
+        if not shutil.which(tool):
+            sys.exit(f"suite: {tool} is not installed; `make bench` installs it")
+    if servers.PEER and not os.path.exists(servers.PEER):
+        sys.exit(f"suite: there is no module {servers.PEER} (PEER)")
+
+    begin = time.monotonic()
+    figures = experiments.run_all(scale)
+    minutes = (time.monotonic() - begin) / 60
+    with tempfile.TemporaryDirectory() as scratch:
+        output = options.output or (scratch if options.quick else os.path.join(servers.ROOT, "docs"))
+        report.write(figures, scale, options.quick, minutes, output)
+        check(output, figures)
+        if options.quick and not options.output:
+            with open(os.path.join(output, "benchmarks.md")) as file:
+                print(file.read())
+        else:
+            print(f"{output}/benchmarks.md is written, in {minutes:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()
