@@ -134,9 +134,12 @@ struct Defaults {
     threads: i64,
 }
 
-/// As many threads as there are CPUs, but not many: what they do is bound by memory, not by computing.
+/// As many threads as there are CPUs but one, which is left to the server, and not many: what they do is bound by memory,
+/// not by computing.
 fn default_threads() -> i64 {
-    available_parallelism().map_or(1, |cpus| cpus.get().min(THREADS_DEFAULT_MOST) as i64)
+    available_parallelism().map_or(1, |cpus| {
+        (cpus.get() - 1).clamp(1, THREADS_DEFAULT_MOST) as i64
+    })
 }
 
 /// Reads the words after the module's path: pairs of a setting and its value.
