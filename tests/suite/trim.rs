@@ -249,3 +249,16 @@ fn a_key_that_is_deleted_during_a_trim_leaves_a_whole_file() {
     assert!(db.read("f") == numbers(kept.clone()));
     assert_eq!(db.int("MMAP db f") as u64, kept.end - kept.start);
 }
+
+#[test]
+fn a_file_that_was_restored_can_be_trimmed() {
+    let db = array(100);
+    let dump = db.ask("DUMP db").bytes();
+    db.say("DEL db");
+    std::fs::remove_file(db.path("f")).unwrap();
+    let restore = [b"RESTORE".as_slice(), b"db", b"0", &dump];
+    assert_eq!(db.run(&restore).to_string(), "OK");
+    assert_eq!(db.say("VTRIM db 90 -1"), "(integer) 90");
+    assert_eq!(db.say("VTRIM db 2 -1"), "(integer) 2");
+    assert_eq!(db.read("f"), numbers(92..100));
+}
