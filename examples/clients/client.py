@@ -12,6 +12,9 @@ from pathlib import Path
 
 import redis
 
+# What servers tell one another.
+INTERNAL = {b"vreplicate"}
+
 
 def matches(expected, reply, protocol):
     if isinstance(expected, list):
@@ -70,7 +73,7 @@ def main():
             failures += 1
             print(f"{row['command']}\n  expected {row['reply']}\n  got      {reply!r}")
     names = client.command_list(module="mmap")
-    for name in sorted(set(names) - used):
+    for name in sorted(set(names) - used - INTERNAL):
         failures += 1
         print(f"table.json has no row for {name.decode()}")
     version = redis.__version__

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::{Error, Result};
 use super::path::FilePath;
-use super::root::{Access, Nameless};
+use super::root::{Access, Destination};
 use super::types::ItemType;
 use super::{Bound, Store};
 
@@ -15,7 +15,7 @@ const CHUNK: usize = 1 << 20;
 /// An array that is being made, under no name yet. Dropping it drops what was made.
 pub struct Import {
     bound: Bound,
-    place: Nameless,
+    place: Destination,
     path: FilePath,
 }
 

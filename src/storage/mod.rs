@@ -42,6 +42,7 @@ mod layout;
 mod lost;
 mod mapping;
 mod mark;
+mod nameless;
 mod npy;
 mod path;
 pub mod pool;

@@ -395,7 +395,7 @@ mod tests {
             ),
             (with_shape("False", "()"), "0 dimensions"),
             (with_shape("False", "(-1,)"), "'-1,), }'"),
-            (with_shape("Maybe", "(1,)"), "'Maybe, 'shape'"),
+            (with_shape("Maybe", "(1,)"), r"'Maybe, \'shape\'"),
             ("{'descr': '<f8'}".to_owned(), "lacks"),
             ("{'descr': '<f8', ".to_owned(), "cannot be understood"),
             ("{'x': 1}".to_owned(), "unknown entry 'x'"),

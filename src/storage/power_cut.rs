@@ -34,7 +34,7 @@ const MARK: &str = "user.mmap";
 #[derive(Clone, Debug)]
 enum Event {
     /// A sector got another content in the page cache.
-    Write(usize, [u8; SECTOR]),
+    Write(usize, Box<[u8; SECTOR]>),
     Length(usize),
     Mark(Option<Vec<u8>>),
     /// On disk for certain: these sectors as they were at that moment, and metadata up to it.
@@ -135,7 +135,7 @@ impl Disk {
         for (sector, (new, _)) in changed {
             let mut bytes = [0; SECTOR];
             bytes[..new.len()].copy_from_slice(new);
-            self.events.push(Event::Write(sector, bytes));
+            self.events.push(Event::Write(sector, Box::new(bytes)));
             self.dirty.insert(sector);
         }
         self.cached = content;
@@ -149,7 +149,7 @@ impl Disk {
             if let Some(rest) = self.cached.get(sector * SECTOR..) {
                 bytes[..rest.len()].copy_from_slice(rest);
             }
-            self.events.push(Event::Write(sector, bytes));
+            self.events.push(Event::Write(sector, Box::new(bytes)));
             self.dirty.insert(sector);
         }
     }

@@ -2,36 +2,31 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::Dir;
 use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, OFlags, Uid, XattrFlags, fchmod, fchown, fgetxattr, flistxattr,
-    fsetxattr, fstat, fsync, linkat, openat, renameat, statat, unlinkat,
+    AtFlags, Gid, Mode, OFlags, Uid, XattrFlags, fchmod, fchown, fgetxattr, flistxattr, fsetxattr,
+    fstat, openat, statat,
 };
 use rustix::io::Errno;
 
 use super::error::{Error, Result};
+use super::nameless::Nameless;
 use super::path::FilePath;
 use super::root::{FileId, Root};
-
-/// Makes names of this process unique.
-static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// A file without a name, until it takes that of another.
 pub struct Replacement {
     pub file: Arc<File>,
-    dir: Dir,
-    /// The name of the file that is to be replaced, in `dir`.
+    place: Nameless,
+    /// The name of the file that is to be replaced.
     name: OsString,
     old: FileId,
-    /// A name that this file bears for a moment; where the file system knows no files without a name, all along.
-    temporary: String,
-    is_named: bool,
 }
 
 impl Replacement {
@@ -42,51 +37,26 @@ impl Replacement {
     pub fn of(old: &File, id: FileId, path: &FilePath, root: &Root) -> Result<Self> {
         let (dir, name) = locate(old, id, path, root)?;
         let failed = |errno: Errno| Error::io("make a copy of", path, errno);
-        let temporary = format!(
-            ".mmap-{}-{}",
-            std::process::id(),
-            NUMBER.fetch_add(1, Ordering::Relaxed)
-        );
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        let owner = Mode::RUSR | Mode::WUSR;
-        let (file, is_named) = match openat(&dir, ".", flags | OFlags::TMPFILE, owner) {
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
-                let create = flags | OFlags::CREATE | OFlags::EXCL;
-                (
-                    openat(&dir, &*temporary, create, owner).map_err(failed)?,
-                    true,
-                )
-            }
-            file => (file.map_err(failed)?, false),
-        };
-        let new = Self {
-            file: Arc::new(File::from(file)),
-            dir,
+        let (file, place) = Nameless::create(dir).map_err(failed)?;
+        make_alike(old, &file).map_err(failed)?;
+        Ok(Self {
+            file: Arc::new(file),
+            place,
             name,
             old: id,
-            temporary,
-            is_named,
-        };
-        make_alike(old, &new.file).map_err(failed)?;
-        Ok(new)
+        })
     }
 
-    /// Gives the file a name of its own, if it has none, and opens it by that: a descriptor that was made without a
-    /// name never knows one, and by its name the file is found again.
+    /// Gives the file a name of its own, and opens it by that: a descriptor that was made without a name never knows
+    /// one.
     ///
     /// # Errors
     /// The system's.
     pub fn give_name(&mut self, path: &FilePath) -> Result<()> {
-        if self.is_named {
-            return Ok(());
-        }
         let failed = |errno: Errno| Error::io("name a copy of", path, errno);
-        let this = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        let (dir, name) = (&self.dir, &*self.temporary);
-        linkat(CWD, this, dir, name, AtFlags::SYMLINK_FOLLOW).map_err(failed)?;
-        self.is_named = true;
+        let name = self.place.give_name(&self.file).map_err(failed)?.to_owned();
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let named = openat(dir, name, flags, Mode::empty()).map_err(failed)?;
+        let named = openat(self.place.dir(), name, flags, Mode::empty()).map_err(failed)?;
         self.file = Arc::new(File::from(named));
         Ok(())
     }
@@ -99,9 +69,8 @@ impl Replacement {
     pub fn put_in_place(&mut self, path: &FilePath) -> Result<FileId> {
         let failed = |errno: Errno| Error::io("put a copy in the place of", path, errno);
         let id = FileId::of(&fstat(&*self.file).map_err(failed)?);
-        check_name(&self.dir, &self.name, self.old, path)?;
-        renameat(&self.dir, &*self.temporary, &self.dir, &*self.name).map_err(failed)?;
-        self.is_named = false;
+        check_name(self.place.dir(), &self.name, self.old, path)?;
+        self.place.rename_to(&self.name).map_err(failed)?;
         Ok(id)
     }
 
@@ -110,65 +79,60 @@ impl Replacement {
     /// # Errors
     /// The system's.
     pub fn sync_directory(&self, path: &FilePath) -> Result<()> {
-        // The one that is held open is for look-ups only.
-        openat(
-            &self.dir,
-            ".",
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .and_then(fsync)
-        .map_err(|errno| Error::io("sync the directory of", path, errno))
-    }
-}
-
-impl Drop for Replacement {
-    fn drop(&mut self) {
-        if self.is_named
-            && let Err(error) = unlinkat(&self.dir, &*self.temporary, AtFlags::empty())
-        {
-            tracing::error!("cannot remove '{}': {error}", self.temporary);
-        }
+        self.place
+            .sync_directory()
+            .map_err(|errno| Error::io("sync the directory of", path, errno))
     }
 }
 
 /// Where an open file is to be found: its directory and its name there.
 fn locate(file: &File, id: FileId, path: &FilePath, root: &Root) -> Result<(Dir, OsString)> {
-    let refuse = |why| Error::Trimming {
-        path: path.to_string(),
-        why,
-    };
     let stat = file.metadata().map_err(|e| Error::io("look at", path, e))?;
     if stat.nlink() > 1 {
-        return Err(refuse(
-            "it has several names (hard links), of which only one would lead to the new file",
-        ));
+        return Err(Error::Trimming {
+            path: path.to_string(),
+            why: "it has several names (hard links), of which only one would lead to the new file",
+        });
     }
     // The path that was given may go through symbolic links; this one does not.
     let real = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
         .map_err(|e| Error::io("look up", path, e))?;
-    let moved = || refuse("it was moved or removed since it was bound");
-    let below = real.strip_prefix(root.path()).map_err(|_| moved())?;
-    let name = below.file_name().ok_or_else(moved)?;
+    if let Ok(below) = real.strip_prefix(root.path())
+        && let Ok(place) = directory_of(below, id, path, root)
+    {
+        return Ok(place);
+    }
+    // The descriptor of a file that was made without a name never knows one; its path leads straight to it.
+    directory_of(path.as_ref(), id, path, root)
+}
+
+/// The directory of a name below the root, and the name in it, if that leads to that file.
+fn directory_of(below: &Path, id: FileId, path: &FilePath, root: &Root) -> Result<(Dir, OsString)> {
+    let name = below.file_name().ok_or_else(|| moved(path))?;
     let parent = match below.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let dir = root
-        .open_dir(parent)
-        .map_err(|e| Error::io("open the directory of", path, e))?;
+    let dir = root.open_dir(parent).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => moved(path),
+        _ => Error::io("open the directory of", path, e),
+    })?;
     check_name(&dir, name, id, path)?;
     Ok((dir, name.to_owned()))
+}
+
+fn moved(path: &FilePath) -> Error {
+    Error::Trimming {
+        path: path.to_string(),
+        why: "it was moved or removed since it was bound",
+    }
 }
 
 /// Fails if a name does not lead to that file.
 fn check_name(dir: &Dir, name: impl AsRef<Path>, id: FileId, path: &FilePath) -> Result<()> {
     match statat(dir, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if FileId::of(&stat) == id => Ok(()),
-        Ok(_) | Err(Errno::NOENT) => Err(Error::Trimming {
-            path: path.to_string(),
-            why: "it was moved or removed since it was bound",
-        }),
+        Ok(_) | Err(Errno::NOENT) => Err(moved(path)),
         Err(errno) => Err(Error::io("look up", path, errno)),
     }
 }

@@ -3,19 +3,17 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fcntl_lock, fstat, fsync, linkat,
-    open, openat, renameat, unlinkat,
-};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, fcntl_lock, fstat, open, renameat};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::error::{Error, Result};
+use super::nameless::Nameless;
 use super::path::FilePath;
 use super::record::this_boot;
 
@@ -198,7 +196,7 @@ impl Root {
     ///
     /// # Errors
     /// As [`Self::create`].
-    pub fn create_nameless(&self, path: &FilePath) -> Result<(File, FileId, Nameless)> {
+    pub fn create_nameless(&self, path: &FilePath) -> Result<(File, FileId, Destination)> {
         let path_error = |error| lookup_error("create", path, error);
         let (parent, name) = path.split();
         let dir = if parent.as_os_str().is_empty() {
@@ -209,33 +207,16 @@ impl Root {
                 .and_then(|()| self.dir.open_dir(parent))
         }
         .map_err(path_error)?;
-        let mut temporary = OsString::from(".");
-        temporary.push(name);
-        temporary.push(".mmap-import");
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let (file, has_name) = match openat(&dir, ".", flags | OFlags::TMPFILE, mode) {
-            Ok(file) => (File::from(file), false),
-            // Not every file system knows files without a name.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-                let flags = flags | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-                let file = openat(&dir, &*temporary, flags, mode)
-                    .map_err(|errno| Error::io("create", path, errno))?;
-                (File::from(file), true)
-            }
-            Err(errno) => return Err(Error::io("create", path, errno)),
-        };
+        let (file, place) =
+            Nameless::create(dir).map_err(|errno| Error::io("create", path, errno))?;
         let id = FileId::of_file(&file, path)?;
         // Only `/proc` names it; the descriptor belongs to the array, which outlives this.
-        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let place = Nameless {
-            dir,
+        let destination = Destination {
+            link: file.as_raw_fd(),
+            place,
             name: name.to_owned(),
-            temporary,
-            link,
-            has_name,
         };
-        Ok((file, id, place))
+        Ok((file, id, destination))
     }
 
     /// Fails if another process has locked the file.
@@ -248,17 +229,14 @@ impl Root {
 }
 
 /// Where a file without a name is to go.
-pub struct Nameless {
-    dir: Dir,
+pub struct Destination {
+    /// The descriptor of the file, which is another's.
+    link: RawFd,
+    place: Nameless,
     name: OsString,
-    /// The name on the way to the final one, which `rename(2)` can put in place of another file.
-    temporary: OsString,
-    link: String,
-    /// Whether it has the temporary name.
-    has_name: bool,
 }
 
-impl Nameless {
+impl Destination {
     /// Renames the file that has the final name, if there is one, to that name with `.replaced` behind it.
     ///
     /// # Errors
@@ -266,7 +244,8 @@ impl Nameless {
     pub fn set_former_aside(&self, path: &FilePath) -> Result<()> {
         let mut aside = self.name.clone();
         aside.push(".replaced");
-        match renameat(&self.dir, &*self.name, &self.dir, &*aside) {
+        let dir = self.place.dir();
+        match renameat(dir, &*self.name, dir, &*aside) {
             Ok(()) => {
                 tracing::warn!(
                     "file '{path}' held something else: it is now '{path}.replaced', and '{path}' is made anew"
@@ -288,26 +267,10 @@ impl Nameless {
     }
 
     fn link_and_rename(&mut self) -> rustix::io::Result<()> {
-        if !self.has_name {
-            // One that a server left when it was killed just here.
-            let _ = unlinkat(&self.dir, &*self.temporary, AtFlags::empty());
-            let flags = AtFlags::SYMLINK_FOLLOW;
-            linkat(CWD, &*self.link, &self.dir, &*self.temporary, flags)?;
-            self.has_name = true;
-        }
-        renameat(&self.dir, &*self.temporary, &self.dir, &*self.name)?;
-        self.has_name = false;
-        // The name is as much a part of the file as its bytes. The directory itself is held by `O_PATH`.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        fsync(openat(&self.dir, ".", flags, Mode::empty())?)
-    }
-}
-
-impl Drop for Nameless {
-    fn drop(&mut self) {
-        if self.has_name {
-            let _ = unlinkat(&self.dir, &*self.temporary, AtFlags::empty());
-        }
+        self.place.give_name(&self.link)?;
+        self.place.rename_to(&self.name)?;
+        // The name is as much a part of the file as its bytes.
+        self.place.sync_directory()
     }
 }
 

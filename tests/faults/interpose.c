@@ -7,6 +7,7 @@
  * Everything goes straight to the kernel: the server's allocator calls mmap before a library can look up anything.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -167,4 +168,11 @@ int fsetxattr(int fd, const char *name, const void *value, size_t len, int flags
 ssize_t fgetxattr(int fd, const char *name, void *value, size_t len)
 {
     return fails_on(FGETXATTR, fd) ? -1 : syscall(SYS_fgetxattr, fd, name, value, len);
+}
+
+/* Valkey has a module look for calls in its own libraries first (RTLD_DEEPBIND), where it would not find these. */
+void *dlopen(const char *file, int flags)
+{
+    void *(*next)(const char *, int) = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
+    return next(file, flags & ~RTLD_DEEPBIND);
 }

@@ -122,7 +122,7 @@ fn flags_categories_and_key_specifications_agree() {
         let complexity = docs(&db, &name)["complexity"].to_string();
         let fast = flags.contains("fast");
         // As RPUSH, HSET and LPOP, which are fast as well: what they do is bounded by their own arguments.
-        let like_rpush = ["vadd", "vpush", "vset", "vpop"].contains(&name.as_str());
+        let like_rpush = ["vadd", "vpush", "vset", "vincrby", "vpop"].contains(&name.as_str());
         assert!(
             !fast || complexity == "O(1)" || like_rpush,
             "{name} is fast and {complexity}"

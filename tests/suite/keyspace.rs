@@ -13,18 +13,35 @@ fn start() -> Server {
     array(Server::setup())
 }
 
-/// Each command that changes an array of three values.
-const WRITES: [&str; 6] = [
-    "VPUSH db 4",
-    "VADD db 4",
-    "VSET db 0 9",
-    "VPOP db",
-    "VPOP db 2",
-    "VCLEAR db",
+/// Each command that changes an array of three values, and the event that it emits.
+const WRITES: [(&str, &str); 15] = [
+    ("VPUSH db 4", "vadd"),
+    ("VADD db 4", "vadd"),
+    ("VADDRAW db 8__bytes", "vaddraw"),
+    ("VSET db 0 9", "vset"),
+    ("VSETRAW db 1 8__bytes", "vsetraw"),
+    ("VINCRBY db 0 9", "vincrby"),
+    ("VFILL db 0 1 9", "vfill"),
+    ("VPOP db", "vpop"),
+    ("VPOP db 2", "vpop"),
+    ("VTRIM db 0 1", "vtrim"),
+    ("VTRIM db 1 -1", "vtrim"),
+    ("VTRIM db 1 1", "vtrim"),
+    ("VTRIM db 5 9", "vtrim"),
+    ("VCLEAR db", "vclear"),
+    ("MMAP new g", "mmap"),
 ];
 
+/// The commands of [`WRITES`] that write to the array that is there.
+fn writes() -> impl Iterator<Item = &'static str> {
+    WRITES
+        .into_iter()
+        .map(|(command, _)| command)
+        .filter(|command| command.contains(" db"))
+}
+
 /// Commands that change nothing, though some could.
-const READS: [&str; 12] = [
+const READS: [&str; 27] = [
     "VGET db 0",
     "VMGET db 0 1",
     "VALL db",
@@ -35,8 +52,36 @@ const READS: [&str; 12] = [
     "VFILEPATH db",
     "VSTAT db",
     "VSYNC db",
+    "VGETRAW db 0 -1",
+    "VSLICE db 0 -1",
+    "VLAST db 2",
+    "VAGG db 0 -1 SUM",
+    "VBUCKETS db 0 -1 2 MAX",
+    "VFIND db 0 -1 > 1",
+    "VSEARCH db 2",
     "MMAP db f",
     "VPOP db 0",
+    "VTRIM db 0 -1",
+    "VFILL db 2 1 9",
+    "EXISTS db",
+    "TTL db",
+    "TYPE db",
+    "OBJECT ENCODING db",
+    "MEMORY USAGE db",
+    "RANDOMKEY",
+];
+
+/// Commands that would write, and are refused.
+const REFUSED: [&str; 9] = [
+    "VPUSH db 4 bad",
+    "VADDRAW db 9_bytes__",
+    "VSET db 0 1 3 1",
+    "VSETRAW db 3 8__bytes",
+    "VINCRBY db 0 bad",
+    "VFILL db 0 -1 bad",
+    "VTRIM db 0 bad",
+    "VPOP db -1",
+    "MMAP db g",
 ];
 
 #[test]
@@ -63,18 +108,17 @@ fn debug_reload_and_loadaof_bring_the_arrays_back_beside_other_keys() {
 
 #[test]
 fn watch_notices_every_write_and_no_read() {
-    for (commands, changes) in [(&WRITES[..], true), (&READS[..], false)] {
-        for command in commands {
-            let db = start();
-            let mut watcher = db.client();
-            watcher.say("WATCH db");
-            watcher.say("MULTI");
-            watcher.say("PING");
-            let reply = db.ask(command);
-            assert!(!reply.is_error(), "{command}: {reply}");
-            let expected = if changes { "(nil)" } else { "[PONG]" };
-            assert_eq!(watcher.say("EXEC"), expected, "{command}");
-        }
+    let commands = writes().map(|write| (write, true));
+    for (command, changes) in commands.chain(READS.map(|read| (read, false))) {
+        let db = start();
+        let mut watcher = db.client();
+        watcher.say("WATCH db");
+        watcher.say("MULTI");
+        watcher.say("PING");
+        let reply = db.ask(command);
+        assert!(!reply.is_error(), "{command}: {reply}");
+        let expected = if changes { "(nil)" } else { "[PONG]" };
+        assert_eq!(watcher.say("EXEC"), expected, "{command}");
     }
 }
 
@@ -112,7 +156,7 @@ fn scripts_see_replies_and_errors() {
         eval("EVAL_RO", "return redis.call('VSIZE', KEYS[1])"),
         "(integer) 3"
     );
-    for command in WRITES {
+    for command in writes() {
         let words: Vec<_> = command
             .split(' ')
             .map(|word| match word {
@@ -297,7 +341,7 @@ fn object_answers_as_for_any_key() {
 fn a_time_to_live_is_kept_by_writes_and_restarts() {
     let mut db = start();
     db.say("EXPIRE db 10000");
-    for command in WRITES {
+    for command in writes() {
         db.say(command);
         assert!(db.int("TTL db") > 9000, "{command}");
     }
@@ -341,10 +385,7 @@ fn tracking(db: &Server) -> Client {
 
 #[test]
 fn caching_clients_are_told_of_every_write() {
-    for command in WRITES
-        .into_iter()
-        .chain(["DEL db", "UNLINK db", "RENAME db x", "PEXPIRE db 1"])
-    {
+    for command in writes().chain(["DEL db", "UNLINK db", "RENAME db x", "PEXPIRE db 1"]) {
         let db = start();
         let mut client = tracking(&db);
         assert_eq!(client.say("VGET db 0"), "(double) 1", "{command}");
@@ -379,4 +420,63 @@ fn a_read_only_user_of_the_keyspace_sees_arrays_as_keys() {
     assert_eq!(db.int("EXISTS db nokey"), 1);
     assert_eq!(db.int("TOUCH db nokey"), 1);
     assert_eq!(db.int("DBSIZE"), 1);
+}
+
+#[test]
+fn every_write_emits_its_event_and_nothing_else_does() {
+    for setting in ["everysec", "always"] {
+        for (command, event) in WRITES {
+            let db = array(Server::setup().config("mmap.fsync", setting));
+            let mut listener = db.client();
+            db.say("CONFIG SET notify-keyspace-events Kd");
+            assert!(!listener.ask("PSUBSCRIBE __keyspace@0__:*").is_error());
+            // What emits nothing comes first: an event of its own would be the first to be heard.
+            for nothing in READS.iter().chain(&REFUSED) {
+                let is_error = db.ask(nothing).is_error();
+                assert_eq!(is_error, REFUSED.contains(nothing), "{nothing}");
+            }
+            let reply = db.ask(command);
+            assert!(!reply.is_error(), "{command}: {reply}");
+            let key = command.split(' ').nth(1).unwrap();
+            let heard = |key: &str, event: &str| {
+                format!("[pmessage, __keyspace@0__:*, __keyspace@0__:{key}, {event}]")
+            };
+            assert_eq!(
+                listener.receive().to_string(),
+                heard(key, event),
+                "{command}"
+            );
+            // And then it comes no more, but for a trim at both ends, which are two.
+            if command == "VTRIM db 1 1" {
+                assert_eq!(
+                    listener.receive().to_string(),
+                    heard(key, event),
+                    "{command}"
+                );
+            }
+            db.say("MMAP last h");
+            assert_eq!(
+                listener.receive().to_string(),
+                heard("last", "mmap"),
+                "{command}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_long_fill_emits_its_event_when_it_is_done() {
+    let db = Server::start();
+    let file = std::fs::File::create(db.path("long")).unwrap();
+    file.set_len(5 << 20).unwrap();
+    db.say("MMAP long long uint8 WRITABLE");
+    let mut listener = db.client();
+    db.say("CONFIG SET notify-keyspace-events Ed");
+    assert!(!listener.ask("SUBSCRIBE __keyevent@0__:vfill").is_error());
+    assert_eq!(db.int("VFILL long 0 -1 7"), 5 << 20);
+    assert_eq!(
+        listener.receive().to_string(),
+        "[message, __keyevent@0__:vfill, long]"
+    );
+    assert_eq!(db.say("VLAST long 1"), "[(integer) 7]");
 }

@@ -2,14 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{Debug, Display};
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::{Reply, Server};
+use crate::support::{Reply, Server, piped};
 
 fn runner() -> TestRunner {
     TestRunner::new(Config {
@@ -469,23 +468,10 @@ impl Judge {
 
     /// The ten bytes of each text as a long double, in hexadecimal.
     fn bytes_of(&self, texts: &[String]) -> Vec<String> {
-        let mut child = Command::new(self.0.path().join("judge"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
         let input = texts
             .iter()
             .fold(String::new(), |all, text| all + text + "\n");
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        let output = child.wait_with_output().unwrap();
-        String::from_utf8(output.stdout)
-            .unwrap()
+        piped(&mut Command::new(self.0.path().join("judge")), &input)
             .lines()
             .map(str::to_owned)
             .collect()

@@ -395,22 +395,10 @@ impl Server {
     /// What `redis-cli` prints for these lines on its standard input.
     #[track_caller]
     pub fn redis_cli(&self, input: &str) -> String {
-        use std::io::Write as _;
-        let mut child = Command::new("redis-cli")
-            .args(["-p", &self.port.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("redis-cli runs");
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "redis-cli: {}", output.status);
-        String::from_utf8(output.stdout).unwrap()
+        piped(
+            Command::new("redis-cli").args(["-p", &self.port.to_string()]),
+            input,
+        )
     }
 
     /// `SHUTDOWN SAVE` or `SHUTDOWN NOSAVE`.
@@ -537,4 +525,24 @@ pub fn module() -> PathBuf {
             )
         })
         .1
+}
+
+/// What a program prints for this on its standard input.
+#[track_caller]
+pub fn piped(program: &mut Command, input: &str) -> String {
+    use std::io::Write as _;
+    let mut child = program
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{program:?}: {e}"));
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{program:?}: {}", output.status);
+    String::from_utf8(output.stdout).unwrap()
 }

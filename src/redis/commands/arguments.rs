@@ -101,6 +101,29 @@ pub fn index_below(
     }
 }
 
+/// Fails if the arguments after the key are not pairs.
+///
+/// # Errors
+/// [`Failure::WrongArity`].
+pub fn expect_pairs(args: Args<'_>) -> Outcome {
+    if args.len().is_multiple_of(2) {
+        Ok(())
+    } else {
+        Err(Failure::WrongArity)
+    }
+}
+
+/// The first of each pair of arguments after the key: indices of an array of `count` values.
+///
+/// # Errors
+/// As [`index_below`].
+pub fn paired_indices(args: Args<'_>, count: u64, binding: &Binding) -> Result<Vec<u64>, Failure> {
+    (2..args.len())
+        .step_by(2)
+        .map(|position| index_below(args, position, count, binding))
+        .collect()
+}
+
 /// Argument `position`, which is to be the bytes of whole values.
 ///
 /// # Errors

@@ -32,14 +32,8 @@ impl Command for Mmap {
     const ARGS: &'static [Arg] = &[
         Arg::KEY,
         Arg::string(c"path"),
-        Arg::block(
-            c"type-and-mode",
-            &[
-                Arg::one_of(c"type", TYPES),
-                Arg::word(c"writable", c"WRITABLE").optional(),
-            ],
-        )
-        .optional(),
+        Arg::one_of(c"type", TYPES).optional(),
+        Arg::word(c"writable", c"WRITABLE").optional(),
     ];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {

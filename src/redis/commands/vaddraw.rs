@@ -8,6 +8,7 @@ use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
+use crate::redis::usage::Arg;
 
 /// `VADDRAW key bytes`: appends the values that lie in `bytes` back to back, as in the file. Replies with their
 /// number.
@@ -17,11 +18,13 @@ pub struct VAddRaw;
 
 impl Command for VAddRaw {
     const NAME: &'static CStr = c"vaddraw";
-    const FLAGS: &'static CStr = c"write fast";
+    const FLAGS: &'static CStr = c"write";
     const ARITY: c_int = 3;
     const KEY_ACCESS: KeyAccess = KeyAccess::Insert;
     const SUMMARY: &'static CStr = c"Appends values, given as bytes, to an array";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes";
+    const ARGS: &'static [Arg] = &[Arg::KEY, Arg::string(c"bytes")];
+    const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let (key, binding) = binding::for_writing(ctx, args)?;

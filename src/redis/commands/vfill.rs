@@ -8,6 +8,7 @@ use super::range::Wanted;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::usage::Arg;
 use crate::storage::Task;
 
 /// More than this, in bytes, is not filled while the server waits: it takes milliseconds.
@@ -29,6 +30,13 @@ impl Command for VFill {
     const KEY_ACCESS: KeyAccess = KeyAccess::Update;
     const SUMMARY: &'static CStr = c"Sets a range of values of an array to one value";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
+    const ARGS: &'static [Arg] = &[
+        Arg::KEY,
+        Arg::integer(c"start"),
+        Arg::integer(c"stop"),
+        Arg::string(c"value"),
+    ];
+    const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;

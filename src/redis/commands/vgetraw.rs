@@ -7,6 +7,7 @@ use super::scratch::with_scratch;
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::usage::Arg;
 
 /// Longest reply, in bytes: the longest string that a server has.
 const LONGEST: u64 = 512 << 20;
@@ -24,6 +25,8 @@ impl Command for VGetRaw {
     const KEY_ACCESS: KeyAccess = KeyAccess::Read;
     const SUMMARY: &'static CStr = c"Returns a range of values of an array as bytes";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes";
+    const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"start"), Arg::integer(c"stop")];
+    const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;

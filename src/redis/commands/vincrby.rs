@@ -2,13 +2,14 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::index_below;
+use super::arguments::{expect_pairs, paired_indices};
 use super::commit::{announce, reply_when_durable};
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
+use crate::redis::usage::Arg;
 use crate::storage::types::{AddError, excerpt};
 
 /// `VINCRBY key index increment [index increment ...]`: adds to all values, or to none; where an index comes
@@ -25,19 +26,22 @@ impl Command for VIncrBy {
     const KEY_ACCESS: KeyAccess = KeyAccess::ReadAndUpdate;
     const SUMMARY: &'static CStr = c"Adds to values of an array in place";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
+    const ARGS: &'static [Arg] = &[
+        Arg::KEY,
+        Arg::block(
+            c"index-increment",
+            &[Arg::integer(c"index"), Arg::string(c"increment")],
+        )
+        .multiple(),
+    ];
+    const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        if !args.len().is_multiple_of(2) {
-            return Err(Failure::WrongArity);
-        }
+        expect_pairs(args)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
         let item = binding.item;
-        let count = bound.view()?.count();
-        let indices = (2..args.len())
-            .step_by(2)
-            .map(|position| index_below(args, position, count, binding))
-            .collect::<Result<Vec<_>, Failure>>()?;
+        let indices = paired_indices(args, bound.view()?.count(), binding)?;
         let new = bound.update(&indices, |pair, value| {
             let position = 2 * pair + 3;
             let increment = args.get(position);

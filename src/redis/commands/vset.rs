@@ -2,9 +2,9 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::{index_below, with_encoded};
+use super::arguments::{expect_pairs, paired_indices, with_encoded};
 use super::commit::{announce, reply_when_durable};
-use crate::redis::api::{Args, Ctx, Failure, Outcome};
+use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
@@ -34,16 +34,10 @@ impl Command for VSet {
     ];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        if !args.len().is_multiple_of(2) {
-            return Err(Failure::WrongArity);
-        }
+        expect_pairs(args)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
-        let count = bound.view()?.count();
-        let indices = (2..args.len())
-            .step_by(2)
-            .map(|position| index_below(args, position, count, binding))
-            .collect::<Result<Vec<_>, Failure>>()?;
+        let indices = paired_indices(args, bound.view()?.count(), binding)?;
         let pairs = indices.len() as u64;
         let values = (3..args.len())
             .step_by(2)

@@ -8,6 +8,7 @@ use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
+use crate::redis::usage::Arg;
 
 /// `VSETRAW key index bytes`: puts the values that lie in `bytes` back to back in the place of those from `index`
 /// on. Replies with their number.
@@ -18,11 +19,13 @@ pub struct VSetRaw;
 
 impl Command for VSetRaw {
     const NAME: &'static CStr = c"vsetraw";
-    const FLAGS: &'static CStr = c"write fast";
+    const FLAGS: &'static CStr = c"write";
     const ARITY: c_int = 4;
     const KEY_ACCESS: KeyAccess = KeyAccess::Update;
     const SUMMARY: &'static CStr = c"Sets values of an array in place, given as bytes";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes";
+    const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"index"), Arg::string(c"bytes")];
+    const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let (key, binding) = binding::for_writing(ctx, args)?;

@@ -8,6 +8,7 @@ use super::slice::reply_slice;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::usage::Arg;
 
 /// `VSLICE key start stop [STEP n]`: replies with an array of the values from `start` to `stop`, or of every
 /// `n`-th of them, beginning with the first. The range is that of `LRANGE`.
@@ -22,6 +23,13 @@ impl Command for VSlice {
     const KEY_ACCESS: KeyAccess = KeyAccess::Read;
     const SUMMARY: &'static CStr = c"Returns a range of values of an array";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values returned";
+    const ARGS: &'static [Arg] = &[
+        Arg::KEY,
+        Arg::integer(c"start"),
+        Arg::integer(c"stop"),
+        Arg::integer(c"n").after(c"STEP").optional(),
+    ];
+    const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         args.expect_at_most(6)?;
@@ -50,6 +58,8 @@ impl Command for VLast {
     const KEY_ACCESS: KeyAccess = KeyAccess::Read;
     const SUMMARY: &'static CStr = c"Returns the last values of an array";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values returned";
+    const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"count")];
+    const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = count(args, 2)?;

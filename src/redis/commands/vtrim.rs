@@ -9,6 +9,7 @@ use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
+use crate::redis::usage::Arg;
 use crate::storage::Task;
 
 /// `VTRIM key start stop`: keeps the values from `start` to `stop` and removes all others, so that the value at
@@ -30,6 +31,8 @@ impl Command for VTrim {
     const SUMMARY: &'static CStr = c"Keeps a range of values of an array and removes the rest";
     const COMPLEXITY: &'static CStr =
         c"O(1) at the end; O(N) where N is the number of values kept, in the background, at the head";
+    const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"start"), Arg::integer(c"stop")];
+    const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;

@@ -1,0 +1,163 @@
+//! A new file that has no name until it is whole: whatever fails before leaves nothing behind.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cap_std::fs::Dir;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fsync, linkat, openat, renameat, unlinkat};
+use rustix::io::{Errno, Result};
+
+/// Makes names of this process unique.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// Where a file without a name is to get one. The file itself belongs to whoever made it.
+pub struct Nameless {
+    dir: Dir,
+    /// A name that the file bears on the way to its final one, which only `rename(2)` can put in place of another
+    /// file; where the file system knows no files without a name, all along.
+    temporary: Option<String>,
+}
+
+impl Nameless {
+    /// Makes an empty file, readable and writable by its owner alone.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create(dir: Dir) -> Result<(File, Self)> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let (file, temporary) = match openat(&dir, ".", flags | OFlags::TMPFILE, mode) {
+            Ok(file) => (file, None),
+            // Not every file system knows files without a name.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+                let create = flags | OFlags::CREATE | OFlags::EXCL;
+                let (file, name) = with_unused_name(|name| openat(&dir, name, create, mode))?;
+                (file, Some(name))
+            }
+            Err(errno) => return Err(errno),
+        };
+        Ok((File::from(file), Self { dir, temporary }))
+    }
+
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Gives the file, which is the one that was created, its temporary name, if it has none.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn give_name(&mut self, file: &impl AsRawFd) -> Result<&str> {
+        if self.temporary.is_none() {
+            let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let flags = AtFlags::SYMLINK_FOLLOW;
+            let ((), name) = with_unused_name(|name| linkat(CWD, &*link, &self.dir, name, flags))?;
+            self.temporary = Some(name);
+        }
+        Ok(self.temporary.as_deref().unwrap_or_default())
+    }
+
+    /// Gives the file, which has its temporary name, the final one, in place of any file that has it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn rename_to(&mut self, name: &OsStr) -> Result<()> {
+        let temporary = self.temporary.as_deref().ok_or(Errno::NOENT)?;
+        renameat(&self.dir, temporary, &self.dir, name)?;
+        self.temporary = None;
+        Ok(())
+    }
+
+    /// Waits until the names in its directory are on disk.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn sync_directory(&self) -> Result<()> {
+        // The one that is held open is for look-ups only.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        fsync(openat(&self.dir, ".", flags, Mode::empty())?)
+    }
+}
+
+impl Drop for Nameless {
+    fn drop(&mut self) {
+        if let Some(name) = &self.temporary
+            && let Err(error) = unlinkat(&self.dir, &**name, AtFlags::empty())
+        {
+            tracing::error!("cannot remove '{name}': {error}");
+        }
+    }
+}
+
+/// Tries names until one is not taken: by what a process of the same id left when it was killed.
+fn with_unused_name<T>(attempt: impl Fn(&str) -> Result<T>) -> Result<(T, String)> {
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!(".mmap-{}-{number}", std::process::id());
+        match attempt(&name) {
+            Err(Errno::EXIST) => {}
+            result => return result.map(|done| (done, name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use cap_std::ambient_authority;
+
+    use super::*;
+
+    fn names(dir: &Dir) -> Vec<String> {
+        let mut names: Vec<_> = dir
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_file_appears_whole_in_place_of_another_or_not_at_all() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        dir.write("f", "old").unwrap();
+
+        let (file, mut place) = Nameless::create(dir.try_clone().unwrap()).unwrap();
+        assert_eq!(place.rename_to("f".as_ref()), Err(Errno::NOENT));
+        place.give_name(&file).unwrap();
+        assert_eq!(names(&dir).len(), 2);
+        drop(place);
+        assert_eq!(names(&dir), ["f"]);
+
+        let (mut file, mut place) = Nameless::create(dir.try_clone().unwrap()).unwrap();
+        assert_eq!(names(&dir), ["f"]);
+        file.write_all(b"new").unwrap();
+        place.give_name(&file).unwrap();
+        place.rename_to("f".as_ref()).unwrap();
+        place.sync_directory().unwrap();
+        drop(place);
+        assert_eq!(names(&dir), ["f"]);
+        assert_eq!(dir.read("f").unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_name_that_a_killed_process_left_is_passed_over() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        // Other tests take numbers, too.
+        let next = NUMBER.load(Ordering::Relaxed);
+        for number in next..next + 100 {
+            let name = format!(".mmap-{}-{number}", std::process::id());
+            dir.write(name, "").unwrap();
+        }
+        let (file, mut place) = Nameless::create(dir.try_clone().unwrap()).unwrap();
+        place.give_name(&file).unwrap();
+        place.rename_to("f".as_ref()).unwrap();
+        assert!(dir.exists("f"));
+    }
+}
