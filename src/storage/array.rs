@@ -47,12 +47,15 @@ pub(super) const LONG_TRUNCATION: u64 = 32 << 20;
 
 /// A file bound to one or more keys. All methods may be called from any thread.
 pub struct Array {
-    id: Mutex<FileId>,
+    device: u64,
+    inode: AtomicU64,
     pub(super) path: FilePath,
     pub(super) layout: Layout,
     pub(super) shared: Arc<Shared>,
     /// The count again, for those who must not wait for a lock: a forked child that saves.
     published_count: AtomicU64,
+    /// The number of values dropped from the head again, for the same.
+    pub(super) published_head: AtomicU64,
     /// The descriptor again, for the same; -1 once it is closed.
     published_fd: AtomicI32,
     /// Whether values are still on their way from a primary.
@@ -165,11 +168,13 @@ impl Array {
         let dirty_from = (contents.synced < contents.count).then(|| layout.offset(contents.synced));
         let head = head::of(&file);
         let array = Self {
-            id: Mutex::new(id),
+            device: id.device,
+            inode: AtomicU64::new(id.inode),
             path: path.clone(),
             layout,
             shared: Arc::clone(shared),
             published_count: AtomicU64::new(contents.count),
+            published_head: AtomicU64::new(head),
             published_fd: AtomicI32::new(file.as_raw_fd()),
             incomplete: AtomicBool::new(false),
             announced_head: AtomicU64::new(head),
@@ -237,7 +242,7 @@ impl Array {
         state.access = access;
         state.file_len = contents.file_len;
         state.header_count = contents.count;
-        state.head = head::of(&file);
+        self.publish_head(&mut state, head::of(&file));
         state.slack = contents.slack;
         state.synced = contents.synced;
         state.marked = false;
@@ -256,11 +261,18 @@ impl Array {
 
     /// Which file it is.
     pub fn id(&self) -> FileId {
-        *self.id.lock()
+        FileId {
+            device: self.device,
+            inode: self.inode.load(Ordering::Acquire),
+        }
     }
 
     pub(super) fn set_id(&self, id: FileId) {
-        *self.id.lock() = id;
+        debug_assert_eq!(
+            id.device, self.device,
+            "a file takes the name of one beside it"
+        );
+        self.inode.store(id.inode, Ordering::Release);
     }
 
     /// The type of its values.
@@ -732,6 +744,12 @@ impl Array {
 
     pub(super) fn last_error(&self) -> Option<String> {
         self.last_error.lock().clone()
+    }
+
+    /// Makes a number of values dropped from the head the number for this process and its children.
+    pub(super) fn publish_head(&self, state: &mut State, head: u64) {
+        state.head = head;
+        self.published_head.store(head, Ordering::Release);
     }
 
     /// Makes a file the file for this process and its children.

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 use rustix::fs::{copy_file_range, fgetxattr};
@@ -105,9 +106,10 @@ struct Copy<'a> {
 }
 
 impl Array {
-    /// Number of values that were removed at the head so far, ever: index 0 was at this index once.
+    /// Number of values that were removed at the head so far, ever: index 0 was at this index once. It is known
+    /// without waiting for anyone, also to a forked child.
     pub fn head(&self) -> u64 {
-        self.state.lock().head
+        self.published_head.load(Ordering::Acquire)
     }
 
     /// Says how many values were removed at the head, of an array that is made as a copy of another.
@@ -116,7 +118,7 @@ impl Array {
         if head != state.head {
             let file = self.file(&state)?;
             note(&file, head).map_err(|e| self.failed("mark", e))?;
-            state.head = head;
+            self.publish_head(&mut state, head);
         }
         Ok(())
     }
@@ -384,7 +386,8 @@ impl Copy<'_> {
         array.publish_file(state, Some(Arc::clone(&self.new.file)));
         state.file_len = len;
         state.header_count = kept;
-        state.head += self.head;
+        let head = state.head + self.head;
+        array.publish_head(state, head);
         state.slack = false;
         state.growth_asked = false;
         state.grow_at = u64::MAX;

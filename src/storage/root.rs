@@ -29,8 +29,8 @@ pub enum Access {
 /// What makes a file that file, under whatever name: device and inode.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FileId {
-    device: u64,
-    inode: u64,
+    pub(super) device: u64,
+    pub(super) inode: u64,
 }
 
 impl FileId {

@@ -19,14 +19,17 @@ fn load(mut client: Client, key: &str, stop: &AtomicBool) -> i64 {
         } else if round % 3 == 0 {
             assert_eq!(client.ask(&format!("VPOP {key} 1000")).items().len(), 1000);
             count -= 1000;
+        } else if round % 4 == 0 {
+            assert_eq!(client.int(&format!("VTRIM {key} 10 -1")), 10);
+            count -= 10;
         }
     }
     count
 }
 
-fn fork_again_and_again(command: &str, times: u64, fsync: &str, status: &str) {
+fn fork_again_and_again(command: &str, times: u64, (setting, value): (&str, &str), status: &str) {
     let db = Server::setup()
-        .config("mmap.fsync", fsync)
+        .config(setting, value)
         .config("mmap.max-slack", "65536")
         .start();
     for k in 0..3 {
@@ -64,17 +67,29 @@ fn times(in_ci: u64, long: u64) -> u64 {
 #[test]
 fn every_background_save_ends_under_load() {
     let status = "rdb_last_bgsave_status";
-    fork_again_and_again("BGSAVE", times(20, 500), "everysec", status);
+    fork_again_and_again("BGSAVE", times(20, 500), ("mmap.fsync", "everysec"), status);
 }
 
 #[test]
 fn every_background_save_ends_without_fsync() {
     let status = "rdb_last_bgsave_status";
-    fork_again_and_again("BGSAVE", times(5, 50), "no", status);
+    fork_again_and_again("BGSAVE", times(5, 50), ("mmap.fsync", "no"), status);
+}
+
+#[test]
+fn every_background_save_with_contents_ends_under_load() {
+    let status = "rdb_last_bgsave_status";
+    let contents = ("mmap.rdb-contents", "yes");
+    fork_again_and_again("BGSAVE", times(20, 200), contents, status);
 }
 
 #[test]
 fn every_rewrite_of_the_aof_ends_under_load() {
     let status = "aof_last_bgrewrite_status";
-    fork_again_and_again("BGREWRITEAOF", times(10, 100), "everysec", status);
+    fork_again_and_again(
+        "BGREWRITEAOF",
+        times(10, 100),
+        ("mmap.fsync", "everysec"),
+        status,
+    );
 }
