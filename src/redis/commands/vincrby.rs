@@ -3,12 +3,14 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::index_below;
+use super::cold::expect_in_ram_for_writing;
 use super::commit::{announce, reply_when_durable};
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
+use crate::storage::cold::Touched;
 use crate::storage::types::{AddError, excerpt};
 
 /// `VINCRBY key index increment [index increment ...]`: adds to all values, or to none; where an index comes
@@ -38,6 +40,7 @@ impl Command for VIncrBy {
             .step_by(2)
             .map(|position| index_below(args, position, count, binding))
             .collect::<Result<Vec<_>, Failure>>()?;
+        expect_in_ram_for_writing(ctx, bound, |_| Touched::Each(indices.clone()))?;
         let new = bound.update(&indices, |pair, value| {
             let position = 2 * pair + 3;
             let increment = args.get(position);

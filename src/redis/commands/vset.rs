@@ -3,12 +3,14 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::{index_below, with_encoded};
+use super::cold::expect_in_ram_for_writing;
 use super::commit::{announce, reply_when_durable};
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
 use crate::redis::usage::Arg;
+use crate::storage::cold::Touched;
 
 /// `VSET key index value [index value ...]`: sets all values, or none; where an index comes twice, the last
 /// value stands. Replies with the number of pairs.
@@ -45,6 +47,7 @@ impl Command for VSet {
             .map(|position| index_below(args, position, count, binding))
             .collect::<Result<Vec<_>, Failure>>()?;
         let pairs = indices.len() as u64;
+        expect_in_ram_for_writing(ctx, bound, |_| Touched::Each(indices.clone()))?;
         let values = (3..args.len())
             .step_by(2)
             .map(|position| args.get(position));
