@@ -1,5 +1,5 @@
 SHELL := /bin/bash
-INTEGRATION := --test suite --test burst --test durability --test faults --test replication
+INTEGRATION := --test suite --test cold --test burst --test durability --test faults --test replication
 
 .PHONY: help run build test test-all test-crash bench bench-storage lint servers clean
 
@@ -43,6 +43,7 @@ bench: build
 	./benches/run $(BENCHFLAGS)
 	@bash .ci/venv
 	.venv/bin/python benches/aggregate $(BENCHFLAGS)
+	.venv/bin/python benches/cold
 
 # In a directory of its own: with this feature the module would not use the server's allocator.
 bench-storage:

@@ -300,13 +300,19 @@ impl View<'_> {
 
     fn looks_at(&mut self, touched: &Touched) -> bool {
         if let Touched::Search { item, value, side } = touched {
-            return search(self.count(), *item, value, *side, |index, out: &mut [u8]| {
-                if !self.has_range(index..index + 1) {
-                    return Err(());
-                }
-                // An error is met again by the search that counts.
-                self.read(index, out).map_err(drop)
-            })
+            return search(
+                self.count(),
+                *item,
+                value,
+                *side,
+                |index, out: &mut [u8]| {
+                    if !self.has_range(index..index + 1) {
+                        return Err(());
+                    }
+                    // An error is met again by the search that counts.
+                    self.read(index, out).map_err(drop)
+                },
+            )
             .is_ok();
         }
         let size = self.item_size();
@@ -457,5 +463,138 @@ impl Job for DropPages {
             Err(error) => (self.done)(Err(error)),
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::{Bound, FilePath, Root, Store};
+
+    const VALUES: u64 = 1 << 17;
+
+    /// An array of ascending numbers in a file that is bound just now.
+    fn array(dir: &TempDir) -> (Store, Bound) {
+        let bytes: Vec<u8> = (0..VALUES).flat_map(u64::to_le_bytes).collect();
+        std::fs::write(dir.path().join("f"), bytes).unwrap();
+        let store = Store::new(Root::open(dir.path()).unwrap(), 1).unwrap();
+        let item = ItemType::parse(b"uint64", None).unwrap();
+        let path = FilePath::new(b"f").unwrap();
+        let bound = store.bind(&path, item, Access::Writable, false).unwrap();
+        (store, bound)
+    }
+
+    #[test]
+    fn an_array_is_doubted_until_enough_commands_found_all_they_needed() {
+        let dir = TempDir::new().unwrap();
+        let (store, bound) = array(&dir);
+        let one = Touched::Each(vec![5]);
+        assert!(bound.is_doubted());
+        for _ in 1..LOOKS {
+            assert!(bound.view().unwrap().has_in_ram(&one));
+        }
+        assert!(bound.is_doubted());
+        assert!(bound.view().unwrap().has_in_ram(&one));
+        assert!(!bound.is_doubted());
+        // One that is still to look does no harm.
+        assert!(bound.view().unwrap().has_in_ram(&one));
+        assert!(!bound.is_doubted());
+        store.drop_pages(bound.share(), 0..VALUES).unwrap();
+        assert!(bound.is_doubted());
+    }
+
+    #[test]
+    fn a_new_array_is_not_doubted() {
+        let dir = TempDir::new().unwrap();
+        let store = Store::new(Root::open(dir.path()).unwrap(), 1).unwrap();
+        let path = FilePath::new(b"new").unwrap();
+        let bound = store.bind(&path, ItemType::DOUBLE, Access::Writable, true);
+        assert!(!bound.unwrap().is_doubted());
+    }
+
+    #[test]
+    fn pieces_are_all_that_is_touched_and_no_more() {
+        let all = |touched: Touched, size| -> Vec<_> {
+            (0..touched.pieces(size))
+                .map(|number| touched.piece(number, size))
+                .collect()
+        };
+        let piece = PIECE / 8;
+        assert_eq!(
+            all(Touched::Range(3..piece + 4), 8),
+            [3..piece + 3, piece + 3..piece + 4]
+        );
+        assert_eq!(all(Touched::Range(3..3), 8), []);
+        assert_eq!(all(Touched::Range(1..3), PIECE * 2), [1..2, 2..3]);
+        assert_eq!(
+            all(
+                Touched::Every {
+                    range: 1..8,
+                    step: 3
+                },
+                8
+            ),
+            [1..2, 4..5, 7..8]
+        );
+        assert_eq!(all(Touched::Each(vec![9, 2]), 8), [9..10, 2..3]);
+    }
+
+    #[test]
+    fn both_ways_of_looking_tell_a_hole_in_the_cache() {
+        let page = page_size() as u64;
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&vec![1; 64 * page as usize], 0).unwrap();
+        file.sync_all().unwrap();
+        let map = Mapping::covering(&file, 64 * page, Access::ReadOnly).unwrap();
+        for look in [Look::ReadNoWait, Look::Mincore] {
+            assert!(look.finds(&file, &map, 0..64 * page), "{look:?}");
+            let deadline = Instant::now() + std::time::Duration::from_secs(20);
+            while look.finds(&file, &map, 3 * page..4 * page) {
+                assert!(Instant::now() < deadline, "{look:?}: the pages stay");
+                fadvise(&file, 0, None, FileAdvice::DontNeed).unwrap();
+            }
+            read_fully(&file, &mut vec![0; 64 * page as usize], 0).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_brought_in_is_there() {
+        let dir = TempDir::new().unwrap();
+        let (store, bound) = array(&dir);
+        let search = Touched::Search {
+            item: bound.item(),
+            value: 77_777_u64.to_le_bytes().into(),
+            side: Side::Left,
+        };
+        bound.sync().unwrap();
+        File::open(dir.path().join("f"))
+            .unwrap()
+            .sync_all()
+            .unwrap();
+        for touched in [
+            Touched::Range(1000..100_000),
+            Touched::Each(vec![70_000, 5, 6, 130_000]),
+            Touched::Every {
+                range: 0..VALUES,
+                step: 10_000,
+            },
+            search,
+        ] {
+            store.drop_pages(bound.share(), 0..VALUES).unwrap();
+            assert!(!bound.view().unwrap().has_in_ram(&touched), "{touched:?}");
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let (array, cancel) = (bound.share(), Cancel::default());
+            let cold = Cold {
+                array,
+                touched: touched.clone(),
+            };
+            store.bring_in(cold, cancel, move || sender.send(()).unwrap());
+            receiver.recv().unwrap();
+            assert!(bound.view().unwrap().has_in_ram(&touched), "{touched:?}");
+        }
     }
 }

@@ -91,8 +91,8 @@ pub use status::{State as ArrayState, Status};
 pub use tasks::{Task, TaskDone};
 pub use worker::Done;
 
-pub use pool::Cancel;
 use cold::{BringIn, Cold, DropPages};
+pub use pool::Cancel;
 use pool::Pool;
 use registry::Registry;
 use scan::{Query, Request};
