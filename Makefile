@@ -1,5 +1,5 @@
 SHELL := /bin/bash
-INTEGRATION := --test suite --test burst --test durability --test faults --test replication
+INTEGRATION := --test suite --test cold --test burst --test durability --test faults --test replication
 
 .PHONY: help run build test test-all test-crash bench guard bench-storage lint servers clean
 
@@ -44,6 +44,7 @@ bench: build
 	./benches/run $(BENCHFLAGS)
 	@bash .ci/venv
 	.venv/bin/python benches/aggregate $(BENCHFLAGS)
+	.venv/bin/python benches/cold $(filter --quick,$(BENCHFLAGS))
 	.venv/bin/python benches/suite $(BENCHFLAGS) $(SUITEFLAGS)
 
 guard: build

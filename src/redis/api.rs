@@ -10,12 +10,15 @@ use std::{fmt, ptr, slice};
 use redis_module::raw;
 
 use crate::storage::Cancel;
+use crate::storage::cold::Cold;
 
 /// Why a command fails.
 #[derive(Debug)]
 pub enum Failure {
     WrongArity,
     WrongType,
+    /// It cannot go on before values are in RAM: it is run again then. See [`command`](super::command).
+    Cold(Box<Cold>),
     /// Anything else: the text after `ERR `.
     Message(String),
 }
@@ -25,6 +28,7 @@ impl fmt::Display for Failure {
         f.write_str(match self {
             Self::WrongArity => "wrong number of arguments",
             Self::WrongType => "wrong kind of value",
+            Self::Cold(_) => "values are not in RAM",
             Self::Message(text) => text,
         })
     }
@@ -105,6 +109,8 @@ pub fn string_bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
 /// The context of a callback.
 pub struct Ctx {
     raw: *mut raw::RedisModuleCtx,
+    /// Whether the client has waited, and is to get its reply now.
+    ends_wait: bool,
 }
 
 /// How a client may be answered.
@@ -116,7 +122,15 @@ pub enum Resp {
 
 impl Ctx {
     pub fn new(raw: *mut raw::RedisModuleCtx) -> Self {
-        Self { raw }
+        Self {
+            raw,
+            ends_wait: false,
+        }
+    }
+
+    /// Whether the client has waited and is to get its reply now.
+    pub fn ends_wait(&self) -> bool {
+        self.ends_wait
     }
 
     pub fn raw(&self) -> *mut raw::RedisModuleCtx {
@@ -147,14 +161,14 @@ impl Ctx {
     }
 
     /// Whether the client of this command can be kept waiting: not in `MULTI`, in a script, or when the
-    /// command comes from the primary.
+    /// command comes from the primary, nor twice.
     pub fn may_block(&self) -> bool {
         let inline = raw::REDISMODULE_CTX_FLAGS_MULTI
             | raw::REDISMODULE_CTX_FLAGS_LUA
             | raw::REDISMODULE_CTX_FLAGS_REPLICATED
             | raw::REDISMODULE_CTX_FLAGS_LOADING
             | raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING;
-        self.flags() & inline == 0
+        !self.ends_wait && self.flags() & inline == 0
     }
 
     /// Replies with an error.
@@ -166,7 +180,9 @@ impl Ctx {
             },
             Failure::WrongType => self
                 .reply_error(c"WRONGTYPE Operation against a key holding the wrong kind of value"),
-            Failure::Message(message) => self.reply_error(&line(&format!("ERR {message}"))),
+            Failure::Cold(_) | Failure::Message(_) => {
+                self.reply_error(&line(&format!("ERR {failure}")));
+            }
         }
     }
 
@@ -252,6 +268,12 @@ impl Ctx {
         self.flags() & raw::REDISMODULE_CTX_FLAGS_REPLICATED != 0
     }
 
+    /// Whether writes are to wait, as by `CLIENT PAUSE` and during `FAILOVER`.
+    pub fn writes_are_paused(&self) -> bool {
+        // SAFETY: the call takes nothing and is made on the main thread.
+        unsafe { raw::RedisModule_AvoidReplicaTraffic.is_some_and(|ask| ask() != 0) }
+    }
+
     /// Sends a command to the AOF or to replicas, with the database of this context.
     pub fn propagate(&self, to: Audience, command: &CStr, words: &[Word<'_>]) {
         let format = match to {
@@ -332,7 +354,7 @@ impl Ctx {
         };
         WaitingForWork {
             resp: self.resp(),
-            ctx: Ctx { raw: ctx },
+            ctx: Ctx::new(ctx),
             waiting: Some(waiting),
         }
     }
@@ -434,8 +456,8 @@ pub fn line(text: &str) -> CString {
     CString::new(bytes).expect("control characters were replaced")
 }
 
-/// How a waiting client is answered.
-pub type Pending = Box<dyn FnOnce(&Ctx) -> Outcome + Send>;
+/// How a waiting client is answered; it gets the arguments of its command.
+pub type Pending = Box<dyn FnOnce(&Ctx, Args<'_>) -> Outcome + Send>;
 
 /// A client that waits.
 pub struct Waiting {
@@ -468,13 +490,18 @@ impl WaitingForWork {
     /// Ends the wait with a reply that is put together on this thread, without the server's lock.
     pub fn reply(mut self, reply: impl FnOnce(&Ctx, Resp)) {
         reply(&self.ctx, self.resp);
-        self.finish(Box::new(|_| Ok(())));
+        self.finish(Box::new(|_, _| Ok(())));
+    }
+
+    /// Ends the wait with a reply that is put together on the main thread.
+    pub fn end(mut self, pending: Pending) {
+        self.finish(pending);
     }
 
     /// Ends the wait with an error.
     pub fn fail(mut self, failure: Failure) {
         // Errors are counted by the server, on its own thread.
-        self.finish(Box::new(|_| Err(failure)));
+        self.finish(Box::new(|_, _| Err(failure)));
     }
 
     fn finish(&mut self, pending: Pending) {
@@ -495,23 +522,28 @@ impl WaitingForWork {
 
 impl Drop for WaitingForWork {
     fn drop(&mut self) {
-        self.finish(Box::new(|_| Err(Failure::internal())));
+        self.finish(Box::new(|_, _| Err(Failure::internal())));
     }
 }
 
 extern "C" fn reply_to_waiting(
     raw_ctx: *mut raw::RedisModuleCtx,
-    _argv: *mut *mut raw::RedisModuleString,
-    _argc: c_int,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
 ) -> c_int {
-    let ctx = Ctx { raw: raw_ctx };
+    let ctx = Ctx {
+        raw: raw_ctx,
+        ends_wait: true,
+    };
+    // SAFETY: the server passes the client's `argc` strings, which live during the call.
+    let args = unsafe { Args::from_raw(argv, argc) };
     // SAFETY: the private data is what `Waiting::end` made, and is freed only after this callback.
     let reply = unsafe {
         let data = raw::RedisModule_GetBlockedClientPrivateData.unwrap()(raw_ctx);
         &mut *data.cast::<Pending>()
     };
-    let reply = std::mem::replace(reply, Box::new(|_| Ok(())));
-    match catch_unwind(AssertUnwindSafe(|| reply(&ctx))) {
+    let reply = std::mem::replace(reply, Box::new(|_, _| Ok(())));
+    match catch_unwind(AssertUnwindSafe(|| reply(&ctx, args))) {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => ctx.reply_failure(&failure),
         Err(_) => ctx.reply_failure(&Failure::internal()),

@@ -9,7 +9,10 @@ use redis_module::raw;
 
 use super::acl;
 use super::api::{Args, Ctx, Failure, Outcome};
+use super::store;
 use super::usage::{Arg, RawArgs};
+use crate::storage::Cancel;
+use crate::storage::cold::Cold;
 
 /// What a command does to its key. ACL rules such as `%R~pattern` go by it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -147,6 +150,7 @@ extern "C" fn entry<C: Command>(
     let outcome = catch_unwind(AssertUnwindSafe(|| C::run(&ctx, args)));
     match outcome {
         Ok(Ok(())) => {}
+        Ok(Err(Failure::Cold(cold))) => run_when_in_ram::<C>(&ctx, *cold),
         Ok(Err(failure)) => ctx.reply_failure(&failure),
         Err(_) => {
             tracing::error!("{:?} panicked: this is a bug in the mmap module", C::NAME);
@@ -154,4 +158,25 @@ extern "C" fn entry<C: Command>(
         }
     }
     raw::REDISMODULE_OK as c_int
+}
+
+/// Keeps the client waiting until values are in RAM, and then carries out its command from the beginning: meanwhile
+/// anything may have happened to the key.
+#[cold]
+fn run_when_in_ram<C: Command>(ctx: &Ctx, cold: Cold) {
+    store().stats().cold_waits.add_one();
+    let cancel = Cancel::default();
+    let waiting = ctx.block_with(&cancel);
+    store().bring_in(cold, cancel, move || {
+        waiting.end(Box::new(|ctx, args| {
+            if C::KEY_ACCESS != KeyAccess::Read && ctx.writes_are_paused() {
+                return Err(Failure::Message(
+                    "writes were paused (CLIENT PAUSE or FAILOVER) while this one waited for the disk: \
+                     nothing was written, try again"
+                        .to_owned(),
+                ));
+            }
+            C::run(ctx, args)
+        }));
+    });
 }

@@ -14,12 +14,13 @@ use redis_module::{Context, RedisError, raw};
 use super::api::{Args, Ctx};
 use super::{STORE, replication};
 use crate::storage::Fsync;
-use crate::storage::settings::{MAX_SLACK_DEFAULT, MAX_SLACK_MAX, MAX_SLACK_MIN};
+use crate::storage::settings::{ColdReads, MAX_SLACK_DEFAULT, MAX_SLACK_MAX, MAX_SLACK_MIN};
 use crate::storage::types::excerpt;
 
 static DIR: Mutex<String> = Mutex::new(String::new());
 static FSYNC: Mutex<Word<Fsync>> = Mutex::new(Word(Fsync::EverySecond));
 static RDB_CONTENTS: Mutex<Word<RdbContents>> = Mutex::new(Word(RdbContents::Auto));
+static COLD_READS: Mutex<Word<ColdReads>> = Mutex::new(Word(ColdReads::Async));
 static MAX_SLACK: AtomicI64 = AtomicI64::new(MAX_SLACK_DEFAULT.cast_signed());
 static MAX_ARRAYS: AtomicI64 = AtomicI64::new(0);
 static MAX_FILE_BYTES: AtomicI64 = AtomicI64::new(0);
@@ -67,6 +68,9 @@ const RDB_CONTENTS_WORDS: [(&str, RdbContents); 3] = [
     ("no", RdbContents::No),
 ];
 
+const COLD_READS_WORDS: [(&str, ColdReads); 2] =
+    [("async", ColdReads::Async), ("inline", ColdReads::Inline)];
+
 /// A setting that is one of a few words.
 trait Words: Copy + PartialEq + 'static {
     const WORDS: &'static [(&'static str, Self)];
@@ -85,6 +89,10 @@ impl Words for Fsync {
 
 impl Words for RdbContents {
     const WORDS: &'static [(&'static str, Self)] = &RDB_CONTENTS_WORDS;
+}
+
+impl Words for ColdReads {
+    const WORDS: &'static [(&'static str, Self)] = &COLD_READS_WORDS;
 }
 
 /// Such a setting as the server's enums are: words with numbers.
@@ -132,6 +140,7 @@ struct Defaults {
     max_arrays: i64,
     max_file_bytes: i64,
     threads: i64,
+    cold_reads: ColdReads,
 }
 
 /// As many threads as there are CPUs but one, which is left to the server, and not many: what they do is bound by memory,
@@ -156,6 +165,7 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
         max_arrays: 0,
         max_file_bytes: 0,
         threads: default_threads(),
+        cold_reads: ColdReads::Async,
     };
     let words: Vec<&[u8]> = args.from(0).collect();
     for pair in words.chunks(2) {
@@ -175,6 +185,10 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
             b"rdb-contents" => {
                 defaults.rdb_contents = RdbContents::parse(&value_text)
                     .ok_or_else(|| wrong("rdb-contents: use auto, yes or no"))?;
+            }
+            b"cold-reads" => {
+                defaults.cold_reads = ColdReads::parse(&value_text)
+                    .ok_or_else(|| wrong("cold-reads: use async or inline"))?;
             }
             b"max-slack" => {
                 defaults.max_slack = parse_memory(&value_text)
@@ -203,7 +217,7 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
             }
             _ => {
                 return Err(format!(
-                    "unknown setting '{}': it is dir, fsync, max-slack, max-arrays, max-file-bytes, rdb-contents or threads",
+                    "unknown setting '{}': it is dir, fsync, max-slack, max-arrays, max-file-bytes, rdb-contents, cold-reads or threads",
                     excerpt(pair[0])
                 ));
             }
@@ -260,6 +274,14 @@ pub fn load(ctx: &Ctx, args: Args<'_>) -> Result<PathBuf, String> {
         "rdb-contents",
         &RDB_CONTENTS,
         Word(defaults.rdb_contents),
+        ConfigurationFlags::DEFAULT,
+        Some(Box::new(|_, _, _| apply())),
+    );
+    register_enum_configuration(
+        &context,
+        "cold-reads",
+        &COLD_READS,
+        Word(defaults.cold_reads),
         ConfigurationFlags::DEFAULT,
         Some(Box::new(|_, _, _| apply())),
     );
@@ -336,6 +358,7 @@ pub fn apply() {
     store.set_fsync(lock(&FSYNC).0);
     replication::count_writes(rdb_contents() == RdbContents::Yes);
     let settings = store.settings();
+    settings.set_cold_reads(lock(&COLD_READS).0);
     settings.set_max_slack(number(&MAX_SLACK));
     settings.set_max_arrays(limit(&MAX_ARRAYS));
     settings.set_max_file_bytes(limit(&MAX_FILE_BYTES));

@@ -46,7 +46,7 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
     let store = store();
     let queue = store.pool().queue();
     let (totals, stats, settings) = (store.totals(), store.stats(), store.settings());
-    let sections: [(&CStr, &[(&CStr, Value)]); 7] = [
+    let sections: [(&CStr, &[(&CStr, Value)]); 8] = [
         (
             c"arrays",
             &[
@@ -82,6 +82,16 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
                 (c"scans_cancelled", stats.scans_cancelled.get().into()),
                 (c"threads", (queue.threads() as u64).into()),
                 (c"threads_jobs", (queue.jobs() as u64).into()),
+            ],
+        ),
+        (
+            c"cold",
+            &[
+                (c"cold_reads", stats.cold_reads.get().into()),
+                (c"cold_waits", stats.cold_waits.get().into()),
+                (c"cold_wait_last_usec", stats.cold_time.last().into()),
+                (c"cold_wait_max_usec", stats.cold_time.max().into()),
+                (c"cold_faults", stats.cold_faults.get().into()),
             ],
         ),
         (

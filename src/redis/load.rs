@@ -139,6 +139,7 @@ extern "C" fn on_cron(
 ) {
     api::guarded("a server event", || {
         let ctx = Ctx::new(raw_ctx);
+        super::store().notice_faults();
         latency::report(&ctx);
         replication::tick(&ctx);
     });

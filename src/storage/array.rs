@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use rustix::io::{Errno, pread};
 
+use super::advice::Pattern;
 use super::budget::Budget;
+use super::cold::{Doubt, Look};
 use super::disk;
 use super::error::{Error, Result};
 use super::head::{self, Watch};
@@ -67,6 +69,8 @@ pub struct Array {
     pub(super) end_freed: Condvar,
     /// What went wrong last, as a message.
     last_error: Mutex<Option<String>>,
+    /// Whether values may be elsewhere than in RAM.
+    pub(super) doubt: Doubt,
     /// Held during a sync, so that nobody takes what another has only begun to sync for synced.
     /// Taken before `state`, never after.
     pub(super) syncing: Mutex<()>,
@@ -81,6 +85,10 @@ pub(super) struct State {
     pub file: Option<Arc<File>>,
     pub access: Access,
     pub map: Arc<Mapping>,
+    /// How to find out what of it is in RAM.
+    pub look: Look,
+    /// How it is going to be read.
+    pub pattern: Pattern,
     pub count: u64,
     /// Length of the file in bytes.
     pub file_len: u64,
@@ -167,6 +175,7 @@ impl Array {
         let map = map(&file, path, contents.file_len, access)?;
         let dirty_from = (contents.synced < contents.count).then(|| layout.offset(contents.synced));
         let head = head::of(&file);
+        let look = Look::at(&file, access);
         let array = Self {
             device: id.device,
             inode: AtomicU64::new(id.inode),
@@ -182,6 +191,8 @@ impl Array {
                 file: Some(Arc::new(file)),
                 access,
                 map,
+                look,
+                pattern: Pattern::default(),
                 count: contents.count,
                 file_len: contents.file_len,
                 header_count: contents.count,
@@ -210,6 +221,7 @@ impl Array {
             }),
             end_freed: Condvar::new(),
             last_error: Mutex::new(None),
+            doubt: Doubt::new(contents.count > 0),
             syncing: Mutex::new(()),
             reading: RwLock::new(()),
         };
@@ -240,6 +252,8 @@ impl Array {
         let map = map(&file, &self.path, contents.file_len, access)?;
         self.replace_map(&mut state, map);
         state.access = access;
+        state.look = Look::at(&file, access);
+        self.doubt.renew();
         state.file_len = contents.file_len;
         state.header_count = contents.count;
         self.publish_head(&mut state, head::of(&file));
@@ -893,6 +907,7 @@ impl Array {
     /// Puts another mapping in place. The worker unmaps the old one: that takes long where much is mapped.
     pub(super) fn replace_map(&self, state: &mut State, map: Arc<Mapping>) {
         let old = std::mem::replace(&mut state.map, map);
+        state.advise_again();
         self.shared.send(Job::Unmap(old));
     }
 
@@ -930,6 +945,14 @@ impl View<'_> {
     /// Number of values.
     pub fn count(&self) -> u64 {
         self.state.count
+    }
+
+    pub(super) fn array(&self) -> &Array {
+        self.array
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
     }
 
     /// Bytes per value.

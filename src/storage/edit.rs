@@ -77,6 +77,8 @@ impl Array {
         let block = value.repeat(at_once as usize);
         let mut index = range.start;
         loop {
+            // A page that has to come from the disk is not to come while others wait for the lock.
+            self.warm_up(&(index..range.end.min(index + at_once)));
             let mut state = self.lock_for_writing()?;
             let values = range
                 .end

@@ -9,6 +9,7 @@ use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use rustix::param::page_size;
 
+use super::advice::Pattern;
 use super::disk;
 use super::root::Access;
 use super::sigbus::{Fault, guarded};
@@ -17,6 +18,9 @@ use super::sigbus::{Fault, guarded};
 const PAGE: u64 = 4096;
 /// Smallest mapping, in bytes.
 const SMALLEST: u64 = 64 * 1024;
+
+/// Of how many pages `is_resident` asks at once.
+const PAGES_AT_ONCE: usize = 1024;
 
 /// A shared mapping of a file from its first byte.
 ///
@@ -190,6 +194,34 @@ impl Mapping {
         let from = from - from % PAGE;
         let len = to.min(self.len()).saturating_sub(from);
         let mut pages = vec![0_u8; len.div_ceil(page_size() as u64) as usize];
+        self.look(from, len, &mut pages)?;
+        Ok(pages.iter().map(|page| u64::from(page & 1)).sum())
+    }
+
+    /// Whether all pages of a range are in RAM.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn is_resident(&self, from: u64, to: u64) -> io::Result<bool> {
+        let page = page_size() as u64;
+        let mut pages = [0_u8; PAGES_AT_ONCE];
+        let to = to.min(self.len());
+        let mut at = from - from % page;
+        while at < to {
+            let len = (to - at).min(PAGES_AT_ONCE as u64 * page);
+            let count = len.div_ceil(page) as usize;
+            self.look(at, len, &mut pages[..count])?;
+            if pages[..count].iter().any(|page| page & 1 == 0) {
+                return Ok(false);
+            }
+            at += len;
+        }
+        Ok(true)
+    }
+
+    /// Has `mincore` say of each page whether it is in RAM, in the lowest bit: the others are reserved.
+    fn look(&self, from: u64, len: u64, pages: &mut [u8]) -> io::Result<()> {
+        assert!(pages.len() as u64 == len.div_ceil(page_size() as u64));
         // SAFETY: the range is mapped, and `pages` has a byte for each page of it.
         let status = unsafe {
             libc::mincore(
@@ -198,11 +230,20 @@ impl Mapping {
                 pages.as_mut_ptr().cast(),
             )
         };
-        if status != 0 {
-            return Err(io::Error::last_os_error());
+        if status == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
         }
-        // The other bits are reserved.
-        Ok(pages.iter().map(|page| u64::from(page & 1)).sum())
+    }
+
+    /// Says how it is going to be read. It is help: an error changes nothing.
+    pub fn advise(&self, pattern: Pattern) {
+        let _ = self.raw.advise(match pattern {
+            Pattern::Normal => Advice::Normal,
+            Pattern::Random => Advice::Random,
+            Pattern::Sequential => Advice::Sequential,
+        });
     }
 
     /// Takes the page faults of writing to a range now, so that nobody takes them later.

@@ -23,14 +23,18 @@
 //! | [`worker`] | the thread that does what commands must not wait for |
 //! | [`aggregate`], [`find`], [`search`] | questions that many values answer |
 //! | [`scan`] | going over many values, here and now or on the pool |
+//! | [`cold`] | values that are not in RAM, and who waits for them |
+//! | [`advice`] | how an array is going to be read |
 //! | [`snapshot`] | the values of one moment, for those who take longer |
 //! | [`pool`] | the threads for long work |
 //! | [`tasks`] | the thread of writes that take as long as an array is large |
 
+pub mod advice;
 pub mod aggregate;
 mod array;
 mod budget;
 mod clock;
+pub mod cold;
 mod disk;
 mod edit;
 mod error;
@@ -71,8 +75,10 @@ mod power_cut;
 mod tests;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 pub use array::{Array, View};
@@ -86,6 +92,7 @@ pub use status::{State as ArrayState, Status};
 pub use tasks::{Task, TaskDone};
 pub use worker::Done;
 
+use cold::{BringIn, Cold, DropPages};
 pub use pool::Cancel;
 use pool::Pool;
 use registry::Registry;
@@ -105,7 +112,13 @@ pub struct Store {
     task_thread: TaskThread,
     worker: Option<JoinHandle<()>>,
     pool: Pool,
+    readers: Pool,
+    /// Page faults of the main thread that were noticed so far.
+    faults: AtomicU64,
 }
+
+/// Threads that wait for the disk. They do little else, so a few more than a small machine has CPUs.
+const READERS: usize = 8;
 
 /// An array that is bound to a key. Dropping it unbinds; the file stays.
 pub struct Bound {
@@ -134,7 +147,9 @@ impl Store {
             tasks,
             task_thread,
             worker: Some(worker),
-            pool: Pool::new(threads)?,
+            pool: Pool::new("pool", threads, pool::give_way)?,
+            readers: Pool::new("read", READERS, || ())?,
+            faults: AtomicU64::new(major_faults()),
         })
     }
 
@@ -306,6 +321,46 @@ impl Store {
         request.submit(self.pool.queue());
     }
 
+    /// Brings values in that are not in RAM; `done` is called on a thread of the store's when that is done, as far as it
+    /// can be. It is dropped uncalled if that is cancelled, or panics.
+    pub fn bring_in(&self, cold: Cold, cancel: Cancel, done: impl FnOnce() + Send + 'static) {
+        let job = BringIn::new(cold, cancel, Box::new(done));
+        self.readers.queue().submit(Box::new(job));
+    }
+
+    /// Drops the pages of values from RAM, as far as they are on disk and nobody else uses them; `done` is called on a
+    /// thread of the store's.
+    pub fn drop_pages_in_background(
+        &self,
+        array: Arc<Array>,
+        values: Range<u64>,
+        done: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
+        let job = DropPages::new(array, values, Box::new(done));
+        self.readers.queue().submit(Box::new(job));
+    }
+
+    /// [`Self::drop_pages_in_background`], here and now.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn drop_pages(&self, array: Arc<Array>, values: Range<u64>) -> Result<()> {
+        DropPages::new(array, values, Box::new(|_| ())).drop_all()
+    }
+
+    /// Looks whether the main thread, which calls it now and then, had to wait for pages: then there may be more that
+    /// are not in RAM.
+    pub fn notice_faults(&self) {
+        let faults = major_faults();
+        let before = self.faults.swap(faults, Ordering::Relaxed);
+        if faults != before {
+            self.shared.stats.cold_faults.add(faults - before);
+            for array in self.registry.arrays() {
+                array.doubt.renew();
+            }
+        }
+    }
+
     /// Has the worker sync an array; with `exact` the file gets its exact length, too.
     pub fn sync_in_background(&self, bound: &Bound, exact: bool, done: Done) {
         self.shared.send(Job::Sync {
@@ -344,6 +399,17 @@ impl Store {
             }
         }
     }
+}
+
+/// Page faults for which this thread waited for a disk.
+fn major_faults() -> u64 {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: it points at a structure of the right type, of integers, for which zero is a value.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    usage.ru_majflt.cast_unsigned()
 }
 
 impl Drop for Store {

@@ -75,11 +75,11 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts that many threads, at least one.
+    /// Starts that many threads, at least one. `name` begins their names, and `prepare` is the first that each does.
     ///
     /// # Errors
     /// The system's, if there can be no more threads.
-    pub fn new(threads: usize) -> std::io::Result<Self> {
+    pub fn new(name: &str, threads: usize, prepare: fn()) -> std::io::Result<Self> {
         let threads = threads.max(1);
         let (jobs, messages) = crossbeam_channel::unbounded();
         let mut pool = Self {
@@ -94,9 +94,9 @@ impl Pool {
         for number in 0..threads {
             let (queue, messages) = (pool.queue.clone(), pool.messages.clone());
             let thread = std::thread::Builder::new()
-                .name(format!("mmap-pool-{number}"))
+                .name(format!("mmap-{name}-{number}"))
                 .spawn(move || {
-                    give_way();
+                    prepare();
                     work(&queue, &messages);
                 })?;
             pool.threads.push(thread);
@@ -124,7 +124,7 @@ impl Drop for Pool {
 }
 
 /// Lowers the priority of this thread. It is help: where the system refuses, the work is done all the same.
-fn give_way() {
+pub fn give_way() {
     let batch = libc::sched_param { sched_priority: 0 };
     // SAFETY: both calls are about the calling thread (0), and take a number and a structure of one.
     unsafe {
@@ -183,13 +183,13 @@ mod tests {
 
     #[test]
     fn a_job_is_done_step_by_step() {
-        let pool = Pool::new(3).unwrap();
+        let pool = Pool::new("pool", 3, give_way).unwrap();
         assert_eq!(all(&countdown(&pool, 5)), [5, 4, 3, 2, 1, 0]);
     }
 
     #[test]
     fn a_short_job_does_not_wait_for_a_long_one() {
-        let pool = Pool::new(1).unwrap();
+        let pool = Pool::new("pool", 1, give_way).unwrap();
         let long = countdown(&pool, u32::MAX);
         assert_eq!(all(&countdown(&pool, 1)), [1, 0]);
         let last = long.try_iter().last().unwrap();
@@ -198,14 +198,14 @@ mod tests {
 
     #[test]
     fn a_panic_ends_the_job_and_not_the_thread() {
-        let pool = Pool::new(1).unwrap();
+        let pool = Pool::new("pool", 1, give_way).unwrap();
         assert_eq!(all(&countdown(&pool, 15)), [15, 14]);
         assert_eq!(all(&countdown(&pool, 1)), [1, 0]);
     }
 
     #[test]
     fn a_dropped_pool_drops_its_jobs() {
-        let pool = Pool::new(2).unwrap();
+        let pool = Pool::new("pool", 2, give_way).unwrap();
         let hear = countdown(&pool, u32::MAX);
         assert_eq!(hear.recv_timeout(DEADLINE), Ok(u32::MAX));
         drop(pool);

@@ -21,11 +21,27 @@ pub enum Side {
 /// # Errors
 /// If the file cannot be read.
 pub fn search_sorted(view: &mut View<'_>, item: ItemType, value: &[u8], side: Side) -> Result<u64> {
+    search(view.count(), item, value, side, |index, out| {
+        view.read(index, out)
+    })
+}
+
+/// [`search_sorted`] in `count` values of which `read` copies one.
+///
+/// # Errors
+/// As `read`.
+pub(super) fn search<E>(
+    count: u64,
+    item: ItemType,
+    value: &[u8],
+    side: Side,
+    mut read: impl FnMut(u64, &mut [u8]) -> std::result::Result<(), E>,
+) -> std::result::Result<u64, E> {
     let mut buffer = vec![0; item.size()];
-    let (mut from, mut to) = (0, view.count());
+    let (mut from, mut to) = (0, count);
     while from < to {
         let middle = from + (to - from) / 2;
-        view.read(middle, &mut buffer)?;
+        read(middle, &mut buffer)?;
         let comes_before = match order(item, &buffer, value) {
             Ordering::Less => true,
             Ordering::Equal => side == Side::Right,

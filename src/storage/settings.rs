@@ -1,6 +1,6 @@
 //! What can be set while the server runs. The Redis layer writes it, the storage layer reads it.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// Default and bounds of `mmap.max-slack`, in bytes.
 pub const MAX_SLACK_DEFAULT: u64 = 1 << 30;
@@ -19,6 +19,15 @@ pub enum Fsync {
     No,
 }
 
+/// Who waits for values that are not in RAM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ColdReads {
+    /// Their client.
+    Async,
+    /// The server.
+    Inline,
+}
+
 /// Settings that take effect at once.
 #[derive(Debug)]
 pub struct Settings {
@@ -26,6 +35,7 @@ pub struct Settings {
     max_slack: AtomicU64,
     max_arrays: AtomicU64,
     max_file_bytes: AtomicU64,
+    cold_inline: AtomicBool,
 }
 
 impl Default for Settings {
@@ -35,6 +45,7 @@ impl Default for Settings {
             max_slack: AtomicU64::new(MAX_SLACK_DEFAULT),
             max_arrays: AtomicU64::new(0),
             max_file_bytes: AtomicU64::new(0),
+            cold_inline: AtomicBool::new(false),
         }
     }
 }
@@ -50,6 +61,20 @@ impl Settings {
 
     pub fn set_fsync(&self, fsync: Fsync) {
         self.fsync.store(fsync as u8, Ordering::Relaxed);
+    }
+
+    /// Who waits for values that are not in RAM.
+    pub fn cold_reads(&self) -> ColdReads {
+        if self.cold_inline.load(Ordering::Relaxed) {
+            ColdReads::Inline
+        } else {
+            ColdReads::Async
+        }
+    }
+
+    pub fn set_cold_reads(&self, cold_reads: ColdReads) {
+        self.cold_inline
+            .store(cold_reads == ColdReads::Inline, Ordering::Relaxed);
     }
 
     /// The most a file grows in one step, in bytes.

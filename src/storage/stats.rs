@@ -14,6 +14,10 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -79,6 +83,11 @@ pub struct Stats {
     pub scans: Counter,
     pub scans_repeated: Counter,
     pub scans_cancelled: Counter,
+    /// Commands that found values not in RAM, and those of them whose client waited for them.
+    pub cold_reads: Counter,
+    pub cold_waits: Counter,
+    /// Page faults for which the main thread waited for a disk.
+    pub cold_faults: Counter,
     /// System calls on files that failed, and files that others changed.
     pub errors: Counter,
     /// Syncs, whoever carried them out.
@@ -87,6 +96,8 @@ pub struct Stats {
     pub growth_time: Latency,
     /// Trims of the worker.
     pub trim_time: Latency,
+    /// Bringing in values for commands.
+    pub cold_time: Latency,
     /// Commands that grew a file themselves or waited for the worker to do so.
     pub wait_time: Latency,
     last_error: Mutex<String>,

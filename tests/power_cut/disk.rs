@@ -5,13 +5,16 @@
 //! whatever has not is what a power cut would lose. Copying an image file while it is written to would not do:
 //! such a copy holds early blocks of an earlier moment than late ones, a state that no disk was ever in.
 
+// Each test binary uses its own part of this.
+#![allow(dead_code)]
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -32,6 +35,15 @@ pub enum Kind {
 struct Log {
     events: Mutex<Vec<Event>>,
     len: AtomicUsize,
+    gate: Mutex<Gate>,
+    opened: Condvar,
+}
+
+/// Whether reads are held up.
+#[derive(Default)]
+struct Gate {
+    closed: bool,
+    waiting: usize,
 }
 
 pub struct Disk {
@@ -84,6 +96,22 @@ impl Disk {
         self.log.len.load(Ordering::SeqCst)
     }
 
+    /// Holds up reads from now on, as a disk that is very slow.
+    pub fn hold_reads(&self) {
+        self.log.gate.lock().unwrap().closed = true;
+    }
+
+    /// Lets all reads through.
+    pub fn let_reads_go(&self) {
+        self.log.gate.lock().unwrap().closed = false;
+        self.log.opened.notify_all();
+    }
+
+    /// Whether somebody waits for a read that is held up.
+    pub fn holds_a_read(&self) -> bool {
+        self.log.gate.lock().unwrap().waiting > 0
+    }
+
     /// Ends it and hands out what it remembers.
     pub fn into_events(mut self) -> Vec<Event> {
         let events = std::mem::take(&mut *self.log.events.lock().unwrap());
@@ -92,6 +120,7 @@ impl Disk {
     }
 
     fn stop(&mut self) {
+        self.let_reads_go();
         // Unmounting ends the serving thread.
         drop(self.mount.take());
         if let Some(server) = self.server.take() {
@@ -154,26 +183,49 @@ impl Server {
         // Reading fails once the file system is unmounted.
         while let Ok(len) = self.device.read(&mut buffer) {
             let request = &buffer[..len];
-            let (opcode, unique, node) =
-                (u32_at(request, 4), u64_at(request, 8), u64_at(request, 16));
-            if matches!(opcode, FORGET | BATCH_FORGET | INTERRUPT) {
-                continue;
+            let opcode = u32_at(request, 4);
+            if opcode == READ && self.log.gate.lock().unwrap().closed {
+                // Only reads are held up.
+                let (held, request) = (self.another(), request.to_vec());
+                std::thread::spawn(move || {
+                    held.pass_gate();
+                    held.serve(&request);
+                });
+            } else {
+                self.serve(request);
             }
-            let (error, body) = match self.answer(opcode, node, &request[40..]) {
-                Ok(body) => (0, body),
-                Err(errno) => (-errno, Vec::new()),
-            };
-            let mut reply = Vec::with_capacity(16 + body.len());
-            reply.extend_from_slice(&(16 + body.len() as u32).to_le_bytes());
-            reply.extend_from_slice(&error.to_le_bytes());
-            reply.extend_from_slice(&unique.to_le_bytes());
-            reply.extend_from_slice(&body);
-            // It fails where the request was given up meanwhile.
-            let _ = self.device.write(&reply);
             if opcode == DESTROY {
                 return;
             }
         }
+    }
+
+    /// The same, for another thread.
+    fn another(&self) -> Server {
+        Server {
+            device: self.device.try_clone().unwrap(),
+            file: self.file.try_clone().unwrap(),
+            size: self.size,
+            log: Arc::clone(&self.log),
+        }
+    }
+
+    fn serve(&self, request: &[u8]) {
+        let (opcode, unique, node) = (u32_at(request, 4), u64_at(request, 8), u64_at(request, 16));
+        if matches!(opcode, FORGET | BATCH_FORGET | INTERRUPT) {
+            return;
+        }
+        let (error, body) = match self.answer(opcode, node, &request[40..]) {
+            Ok(body) => (0, body),
+            Err(errno) => (-errno, Vec::new()),
+        };
+        let mut reply = Vec::with_capacity(16 + body.len());
+        reply.extend_from_slice(&(16 + body.len() as u32).to_le_bytes());
+        reply.extend_from_slice(&error.to_le_bytes());
+        reply.extend_from_slice(&unique.to_le_bytes());
+        reply.extend_from_slice(&body);
+        // It fails where the request was given up meanwhile.
+        let _ = (&self.device).write(&reply);
     }
 
     fn answer(&self, opcode: u32, node: u64, body: &[u8]) -> Result<Vec<u8>, i32> {
@@ -237,6 +289,15 @@ impl Server {
             RELEASE | RELEASEDIR | FLUSH | DESTROY => Ok(Vec::new()),
             _ => Err(libc::ENOSYS),
         }
+    }
+
+    fn pass_gate(&self) {
+        let mut gate = self.log.gate.lock().unwrap();
+        gate.waiting += 1;
+        while gate.closed {
+            gate = self.log.opened.wait(gate).unwrap();
+        }
+        gate.waiting -= 1;
     }
 
     fn remember(&self, kind: Kind) {

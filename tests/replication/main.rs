@@ -1,5 +1,8 @@
 //! What leaves a server: to replicas, in dumps, in backups, to other nodes of a Cluster.
 
+#[path = "../support/cache.rs"]
+mod cache;
+
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -7,6 +10,7 @@ mod support;
 mod random;
 
 mod cluster;
+mod cold;
 mod contents;
 mod pair;
 mod stream;

@@ -1,5 +1,7 @@
 //! Statements about the module's behaviour, each shown on a real server.
 
+#[path = "../support/cache.rs"]
+mod cache;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -8,6 +10,7 @@ mod aggregate;
 mod bad_input;
 mod binary;
 mod binding;
+mod cold;
 mod commands;
 mod growth;
 mod incr;

@@ -104,6 +104,9 @@ impl fmt::Display for Reply {
     }
 }
 
+/// How long a client waits for a reply.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 pub struct Client {
     stream: BufReader<TcpStream>,
 }
@@ -112,10 +115,19 @@ impl Client {
     pub fn try_connect(port: u16) -> std::io::Result<Client> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Client {
             stream: BufReader::with_capacity(1 << 16, stream),
         })
+    }
+
+    /// Waits for replies for another time than a test has by default.
+    pub fn set_patience(&mut self, patience: Option<Duration>) {
+        let patience = patience.unwrap_or(PATIENCE);
+        self.stream
+            .get_ref()
+            .set_read_timeout(Some(patience))
+            .unwrap();
     }
 
     /// Switches to RESP3.

@@ -33,7 +33,7 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
                 name.announce(event);
                 replication::note_background_work(array, work);
             }
-            let pending: Pending = Box::new(move |ctx| {
+            let pending: Pending = Box::new(move |ctx, _| {
                 replication::tell_of_background_work(ctx);
                 ctx.reply_count(result.map_err(Failure::from)?);
                 Ok(())

@@ -73,7 +73,7 @@ pub fn sync_then(
     let waiting = ctx.block();
     let done = move |synced: Result<(), &Error>| {
         let synced = synced.map_err(ToString::to_string);
-        let pending: Pending = Box::new(move |ctx| reply(ctx, synced));
+        let pending: Pending = Box::new(move |ctx, _| reply(ctx, synced));
         waiting.end(pending);
     };
     store().sync_in_background(bound, exact, Box::new(done));

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod background;
+mod cold;
 mod commit;
 mod describe;
 mod mmap;
@@ -12,6 +13,7 @@ mod scratch;
 mod slice;
 mod vadd;
 mod vaddraw;
+mod vadvise;
 mod vagg;
 mod vall;
 mod vbuckets;
@@ -65,6 +67,7 @@ pub fn register_all(ctx: &Ctx) -> Result<(), String> {
         ("VFILL", register::<vfill::VFill>(ctx)),
         ("VTRIM", register::<vtrim::VTrim>(ctx)),
         ("VINCRBY", register::<vincrby::VIncrBy>(ctx)),
+        ("VADVISE", register::<vadvise::VAdvise>(ctx)),
         ("VSYNC", register::<vsync::VSync>(ctx)),
         ("VREPLICATE", register::<vreplicate::VReplicate>(ctx)),
         ("VAGG", register::<vagg::VAgg>(ctx)),

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::cold::must_wait;
 use super::range::Wanted;
 use crate::redis::api::{Ctx, Outcome, Resp};
 use crate::redis::store;
@@ -24,7 +25,8 @@ pub fn reply_from_scan<Q: Query>(
     let mut view = bound.view()?;
     let range = wanted.of(view.count());
     let Range { start, end } = range;
-    if (end - start) * bound.item().size() as u64 <= AT_ONCE || !ctx.may_block() {
+    let short = (end - start) * bound.item().size() as u64 <= AT_ONCE;
+    if short && !must_wait(ctx, bound, &mut view, &range) || !ctx.may_block() {
         let answer = scan(&mut view, range, &query())?;
         drop(view);
         reply(ctx, ctx.resp(), answer);

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use super::cold::expect_in_ram;
 use super::reply::Replier;
 use super::scratch::with_scratch;
 use crate::redis::api::{Ctx, Failure, Outcome};
 use crate::redis::binding::Binding;
+use crate::storage::cold::Touched;
 
 /// How many bytes are copied out of the mapping at once.
 const CHUNK: usize = 64 * 1024;
@@ -26,7 +28,8 @@ pub fn reply_slice(
     step: u64,
     wanted: impl FnOnce(u64) -> Range<u64>,
 ) -> Outcome {
-    let mut view = binding.bound()?.view()?;
+    let bound = binding.bound()?;
+    let mut view = bound.view()?;
     let range = wanted(view.count());
     let values = (range.end - range.start).div_ceil(step);
     let size = binding.item.size();
@@ -37,6 +40,13 @@ pub fn reply_slice(
              ask for a smaller range, or for its bytes with VGETRAW"
         )));
     }
+    expect_in_ram(ctx, bound, &mut view, || match step {
+        1 => Touched::Range(range.clone()),
+        _ => Touched::Every {
+            range: range.clone(),
+            step,
+        },
+    })?;
     let per_chunk = (CHUNK / size).max(1);
     let replier = Replier::new(ctx, binding.item);
     let reply = |chunk: &[u8]| {

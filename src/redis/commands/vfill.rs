@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use super::arguments::with_encoded;
 use super::background::run;
+use super::cold::must_wait;
 use super::range::Wanted;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
@@ -42,8 +43,11 @@ impl Command for VFill {
         let wanted = Wanted::parse(args, 2)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
-        let range = wanted.of(bound.view()?.count());
-        let long = (range.end - range.start) * binding.item.size() as u64 > LONG;
+        let mut view = bound.view()?;
+        let range = wanted.of(view.count());
+        let long = (range.end - range.start) * binding.item.size() as u64 > LONG
+            || must_wait(ctx, bound, &mut view, &range);
+        drop(view);
         with_encoded(
             binding.item,
             std::iter::once(args.get(4)),

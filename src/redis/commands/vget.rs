@@ -3,11 +3,13 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::{Index, index};
+use super::cold::expect_in_ram;
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
+use crate::storage::cold::Touched;
 
 /// Values up to this size, in bytes, are copied to the stack; longer strings to the heap.
 pub const ON_STACK: usize = 64;
@@ -41,7 +43,11 @@ impl Command for VGet {
             on_heap.resize(size, 0);
             &mut on_heap[..]
         };
-        let mut view = binding.bound()?.view()?;
+        let bound = binding.bound()?;
+        let mut view = bound.view()?;
+        if let Index::At(index) = index {
+            expect_in_ram(ctx, bound, &mut view, || Touched::Each(vec![index]))?;
+        }
         match index {
             Index::At(index) if view.get(index, value)? => {
                 Replier::new(ctx, binding.item).value(value);

@@ -2,12 +2,14 @@
 
 use std::ffi::{CStr, c_int};
 
+use super::cold::expect_in_ram;
 use super::range::Wanted;
 use super::scratch::with_scratch;
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
+use crate::storage::cold::Touched;
 
 /// Longest reply, in bytes: the longest string that a server has.
 const LONGEST: u64 = 512 << 20;
@@ -34,7 +36,8 @@ impl Command for VGetRaw {
             ctx.reply_bulk(b"");
             return Ok(());
         };
-        let mut view = binding.bound()?.view()?;
+        let bound = binding.bound()?;
+        let mut view = bound.view()?;
         let range = wanted.of(view.count());
         let values = range.end - range.start;
         let bytes = values * binding.item.size() as u64;
@@ -43,6 +46,7 @@ impl Command for VGetRaw {
                 "{values} values are {bytes} bytes, and a reply has at most {LONGEST}: ask for a smaller range"
             )));
         }
+        expect_in_ram(ctx, bound, &mut view, || Touched::Range(range.clone()))?;
         // A reply that has begun cannot become an error, so all is read before.
         with_scratch(bytes as usize, |values| {
             view.read(range.start, values)?;

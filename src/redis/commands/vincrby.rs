@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::{expect_pairs, paired_indices};
+use super::cold::expect_in_ram_for_writing;
 use super::commit::{announce, reply_when_durable};
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
@@ -10,6 +11,7 @@ use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
 use crate::redis::usage::Arg;
+use crate::storage::cold::Touched;
 use crate::storage::types::{AddError, excerpt};
 
 /// `VINCRBY key index increment [index increment ...]`: adds to all values, or to none; where an index comes
@@ -42,6 +44,7 @@ impl Command for VIncrBy {
         let bound = binding.writable()?;
         let item = binding.item;
         let indices = paired_indices(args, bound.view()?.count(), binding)?;
+        expect_in_ram_for_writing(ctx, bound, |_| Touched::Each(indices.clone()))?;
         let new = bound.update(&indices, |pair, value| {
             let position = 2 * pair + 3;
             let increment = args.get(position);

@@ -3,11 +3,13 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::{Index, index};
+use super::cold::expect_in_ram;
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
+use crate::storage::cold::Touched;
 
 /// `VMGET key index [index ...]`: replies with an array of the values, nil where there is none.
 ///
@@ -34,7 +36,15 @@ impl Command for VMGet {
         };
         // All values are read before the reply begins: once it has, it cannot become an error.
         let size = binding.item.size();
-        let mut view = binding.bound()?.view()?;
+        let bound = binding.bound()?;
+        let mut view = bound.view()?;
+        expect_in_ram(ctx, bound, &mut view, || {
+            let there = indices.iter().filter_map(|index| match index {
+                Index::At(index) => Some(*index),
+                Index::Outside => None,
+            });
+            Touched::Each(there.collect())
+        })?;
         let mut values = vec![0; indices.len() * size];
         let mut found = Vec::with_capacity(indices.len());
         for (index, value) in indices.iter().zip(values.chunks_exact_mut(size)) {

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::count;
+use super::cold::expect_in_ram_for_writing;
 use super::commit::{announce, reply_when_durable_and_exact};
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Outcome};
@@ -10,6 +11,7 @@ use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
 use crate::redis::usage::Arg;
+use crate::storage::cold::Touched;
 
 /// `VPOP key`: removes the last value and replies with it, nil if there is none.
 /// `VPOP key count`: the same for up to `count` values, as an array, the last value first.
@@ -36,6 +38,9 @@ impl Command for VPop {
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
         let item = binding.item;
+        expect_in_ram_for_writing(ctx, bound, |count| {
+            Touched::Range(count.saturating_sub(wanted.unwrap_or(1))..count)
+        })?;
         let popped = bound.pop(wanted.unwrap_or(1))?;
         if !popped.is_empty() {
             announce(&key, bound, c"vpop", Change::Shortened);

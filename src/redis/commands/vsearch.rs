@@ -3,10 +3,12 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::one_encoded;
+use super::cold::expect_in_ram;
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
+use crate::storage::cold::Touched;
 use crate::storage::search::{Side, search_sorted};
 use crate::storage::types::excerpt;
 
@@ -53,7 +55,13 @@ impl Command for VSearch {
             return Ok(());
         };
         let value = one_encoded(args, 2, binding.item)?;
-        let mut view = binding.bound()?.view()?;
+        let bound = binding.bound()?;
+        let mut view = bound.view()?;
+        expect_in_ram(ctx, bound, &mut view, || Touched::Search {
+            item: binding.item,
+            value: value.clone(),
+            side,
+        })?;
         ctx.reply_count(search_sorted(&mut view, binding.item, &value, side)?);
         Ok(())
     }

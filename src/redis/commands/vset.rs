@@ -3,12 +3,14 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::{expect_pairs, paired_indices, with_encoded};
+use super::cold::expect_in_ram_for_writing;
 use super::commit::{announce, reply_when_durable};
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
 use crate::redis::usage::Arg;
+use crate::storage::cold::Touched;
 
 /// `VSET key index value [index value ...]`: sets all values, or none; where an index comes twice, the last
 /// value stands. Replies with the number of pairs.
@@ -39,6 +41,7 @@ impl Command for VSet {
         let bound = binding.writable()?;
         let indices = paired_indices(args, bound.view()?.count(), binding)?;
         let pairs = indices.len() as u64;
+        expect_in_ram_for_writing(ctx, bound, |_| Touched::Each(indices.clone()))?;
         let values = (3..args.len())
             .step_by(2)
             .map(|position| args.get(position));

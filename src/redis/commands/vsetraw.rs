@@ -3,12 +3,14 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::{index_below, whole_values};
+use super::cold::expect_in_ram_for_writing;
 use super::commit::{announce, reply_when_durable};
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
 use crate::redis::usage::Arg;
+use crate::storage::cold::Touched;
 
 /// `VSETRAW key index bytes`: puts the values that lie in `bytes` back to back in the place of those from `index`
 /// on. Replies with their number.
@@ -41,6 +43,7 @@ impl Command for VSetRaw {
             binding,
         )?;
         if values > 0 {
+            expect_in_ram_for_writing(ctx, bound, |_| Touched::Range(index..index + values))?;
             bound.set_from(index, bytes)?;
             announce(&key, bound, c"vsetraw", Change::Values { index, bytes });
         }

@@ -1,0 +1,171 @@
+//! A disk that is held up, and who waits for it. Needs root, FUSE and loop devices.
+
+#[path = "../support/cache.rs"]
+mod cache;
+#[path = "../power_cut/disk.rs"]
+mod disk;
+#[path = "../support/mounts.rs"]
+mod mounts;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cache::evict_all;
+use disk::Disk;
+use mounts::{Mounted, format_ext4};
+use support::{Client, Server, cannot_run, doubles, wait_until};
+
+const VALUES: u64 = 1_000_000;
+
+/// A server whose arrays lie on a disk of the test's. Fields are dropped in this order.
+struct OnDisk {
+    db: Server,
+    mount: Mounted,
+    disk: Disk,
+    _dir: tempfile::TempDir,
+}
+
+impl OnDisk {
+    fn start() -> Result<OnDisk, String> {
+        mounts::be_private()?;
+        let dir = tempfile::tempdir().unwrap();
+        let (image, copy): (PathBuf, PathBuf) = (dir.path().join("image"), dir.path().join("copy"));
+        format_ext4(&image, 32)?;
+        let disk = Disk::new(&image, &copy)?;
+        let mount = Mounted::image(&disk.path())?;
+        std::fs::write(mount.join("f"), doubles((0..VALUES).map(|i| i as f64))).unwrap();
+        let db = Server::setup()
+            .module_args(&format!("dir {}", mount.path().display()))
+            .start();
+        assert_eq!(db.say("MMAP db f double WRITABLE"), "(integer) 1000000");
+        // What the file system needs to know of the file is to be in RAM.
+        db.say("VALL db");
+        Ok(OnDisk {
+            db,
+            mount,
+            disk,
+            _dir: dir,
+        })
+    }
+
+    /// No value is in RAM, and the disk does not answer.
+    fn freeze(&self) {
+        assert_eq!(self.db.say("VADVISE db DONTNEED"), "OK");
+        evict_all(&self.mount.join("f"));
+        self.disk.hold_reads();
+    }
+
+    /// A client whose command waits for the disk.
+    fn waiting(&self, command: &str) -> Client {
+        let mut client = self.db.client();
+        let words: Vec<_> = command.split(' ').collect();
+        client.send(&words);
+        wait_until("the disk is asked", || self.disk.holds_a_read());
+        client
+    }
+}
+
+/// Runs a test, unless this machine cannot.
+fn on_disk(test: impl FnOnce(&OnDisk)) {
+    match OnDisk::start() {
+        Ok(on_disk) => test(&on_disk),
+        Err(why) => cannot_run(&why),
+    }
+}
+
+#[test]
+fn the_server_answers_others_while_a_client_waits() {
+    on_disk(|on| {
+        on.freeze();
+        let mut client = on.waiting("VGET db 50000");
+        // The array itself can be asked for what is known of it, too.
+        for _ in 0..100 {
+            assert_eq!(on.db.say("PING"), "PONG");
+            assert_eq!(on.db.say("VSIZE db"), "(integer) 1000000");
+        }
+        assert!(on.disk.holds_a_read());
+        on.disk.let_reads_go();
+        assert_eq!(client.receive().to_string(), "50000");
+    });
+}
+
+#[test]
+fn with_inline_the_server_waits() {
+    on_disk(|on| {
+        on.db.say("CONFIG SET mmap.cold-reads inline");
+        on.freeze();
+        let mut other = on.db.client();
+        let mut client = on.waiting("VGET db 50000");
+        other.send(&["PING"]);
+        other.set_patience(Some(Duration::from_millis(300)));
+        let silence = other.try_receive().err().map(|error| error.kind());
+        assert_eq!(silence, Some(std::io::ErrorKind::WouldBlock));
+        other.set_patience(None);
+        on.disk.let_reads_go();
+        assert_eq!(client.receive().to_string(), "50000");
+        assert_eq!(other.receive().to_string(), "PONG");
+    });
+}
+
+#[test]
+fn a_value_is_that_of_the_moment_of_the_reply() {
+    on_disk(|on| {
+        on.db.say("VPUSH db 5");
+        on.db.say("VSYNC db");
+        // The end of the array is in RAM, and what is before it is not.
+        assert_eq!(on.db.say("VADVISE db DONTNEED 0 400000"), "OK");
+        on.disk.hold_reads();
+        let mut reader = on.waiting("VSLICE db 100000 999999 STEP 400000");
+        assert_eq!(on.db.say("VSET db 900000 -1"), "(integer) 1");
+        assert_eq!(on.db.say("VMGET db 900000 1000000"), "[-1, 5]");
+        assert!(on.disk.holds_a_read());
+        on.disk.let_reads_go();
+        assert_eq!(reader.receive().to_string(), "[100000, 500000, -1]");
+    });
+}
+
+#[test]
+fn a_key_may_go_or_become_another_while_its_client_waits() {
+    on_disk(|on| {
+        on.freeze();
+        let mut reader = on.waiting("VGET db 50000");
+        let mut writer = on.db.client();
+        writer.send(&["VSET", "db", "90000", "1"]);
+        let mut slicer = on.db.client();
+        slicer.send(&["VSLICE", "db", "10", "12"]);
+        wait_until("all wait", || on.db.stat("cold_waits") == 3);
+        // Unbinding waits for a read that is under way, so the disk has to answer.
+        let mut deleter = on.db.client();
+        deleter.send(&["DEL", "db"]);
+        deleter.send(&["SET", "db", "text"]);
+        on.disk.let_reads_go();
+        assert_eq!(deleter.receive().to_string(), "(integer) 1");
+        assert_eq!(deleter.receive().to_string(), "OK");
+        // Each was answered of what the key held when its values were there.
+        for (client, before) in [
+            (&mut reader, "50000"),
+            (&mut writer, "(integer) 1"),
+            (&mut slicer, "[10, 11, 12]"),
+        ] {
+            let said = client.receive().to_string();
+            let is_late = said.starts_with("(error) WRONGTYPE");
+            assert!(is_late || said == before, "{said}");
+        }
+        assert_eq!(on.db.say("GET db"), "text");
+    });
+}
+
+#[test]
+fn a_client_may_go_away_while_it_waits() {
+    on_disk(|on| {
+        on.freeze();
+        drop(on.waiting("VSET db 50000 1"));
+        wait_until("the server has noticed", || {
+            on.db.info("clients", "blocked_clients") == "0"
+        });
+        on.disk.let_reads_go();
+        assert_eq!(on.db.say("VGET db 50000"), "50000");
+    });
+}
