@@ -169,3 +169,17 @@ fn a_client_may_go_away_while_it_waits() {
         assert_eq!(on.db.say("VGET db 50000"), "50000");
     });
 }
+
+#[test]
+fn a_write_that_waited_into_a_pause_of_writes_is_refused() {
+    on_disk(|on| {
+        on.freeze();
+        let mut writer = on.waiting("VSET db 50000 1");
+        assert_eq!(on.db.say("CLIENT PAUSE 100000 WRITE"), "OK");
+        on.disk.let_reads_go();
+        let error = writer.receive().error();
+        assert!(error.contains("writes were paused"), "{error}");
+        assert_eq!(on.db.say("CLIENT UNPAUSE"), "OK");
+        assert_eq!(on.db.say("VGET db 50000"), "50000");
+    });
+}
