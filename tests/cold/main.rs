@@ -138,11 +138,18 @@ fn a_key_may_go_or_become_another_while_its_client_waits() {
         wait_until("all wait", || on.db.stat("cold_waits") == 3);
         // Unbinding waits for a read that is under way, so the disk has to answer.
         let mut deleter = on.db.client();
-        deleter.send(&["DEL", "db"]);
-        deleter.send(&["SET", "db", "text"]);
+        for command in [
+            &["MULTI"][..],
+            &["DEL", "db"],
+            &["SET", "db", "text"],
+            &["EXEC"],
+        ] {
+            deleter.send(command);
+        }
         on.disk.let_reads_go();
-        assert_eq!(deleter.receive().to_string(), "(integer) 1");
-        assert_eq!(deleter.receive().to_string(), "OK");
+        for reply in ["OK", "QUEUED", "QUEUED", "[(integer) 1, OK]"] {
+            assert_eq!(deleter.receive().to_string(), reply);
+        }
         // Each was answered of what the key held when its values were there.
         for (client, before) in [
             (&mut reader, "50000"),
