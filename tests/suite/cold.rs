@@ -238,21 +238,6 @@ fn with_fsync_always_a_cold_write_is_acknowledged_when_it_is_on_disk() {
 }
 
 #[test]
-fn another_users_file_is_looked_at_too() {
-    if !rustix::process::geteuid().is_root() {
-        return crate::support::cannot_run("a file of another user needs root");
-    }
-    let db = Server::setup().write("f", numbers()).start();
-    // Redis is no different from root here: only what the kernel tells is.
-    std::os::unix::fs::chown(db.path("f"), Some(12345), Some(12345)).unwrap();
-    evict_all(&db.path("f"));
-    assert_eq!(db.say("MMAP db f double"), "(integer) 1000000");
-    let before = counted(&db);
-    assert_eq!(db.say("VGET db 500000"), "500000");
-    assert_eq!(counted(&db), (before.0 + 1, before.1 + 1));
-}
-
-#[test]
 fn vadvise_willneed_brings_values_in_and_dontneed_drops_them() {
     let db = with_cold_array();
     let pages = db.read("f").len().div_ceil(4096);
