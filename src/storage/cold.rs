@@ -335,14 +335,14 @@ pub(super) struct BringIn {
     pub cancel: Cancel,
     /// The next piece.
     next: usize,
-    attempt: u32,
+    attempts_left: u32,
     began: Instant,
-    done: Box<dyn FnOnce() + Send>,
+    done: Box<dyn FnOnce(Instant) + Send>,
 }
 
 impl BringIn {
-    /// `done` is dropped uncalled if the job is cancelled.
-    pub fn new(mut cold: Cold, cancel: Cancel, done: Box<dyn FnOnce() + Send>) -> Self {
+    /// For a command that waits. `done` is told when the job began, and dropped uncalled if it is cancelled.
+    pub fn new(mut cold: Cold, cancel: Cancel, done: Box<dyn FnOnce(Instant) + Send>) -> Self {
         if let Touched::Each(indices) = &mut cold.touched {
             // In the order of the file, and one of a page: the others come along.
             let per_page = (page_size() as u64 / cold.array.item_size()).max(1);
@@ -353,9 +353,17 @@ impl BringIn {
             cold,
             cancel,
             next: 0,
-            attempt: 1,
+            attempts_left: ATTEMPTS,
             began: Instant::now(),
             done,
+        }
+    }
+
+    /// For nobody who waits: once, though the first values may be dropped again for the last.
+    pub fn ahead_of_need(cold: Cold) -> Self {
+        Self {
+            attempts_left: 1,
+            ..Self::new(cold, Cancel::default(), Box::new(|_| ()))
         }
     }
 
@@ -383,8 +391,13 @@ impl BringIn {
 
     /// Whether they are in RAM, as they may be dropped at any time.
     fn is_done(&self) -> bool {
-        let view = self.cold.array.view();
-        view.map_or(true, |mut view| view.looks_at(&self.cold.touched))
+        let Cold { array, touched } = &self.cold;
+        let size = array.item_size();
+        // The lock is not held for long: the main thread may want it.
+        (0..touched.pieces(size)).all(|number| {
+            let view = array.view();
+            view.is_ok_and(|view| view.has_range(touched.piece(number, size)))
+        })
     }
 }
 
@@ -396,14 +409,12 @@ impl Job for BringIn {
         if self.bring_some() {
             return Some(self);
         }
-        if self.attempt < ATTEMPTS && !self.is_done() {
-            self.attempt += 1;
+        self.attempts_left -= 1;
+        if self.attempts_left > 0 && !self.is_done() {
             self.next = 0;
             return Some(self);
         }
-        let stats = &self.cold.array.shared.stats;
-        stats.cold_time.record_since(self.began);
-        (self.done)();
+        (self.done)(self.began);
         None
     }
 }

@@ -324,7 +324,18 @@ impl Store {
     /// Brings values in that are not in RAM; `done` is called on a thread of the store's when that is done, as far as it
     /// can be. It is dropped uncalled if that is cancelled, or panics.
     pub fn bring_in(&self, cold: Cold, cancel: Cancel, done: impl FnOnce() + Send + 'static) {
+        let shared = Arc::clone(&self.shared);
+        let done = move |began| {
+            shared.stats.cold_time.record_since(began);
+            done();
+        };
         let job = BringIn::new(cold, cancel, Box::new(done));
+        self.readers.queue().submit(Box::new(job));
+    }
+
+    /// Brings values in that nobody waits for yet.
+    pub fn bring_in_ahead_of_need(&self, cold: Cold) {
+        let job = BringIn::ahead_of_need(cold);
         self.readers.queue().submit(Box::new(job));
     }
 

@@ -138,11 +138,18 @@ fn a_key_may_go_or_become_another_while_its_client_waits() {
         wait_until("all wait", || on.db.stat("cold_waits") == 3);
         // Unbinding waits for a read that is under way, so the disk has to answer.
         let mut deleter = on.db.client();
-        deleter.send(&["DEL", "db"]);
-        deleter.send(&["SET", "db", "text"]);
+        for command in [
+            &["MULTI"][..],
+            &["DEL", "db"],
+            &["SET", "db", "text"],
+            &["EXEC"],
+        ] {
+            deleter.send(command);
+        }
         on.disk.let_reads_go();
-        assert_eq!(deleter.receive().to_string(), "(integer) 1");
-        assert_eq!(deleter.receive().to_string(), "OK");
+        for reply in ["OK", "QUEUED", "QUEUED", "[(integer) 1, OK]"] {
+            assert_eq!(deleter.receive().to_string(), reply);
+        }
         // Each was answered of what the key held when its values were there.
         for (client, before) in [
             (&mut reader, "50000"),
@@ -166,6 +173,20 @@ fn a_client_may_go_away_while_it_waits() {
             on.db.info("clients", "blocked_clients") == "0"
         });
         on.disk.let_reads_go();
+        assert_eq!(on.db.say("VGET db 50000"), "50000");
+    });
+}
+
+#[test]
+fn a_write_that_waited_into_a_pause_of_writes_is_refused() {
+    on_disk(|on| {
+        on.freeze();
+        let mut writer = on.waiting("VSET db 50000 1");
+        assert_eq!(on.db.say("CLIENT PAUSE 100000 WRITE"), "OK");
+        on.disk.let_reads_go();
+        let error = writer.receive().error();
+        assert!(error.contains("writes were paused"), "{error}");
+        assert_eq!(on.db.say("CLIENT UNPAUSE"), "OK");
         assert_eq!(on.db.say("VGET db 50000"), "50000");
     });
 }

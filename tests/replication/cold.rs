@@ -2,7 +2,7 @@
 
 use crate::cache;
 use crate::pair::Pair;
-use crate::support::{Server, doubles};
+use crate::support::{Server, doubles, wait_until};
 
 #[test]
 fn a_write_that_waited_for_its_page_reaches_the_replica() {
@@ -10,7 +10,6 @@ fn a_write_that_waited_for_its_page_reaches_the_replica() {
     let pair = Pair::of(Server::setup().write("f", file), Server::setup());
     pair.primary.say("MMAP db f double WRITABLE");
     pair.assert_same();
-    cache::evict_all(&pair.primary.path("f"));
     for command in [
         "VSET db 50000 -1",
         "VINCRBY db 60000 0.5 50000 1",
@@ -18,7 +17,12 @@ fn a_write_that_waited_for_its_page_reaches_the_replica() {
         "VFILL db 80000 80003 4",
         "VPOP db",
     ] {
-        assert_eq!(pair.primary.say("VADVISE db DONTNEED"), "OK");
+        let file = pair.primary.path("f");
+        wait_until("the file is not in RAM", || {
+            cache::evict(&file);
+            assert_eq!(pair.primary.say("VADVISE db DONTNEED"), "OK");
+            cache::resident_pages(&file) == 0
+        });
         let waits = pair.primary.stat("cold_waits");
         let reply = pair.primary.ask(command);
         assert!(!reply.is_error(), "{command}: {reply}");

@@ -12,7 +12,7 @@ use crate::redis::usage::Arg;
 use crate::storage::advice::Pattern;
 use crate::storage::cold::{Cold, Touched};
 use crate::storage::types::excerpt;
-use crate::storage::{Bound, Cancel, Error};
+use crate::storage::{Bound, Error};
 
 /// `VADVISE key RANDOM|SEQUENTIAL|NORMAL`: says in which order values are going to be read, and replies `OK`.
 /// `VADVISE key WILLNEED [start stop]`: has values read into RAM in the background, and replies `OK` at once.
@@ -59,7 +59,7 @@ impl Command for VAdvise {
             Advice::Pattern(pattern) => bound.advise(pattern),
             Advice::WillNeed => {
                 let (array, touched) = (bound.share(), Touched::Range(values));
-                store().bring_in(Cold { array, touched }, Cancel::default(), || ());
+                store().bring_in_ahead_of_need(Cold { array, touched });
             }
             Advice::DontNeed => return drop_values(ctx, bound, values),
         }

@@ -4,13 +4,14 @@ use std::ffi::{CStr, c_int};
 
 use super::arguments::with_encoded;
 use super::background::run;
-use super::cold::must_wait;
+use super::cold::expect_in_ram_for_writing;
 use super::range::Wanted;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
 use crate::storage::Task;
+use crate::storage::cold::Touched;
 
 /// More than this, in bytes, is not filled while the server waits: it takes milliseconds.
 const LONG: u64 = 4 << 20;
@@ -43,11 +44,11 @@ impl Command for VFill {
         let wanted = Wanted::parse(args, 2)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
-        let mut view = bound.view()?;
-        let range = wanted.of(view.count());
-        let long = (range.end - range.start) * binding.item.size() as u64 > LONG
-            || must_wait(ctx, bound, &mut view, &range);
-        drop(view);
+        let range = wanted.of(bound.view()?.count());
+        let long = (range.end - range.start) * binding.item.size() as u64 > LONG;
+        if !long {
+            expect_in_ram_for_writing(ctx, bound, |_| Touched::Range(range.clone()))?;
+        }
         with_encoded(
             binding.item,
             std::iter::once(args.get(4)),
