@@ -18,7 +18,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::array::Array;
+use super::array::{Array, End};
 use super::record::{self, BootId, this_boot};
 use super::registry::Registry;
 use super::shared::Shared;
@@ -432,6 +432,20 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Whether an append would not wait for a growth or a cut that is under way: here the one who waited is the one who grows.
+fn can_append(array: &Array, bytes: u64) -> bool {
+    let Some(state) = array.state.try_lock() else {
+        return false;
+    };
+    let from = array.end_of_values(&state);
+    let end = from + bytes;
+    match (state.end, state.slack) {
+        (End::Free, _) => true,
+        (_, true) => end + record::SIZE <= state.file_len,
+        (_, false) => from / 4096 == (end - 1) / 4096,
+    }
+}
+
 /// A run of steps, and what is known of it.
 struct Run {
     machine: Machine,
@@ -556,7 +570,7 @@ impl Run {
         let seen = Rc::clone(&self.meanwhile);
         let mut count = self.random.below(400);
         MEANWHILE.set(Some(Box::new(move || {
-            if count == 0 || array.state.try_lock().is_none() {
+            if count == 0 || !can_append(&array, (count * size) as u64) {
                 return;
             }
             let at = events();
@@ -687,6 +701,8 @@ impl Run {
             self.array.clear().unwrap();
             self.array.sync().unwrap();
             self.moments[0].values.clear();
+            // Until then they may be there, cleared or not.
+            self.unchecked = events();
         }
         self.cut_from = usize::MAX;
     }
