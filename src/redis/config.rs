@@ -366,8 +366,10 @@ pub fn apply() {
 
 /// The server became a replica, or a primary.
 pub fn set_replica(is_replica: bool) {
-    IS_REPLICA.store(is_replica, Ordering::Relaxed);
-    apply();
+    // It is asked often, and applying settings goes through all arrays.
+    if IS_REPLICA.swap(is_replica, Ordering::Relaxed) != is_replica {
+        apply();
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

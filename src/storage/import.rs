@@ -55,7 +55,7 @@ impl Store {
         let Some(found) = self.root.find(path)? else {
             return Ok(());
         };
-        if !even_bound && self.registry.find(found.id).is_some() {
+        if !even_bound && self.registry.is_bound(found.id) {
             return Err(Error::InUse {
                 path: path.to_string(),
             });

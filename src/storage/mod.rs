@@ -436,7 +436,7 @@ impl Drop for Store {
 impl Bound {
     /// Whether no other key is bound to the same file.
     pub fn is_alone(&self) -> bool {
-        self.registry.bindings(self.array.id()) == 1
+        self.keys() == 1
     }
 
     /// The array, for work that may outlive the binding.
@@ -451,7 +451,7 @@ impl Bound {
 
     /// Number of keys that are bound to the same array, this one included.
     pub fn keys(&self) -> usize {
-        self.registry.keys(&self.array)
+        self.registry.bindings(self.array.id())
     }
 }
 

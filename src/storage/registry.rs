@@ -216,11 +216,6 @@ impl Registry {
         Ok(())
     }
 
-    /// Number of keys that are bound to an array.
-    pub(super) fn keys(&self, array: &Arc<Array>) -> usize {
-        self.0.lock().get(&array.id()).map_or(0, |e| e.bindings)
-    }
-
     /// Number of arrays that a key is bound to.
     pub(super) fn bound(&self) -> u64 {
         self.0.lock().values().filter(|e| e.bindings > 0).count() as u64
@@ -228,7 +223,7 @@ impl Registry {
 
     /// Whether a key is bound to that file.
     pub(super) fn is_bound(&self, id: FileId) -> bool {
-        self.0.lock().get(&id).is_some_and(|e| e.bindings > 0)
+        self.bindings(id) > 0
     }
 
     /// The open files, while nothing is bound or unbound.
