@@ -71,6 +71,8 @@ pub struct Array {
     last_error: Mutex<Option<String>>,
     /// Whether values may be elsewhere than in RAM.
     pub(super) doubt: Doubt,
+    /// Held while the mark is set. No lock is taken under it.
+    pub(super) marking: Mutex<()>,
     /// Held during a sync, so that nobody takes what another has only begun to sync for synced.
     /// Taken before `state`, never after.
     pub(super) syncing: Mutex<()>,
@@ -116,8 +118,8 @@ pub(super) struct State {
     pub budget: Budget,
     /// Number of values known to be on disk.
     pub synced: u64,
-    /// Whether the file carries a [`Mark`] of this boot.
-    pub marked: bool,
+    /// The number of values in the [`Mark`] of the file; `None` if it has none of this boot, or that is not known.
+    pub mark: Option<u64>,
     /// Lowest byte written since the last sync began; `None` if there is none.
     pub dirty_from: Option<u64>,
     /// Lowest byte that a sync under way is about.
@@ -149,6 +151,13 @@ pub(super) enum End {
 }
 
 impl State {
+    /// Whether it is the file of the array.
+    pub fn is_of(&self, file: &Arc<File>) -> bool {
+        self.file
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, file))
+    }
+
     /// Notes that the file from that byte on is not on disk.
     pub fn soil(&mut self, from: u64) {
         self.dirty_from = Some(self.dirty_from.map_or(from, |lowest| lowest.min(from)));
@@ -208,7 +217,7 @@ impl Array {
                 writes: 0,
                 budget: Budget::full(),
                 synced: contents.synced,
-                marked: false,
+                mark: None,
                 dirty_from,
                 syncing_from: None,
                 rewrite: false,
@@ -222,6 +231,7 @@ impl Array {
             end_freed: Condvar::new(),
             last_error: Mutex::new(None),
             doubt: Doubt::new(contents.count > 0),
+            marking: Mutex::new(()),
             syncing: Mutex::new(()),
             reading: RwLock::new(()),
         };
@@ -259,7 +269,7 @@ impl Array {
         self.publish_head(&mut state, head::of(&file));
         state.slack = contents.slack;
         state.synced = contents.synced;
-        state.marked = false;
+        state.mark = None;
         state.prefault_at = u64::MAX;
         state.grow_at = u64::MAX;
         state.growth_asked = false;
@@ -717,19 +727,16 @@ impl Array {
 
     /// Vouches for no more than `left` values, before the others go.
     fn lower_mark(self: &Arc<Self>, state: &mut State, left: u64) -> Result<()> {
-        if state.synced <= left {
-            return Ok(());
+        if state.mark.is_some_and(|mark| mark > left) {
+            self.mark(state, left)?;
         }
-        let synced = std::mem::replace(&mut state.synced, left);
-        if let Err(error) = self.mark(state) {
-            state.synced = synced;
-            // What the mark says now is not known.
-            state.marked = false;
-            return Err(error);
+        if state.synced > left {
+            state.synced = left;
+            // Should the values stay after all, the next sync is to vouch for them again.
+            self.soil(state, self.layout.offset(left));
+            self.publish_synced(state)?;
         }
-        // Should the values stay after all, the next sync is to vouch for them again.
-        self.soil(state, left * self.item_size());
-        self.publish_synced(state)
+        Ok(())
     }
 
     pub(super) fn file(&self, state: &State) -> Result<Arc<File>> {
@@ -768,6 +775,8 @@ impl Array {
 
     /// Makes a file the file for this process and its children.
     pub(super) fn publish_file(&self, state: &mut State, file: Option<Arc<File>>) {
+        // No mark may come late to a file that others can have by then.
+        let _marking = self.marking.lock();
         let fd = file.as_ref().map_or(-1, |file| file.as_raw_fd());
         state.file = file;
         self.published_fd.store(fd, Ordering::Release);
@@ -798,17 +807,26 @@ impl Array {
         } else {
             self.check_now_and_then(&mut state)?;
         }
-        if !state.marked {
-            self.mark(&mut state)?;
-        }
+        self.mark_if_unmarked(&mut state)?;
         Ok(state)
     }
 
-    /// Notes in the file what is on disk for certain: before it may change, and when that changes.
-    pub(super) fn mark(&self, state: &mut State) -> Result<()> {
+    /// Notes in the file what is on disk for certain, before it may change.
+    #[inline]
+    pub(super) fn mark_if_unmarked(&self, state: &mut State) -> Result<()> {
+        match state.mark {
+            Some(_) => Ok(()),
+            None => self.mark(state, state.synced),
+        }
+    }
+
+    fn mark(&self, state: &mut State, count: u64) -> Result<()> {
         let file = self.file(state)?;
-        Mark::set(&file, state.synced).map_err(|e| self.failed("mark", e))?;
-        state.marked = true;
+        let _marking = self.marking.lock();
+        // Should it fail, what the mark says is not known.
+        state.mark = None;
+        Mark::set(&file, count).map_err(|e| self.failed("mark", e))?;
+        state.mark = Some(count);
         Ok(())
     }
 

@@ -3,13 +3,19 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 use memmap2::MmapRaw;
-use rustix::fs::{XattrFlags, fremovexattr, fsetxattr};
+use rustix::fs::{XattrFlags, fremovexattr, fsetxattr, fstatfs};
 
 #[cfg(test)]
-use super::power_cut::{change, store, sync, touch};
+use super::power_cut::{change, give, in_order, store, sync, touch};
+
+/// `linux/magic.h`. ext2 and ext3 have the same; the former orders nothing.
+const EXT4_SUPER_MAGIC: u64 = 0xef53;
+const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
 
 /// `ftruncate`.
 pub fn set_len(file: &File, len: u64) -> io::Result<()> {
@@ -34,6 +40,39 @@ pub fn set_attribute(file: &File, name: &str, value: &[u8]) -> rustix::io::Resul
 /// `fremovexattr`.
 pub fn remove_attribute(file: &File, name: &str) -> rustix::io::Result<()> {
     change(|| fremovexattr(file, name))
+}
+
+/// Whether values that [`write_back`] has returned for are on disk before any length or mark that is set later.
+///
+/// ext4 and XFS write metadata in the order in which it was changed, through a journal; before each entry becomes valid they
+/// have the disk put all that it was given on stable storage (`REQ_PREFLUSH`: jbd2's `journal_submit_commit_record`,
+/// XFS' `xlog_write_iclog`). A page counts as written only once the extent that holds it is in the journal too.
+pub fn orders_data_before_metadata(file: &File) -> bool {
+    in_order(|| {
+        let kind = fstatfs(file).map(|system| system.f_type as u64);
+        matches!(kind, Ok(EXT4_SUPER_MAGIC | XFS_SUPER_MAGIC))
+    })
+}
+
+/// Gives bytes of the page cache to the disk, and waits until it has them: they are not on stable storage yet.
+pub fn write_back(file: &File, bytes: Range<u64>) -> io::Result<()> {
+    give(bytes.clone(), || {
+        let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+            | libc::SYNC_FILE_RANGE_WRITE
+            | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+        // A length of 0 would mean all that follows.
+        let len = (bytes.end - bytes.start).max(1);
+        // SAFETY: the call takes no pointers.
+        let status = unsafe {
+            libc::sync_file_range(file.as_raw_fd(), bytes.start as i64, len as i64, flags)
+        };
+        match io::Error::last_os_error() {
+            _ if status == 0 => Ok(()),
+            // A sandbox may not have it.
+            error if error.raw_os_error() == Some(libc::ENOSYS) => file.sync_data(),
+            error => Err(error),
+        }
+    })
 }
 
 /// `fdatasync`: data and length.
@@ -65,10 +104,12 @@ pub fn touched(from: u64, to: u64) {
 }
 
 #[cfg(not(test))]
-use in_production::{change, store, sync, touch};
+use in_production::{change, give, in_order, store, sync, touch};
 
 #[cfg(not(test))]
 mod in_production {
+    use std::io;
+
     #[inline]
     pub fn change<T>(call: impl FnOnce() -> T) -> T {
         call()
@@ -77,6 +118,16 @@ mod in_production {
     #[inline]
     pub fn sync<T>(_: std::ops::Range<u64>, _: bool, call: impl FnOnce() -> T) -> T {
         call()
+    }
+
+    #[inline]
+    pub fn give(_: std::ops::Range<u64>, call: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        call()
+    }
+
+    #[inline]
+    pub fn in_order(ask: impl FnOnce() -> bool) -> bool {
+        ask()
     }
 
     #[inline]

@@ -277,9 +277,7 @@ impl Array {
 
     fn plan(&self, state: &mut State, needed: u64, wanted: u64) -> Result<Plan> {
         // A length without a mark before it would be believed after a power cut.
-        if !state.marked {
-            self.mark(state)?;
-        }
+        self.mark_if_unmarked(state)?;
         Ok(Plan {
             file: self.file_as_left(state)?,
             map: Arc::clone(&state.map),

@@ -338,10 +338,7 @@ impl Copy<'_> {
 
     /// What was written since the last round, and the least number of values since then.
     fn missing(&self, state: &mut MutexGuard<'_, State>) -> Result<(Range<u64>, u64)> {
-        let is_same_file = state
-            .file
-            .as_ref()
-            .is_some_and(|file| Arc::ptr_eq(file, &self.old));
+        let is_same_file = state.is_of(&self.old);
         let end = self.array.end_of_values(state);
         let count = state.count;
         let watch = state
@@ -372,7 +369,7 @@ impl Copy<'_> {
         let len = array.layout.offset(kept);
         disk::set_len(file, len).map_err(failed)?;
         note(file, state.head + self.head)
-            .and_then(|()| Mark::set(file, synced))
+            .and_then(|()| Mark::set(file, synced).map(drop))
             .map_err(|errno| failed(errno.into()))?;
         root::lock(file, &array.path)?;
         map(file, &array.path, len, Access::Writable)
@@ -394,7 +391,7 @@ impl Copy<'_> {
         state.prefaulted_to = 0;
         state.prefault_at = u64::MAX;
         state.synced = synced;
-        state.marked = true;
+        state.mark = Some(synced);
         state.dirty_from = Some(array.layout.offset(synced));
         array.publish(state, kept);
         array.schedule_sync(state);

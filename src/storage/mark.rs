@@ -25,6 +25,14 @@ pub struct Mark {
     pub synced: u64,
 }
 
+/// Whether a file has got its mark.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Marked {
+    Yes,
+    /// The file system has no extended attributes.
+    CannotBe,
+}
+
 impl Mark {
     /// The mark of a file, if it has one.
     ///
@@ -51,14 +59,15 @@ impl Mark {
     ///
     /// # Errors
     /// The system's, but for file systems without extended attributes: what `docs/design.md` says of power cuts
-    /// does not hold there.
-    pub fn set(file: &File, synced: u64) -> rustix::io::Result<()> {
+    /// does not hold there for files of exact length.
+    pub fn set(file: &File, synced: u64) -> rustix::io::Result<Marked> {
         let mut bytes = [0; SIZE];
         bytes[..16].copy_from_slice(&this_boot());
         bytes[16..].copy_from_slice(&synced.to_le_bytes());
         match disk::set_attribute(file, NAME, &bytes) {
-            Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
-            result => result,
+            Ok(()) => Ok(Marked::Yes),
+            Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(Marked::CannotBe),
+            Err(errno) => Err(errno),
         }
     }
 

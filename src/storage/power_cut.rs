@@ -3,7 +3,7 @@
 //!
 //! It assumes of the disk what `docs/design.md` does and no more: sectors that were not synced are there or not, each by
 //! itself and in any of their versions; lengths and marks are there in the order in which they were made, up to any of
-//! them.
+//! them; and, with a file system that orders it so, what was written back is there if metadata of later is.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,12 @@ enum Event {
     Write(usize, Box<[u8; SECTOR]>),
     Length(usize),
     Mark(Option<Vec<u8>>),
+    /// The disk has been given these sectors as they were at that moment. They are on stable storage when it is next
+    /// synced, and, as the file system orders it so, when metadata that came later is.
+    Given {
+        sectors: BTreeSet<usize>,
+        at: usize,
+    },
     /// On disk for certain: these sectors as they were at that moment, and metadata up to it.
     Synced {
         sectors: BTreeSet<usize>,
@@ -55,6 +61,8 @@ struct Disk {
     dirty: BTreeSet<usize>,
     /// Number of syncs until one fails.
     fail_sync_in: Option<u32>,
+    /// Whether the file system puts data that it was given on disk before later metadata.
+    in_order: bool,
 }
 
 thread_local! {
@@ -89,28 +97,47 @@ pub fn sync(
     full: bool,
     call: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<()> {
+    write(|disk| disk.begin_sync(&range, full), call)
+}
+
+/// In place of a call that gives bytes to the disk.
+pub fn give(range: Range<u64>, call: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    write(|disk| disk.begin_giving(&range), call)
+}
+
+/// In place of the question what order the file system keeps.
+pub fn in_order(ask: impl FnOnce() -> bool) -> bool {
+    DISK.with_borrow(|disk| disk.as_ref().map(|disk| disk.in_order))
+        .unwrap_or_else(ask)
+}
+
+fn write(
+    begin: impl FnOnce(&mut Disk) -> Event,
+    call: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
     if DISK.with_borrow(Option::is_none) {
         return call();
     }
     let mut begun = None;
-    with_disk(|disk| begun = Some(disk.begin_sync(&range, full)));
+    with_disk(|disk| begun = Some(begin(disk)));
     if let Some(mut meanwhile) = MEANWHILE.take() {
         meanwhile();
         MEANWHILE.set(Some(meanwhile));
     }
     let mut result = Ok(());
-    with_disk(|disk| result = disk.end_sync(begun.take()));
+    with_disk(|disk| result = disk.end(begun.take()));
     result
 }
 
 impl Disk {
-    fn new(path: &Path) -> Self {
+    fn new(path: &Path, in_order: bool) -> Self {
         let mut disk = Self {
             path: path.to_owned(),
             cached: Vec::new(),
             events: Vec::new(),
             dirty: BTreeSet::new(),
             fail_sync_in: None,
+            in_order,
         };
         // What is there before is on disk.
         disk.look_after_change();
@@ -172,12 +199,7 @@ impl Disk {
 
     fn begin_sync(&mut self, range: &Range<u64>, full: bool) -> Event {
         self.look();
-        let range = range.start as usize..usize::try_from(range.end).unwrap_or(usize::MAX);
-        // The kernel writes whole pages.
-        let range = range.start / 4096 * 4096..range.end.saturating_add(4095) / 4096 * 4096;
-        let sectors: BTreeSet<_> = sectors(&range, self.cached.len())
-            .filter(|sector| self.dirty.remove(sector))
-            .collect();
+        let sectors = self.clean(range);
         let at = self.events.len();
         // A sync of data commits a length, and with it what came before; other attributes can wait.
         let metadata = if full {
@@ -193,7 +215,25 @@ impl Disk {
         }
     }
 
-    fn end_sync(&mut self, begun: Option<Event>) -> io::Result<()> {
+    fn begin_giving(&mut self, range: &Range<u64>) -> Event {
+        self.look();
+        Event::Given {
+            sectors: self.clean(range),
+            at: self.events.len(),
+        }
+    }
+
+    /// Takes the sectors that are to be written for written.
+    fn clean(&mut self, range: &Range<u64>) -> BTreeSet<usize> {
+        let range = range.start as usize..usize::try_from(range.end).unwrap_or(usize::MAX);
+        // The kernel writes whole pages.
+        let range = range.start / 4096 * 4096..range.end.saturating_add(4095) / 4096 * 4096;
+        sectors(&range, self.cached.len())
+            .filter(|sector| self.dirty.remove(sector))
+            .collect()
+    }
+
+    fn end(&mut self, begun: Option<Event>) -> io::Result<()> {
         let fails = self.fail_sync_in == Some(0);
         self.fail_sync_in = self.fail_sync_in.and_then(|left| left.checked_sub(1));
         if fails {
@@ -225,7 +265,7 @@ impl Disk {
                 _ => {}
             }
         }
-        for (sector, versions) in versions(events) {
+        for (sector, versions) in versions(events, metadata) {
             // What was written to a page since it was freed lies elsewhere on the disk until that is known there.
             let page = sector * SECTOR / 4096 * 4096;
             let freed = (metadata..cut)
@@ -262,14 +302,26 @@ struct Versions<'a> {
     certain: usize,
 }
 
-fn versions(events: &[Event]) -> BTreeMap<usize, Versions<'_>> {
+fn versions(events: &[Event], metadata: usize) -> BTreeMap<usize, Versions<'_>> {
     let mut of_sectors: BTreeMap<usize, Versions> = BTreeMap::new();
-    for (at, event) in events.iter().enumerate() {
+    let later_metadata = events[..metadata]
+        .iter()
+        .rposition(|event| matches!(event, Event::Length(_) | Event::Mark(_)));
+    // What the disk was given before a sync began is on disk when it has ended.
+    let last_sync = events.iter().filter_map(|event| match event {
+        Event::Synced { at, .. } => Some(*at),
+        _ => None,
+    });
+    let stable = last_sync.chain(later_metadata).max();
+    for (position, event) in events.iter().enumerate() {
         match event {
             Event::Write(sector, bytes) => {
-                of_sectors.entry(*sector).or_default().all.push((at, bytes));
+                let version = (position, bytes.as_ref());
+                of_sectors.entry(*sector).or_default().all.push(version);
             }
-            Event::Synced { sectors, at, .. } => {
+            // The disk was not told to keep it, and may not have done so yet.
+            Event::Given { .. } if stable.is_none_or(|stable| stable < position) => {}
+            Event::Given { sectors, at } | Event::Synced { sectors, at, .. } => {
                 for sector in sectors {
                     let versions = of_sectors.entry(*sector).or_default();
                     versions.certain = versions.all.partition_point(|(of, _)| of < at);
@@ -466,11 +518,11 @@ struct Run {
 }
 
 impl Run {
-    fn new(size: usize, fsync: Fsync, seed: u64) -> Self {
+    fn new(size: usize, fsync: Fsync, in_order: bool, seed: u64) -> Self {
         let item = ItemType::parse(b"string", Some(size.to_string().as_bytes())).unwrap();
         let machine = Machine::new(item, fsync);
         fs::write(machine.path(), []).unwrap();
-        DISK.set(Some(Disk::new(&machine.path())));
+        DISK.set(Some(Disk::new(&machine.path(), in_order)));
         Self {
             array: machine.bind(),
             machine,
@@ -688,7 +740,7 @@ impl Run {
         disk.after_cut(disk.events.len(), &mut self.random)
             .write(&machine.path(), [self.boots; 16]);
         self.boots += 1;
-        DISK.set(Some(Disk::new(&machine.path())));
+        DISK.set(Some(Disk::new(&machine.path(), disk.in_order)));
         self.unchecked = events();
         self.array = machine.bind();
         self.machine = machine;
@@ -740,10 +792,11 @@ proptest! {
     fn after_any_power_cut_what_was_synced_is_there(
         size in prop_oneof![Just(3_usize), Just(8), Just(16), Just(100)],
         fsync in prop_oneof![Just(Fsync::Always), Just(Fsync::EverySecond)],
+        in_order in any::<bool>(),
         steps in prop::collection::vec(step(), 1..25),
         seed in any::<u64>(),
     ) {
-        let mut run = Run::new(size, fsync, seed);
+        let mut run = Run::new(size, fsync, in_order, seed);
         for step in &steps {
             run.take(step);
         }

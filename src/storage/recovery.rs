@@ -134,9 +134,9 @@ impl Contents {
                 found: record.item_size,
             });
         }
-        // The mark may be younger than the record: a length can reach the disk before the pages.
+        // The mark may be younger than the record: it is set for each sync, and by a recovery before that cuts the file.
         let synced = mark
-            .filter(|mark| mark.boot_id == record.boot_id)
+            .filter(|mark| !record.is_of_this_boot() || mark.is_of_this_boot())
             .map_or(record.synced, |mark| mark.synced.max(record.synced));
         let count = Record { synced, ..record }
             .trusted_count()

@@ -306,14 +306,14 @@ impl Array {
 
     /// Takes the mark off a file that is settled: exact, and all of it on disk.
     fn unmark(&self, state: &mut State) {
-        if state.marked
+        if state.mark.is_some()
             && state.dirty_from.is_none()
             && state.syncing_from.is_none()
             && !state.slack
             && let Ok(file) = self.file(state)
         {
             Mark::remove(&file);
-            state.marked = false;
+            state.mark = None;
         }
     }
 

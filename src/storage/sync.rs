@@ -1,15 +1,32 @@
 //! How values reach the disk, and what happens when they do not.
 
+use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::array::{Array, State};
 use super::disk;
 use super::error::{Error, Result};
-use super::mark::Mark;
+use super::mapping::Mapping;
+use super::mark::{Mark, Marked};
 use super::root::Access;
 use super::worker::Job;
+
+/// What a sync is about.
+struct Work {
+    file: Arc<File>,
+    map: Arc<Mapping>,
+    /// Bytes.
+    written: Range<u64>,
+    /// Number of values.
+    count: u64,
+    /// Whether mark and record vouch for that many already.
+    vouched: bool,
+    /// The kernel takes the pages for written, after a sync that failed.
+    again: bool,
+}
 
 impl Array {
     /// Waits until everything written before is on disk, and found again after a power cut.
@@ -18,38 +35,28 @@ impl Array {
     /// The system's. Writes to the array are refused from then on, until a sync succeeds.
     pub fn sync(self: &Arc<Self>) -> Result<()> {
         let _syncing = self.syncing.lock();
-        let (map, from, to, count, again) = {
-            let mut state = self.state.lock();
-            if state.access == Access::ReadOnly || state.file.is_none() {
-                return Ok(());
-            }
-            let Some(from) = state.dirty_from.take() else {
-                return Ok(());
-            };
-            state.syncing_from = Some(from);
-            let to = self.end_of_values(&state);
-            let again = std::mem::take(&mut state.rewrite);
-            (Arc::clone(&state.map), from, to, state.count, again)
+        let Some(work) = self.begin_sync() else {
+            return Ok(());
         };
         let start = Instant::now();
-        if again && let Err(fault) = map.touch(from, to) {
+        let from = work.written.start;
+        if work.again
+            && let Err(fault) = work.map.touch(from, work.written.end)
+        {
             let mut state = self.state.lock();
             state.syncing_from = None;
             state.rewrite = true;
             state.soil(from);
             return Err(self.lose(&mut state, fault));
         }
-        // First the values, then what vouches for them: the disk may reorder within one sync.
-        let synced = map
-            .sync(from.min(to), to)
-            .and_then(|()| self.vouch_for(count));
+        let synced = self.put_on_disk(&work);
         self.shared.stats.sync_time.record_since(start);
         let mut state = self.state.lock();
         match synced {
             Ok(()) => {
                 state.syncing_from = None;
                 // Unless another sync, that of a growth, has failed meanwhile.
-                if again && !state.rewrite && state.refusal.take().is_some() {
+                if work.again && !state.rewrite && state.refusal.take().is_some() {
                     tracing::warn!(
                         "file '{}': sync succeeds again, writes are allowed",
                         self.path
@@ -59,6 +66,93 @@ impl Array {
                 Ok(())
             }
             Err(error) => Err(self.refuse_writes(&mut state, from, error)),
+        }
+    }
+
+    /// What there is to sync, which is taken for done from now on.
+    fn begin_sync(&self) -> Option<Work> {
+        let mut state = self.state.lock();
+        if state.access == Access::ReadOnly {
+            return None;
+        }
+        let file = state.file.clone()?;
+        let from = state.dirty_from.take()?;
+        state.syncing_from = Some(from);
+        Some(Work {
+            file,
+            map: Arc::clone(&state.map),
+            written: from..self.end_of_values(&state).max(from),
+            count: state.count,
+            vouched: state.synced == state.count && state.mark == Some(state.count),
+            again: std::mem::take(&mut state.rewrite),
+        })
+    }
+
+    /// Puts values on disk, and then what vouches for them: the disk may reorder within one sync.
+    fn put_on_disk(&self, work: &Work) -> io::Result<()> {
+        let Work {
+            file, map, written, ..
+        } = work;
+        if work.vouched {
+            map.release(written.start, written.end);
+            return disk::sync_all(file);
+        }
+        // Where the journal keeps the mark behind the values, one flush of the disk does for both.
+        if disk::orders_data_before_metadata(file) {
+            map.release(written.start, written.end);
+            disk::write_back(file, written.clone())?;
+        } else {
+            map.sync(written.start, written.end)?;
+        }
+        let Some(marked) = self.vouch_for(file, work.count)? else {
+            return Ok(());
+        };
+        // An msync of the record would not do: it need not put the mark on disk, and a truncation can take the record
+        // away, or a mark that was lowered since still be there.
+        disk::sync_all(file)?;
+        self.note_synced(file, work.count);
+        match marked {
+            Marked::Yes => Ok(()),
+            Marked::CannotBe => disk::sync_data(file),
+        }
+    }
+
+    /// Notes in the mark that so many values are there; `None` if the file is not the array's any more.
+    fn vouch_for(&self, file: &Arc<File>, count: u64) -> io::Result<Option<Marked>> {
+        let mut state = self.state.lock();
+        if !state.is_of(file) {
+            return Ok(None);
+        }
+        let count = count.min(state.count);
+        if state.mark.is_none() {
+            let marked = Mark::set(file, count)?;
+            state.mark = Some(count);
+            return Ok(Some(marked));
+        }
+        // Not under the array's lock: an attribute can wait for the journal. Whoever lowers the mark comes after.
+        state.mark = Some(count);
+        let marking = self.marking.lock();
+        drop(state);
+        let marked = Mark::set(file, count);
+        drop(marking);
+        if marked.is_err() {
+            let mut state = self.state.lock();
+            if state.is_of(file) && state.mark == Some(count) {
+                state.mark = None;
+            }
+        }
+        Ok(Some(marked?))
+    }
+
+    /// So many values are on disk, unless there were fewer meanwhile.
+    fn note_synced(&self, file: &Arc<File>, count: u64) {
+        let mut state = self.state.lock();
+        if state.is_of(file)
+            && let Some(mark) = state.mark
+        {
+            state.synced = count.min(mark);
+            // A lost file says so to the next command.
+            let _ = self.publish_synced(&mut state);
         }
     }
 
@@ -80,25 +174,6 @@ impl Array {
         // The kernel reports an error once, so it may have been that of a sync that is still under way.
         state.soil(state.syncing_from.map_or(from, |other| other.min(from)));
         error
-    }
-
-    /// Notes, on disk, that so many values are there.
-    fn vouch_for(&self, count: u64) -> io::Result<()> {
-        let file = {
-            let mut state = self.state.lock();
-            let Some(file) = state.file.clone() else {
-                return Ok(());
-            };
-            state.synced = count.min(state.count);
-            Mark::set(&file, state.synced)?;
-            state.marked = true;
-            // A lost file says so to the next command.
-            let _ = self.publish_synced(&mut state);
-            file
-        };
-        // An msync of the record would not do: it need not put the mark on disk, and a truncation can take the record
-        // away, or a mark that was lowered since still be there.
-        disk::sync_all(&file)
     }
 
     /// The worker is about to sync: later writes are told to it anew.

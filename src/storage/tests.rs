@@ -502,6 +502,21 @@ fn after_a_reboot_a_file_holds_what_its_mark_vouches_for() {
     }
 }
 
+/// A recovery sets the mark and then cuts the file; the power failed again before it was shorter.
+#[test]
+fn after_a_power_cut_within_a_recovery_its_mark_counts() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("f");
+    let mut bytes = vec![1; 4096];
+    let nothing_synced = record::Record::new(8, 4096, 10, 0, 0);
+    bytes[4032..].copy_from_slice(&nothing_synced.to_bytes());
+    record::pretend_reboot(&mut bytes, [6; 16]);
+    fs::write(&file, bytes).unwrap();
+    pretend_reboot(&file, 7);
+    let store = store_in(dir.path());
+    assert_eq!(contents(&bind(&store, "f", ItemType::DOUBLE)).len(), 7 * 8);
+}
+
 #[test]
 fn a_file_is_marked_before_it_changes_and_unmarked_once_it_is_settled() {
     let dir = TempDir::new().unwrap();
