@@ -11,15 +11,16 @@ with the same commands, on a server of its own.
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree
 
-import experiments
-import report
-import servers
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import experiments  # noqa: E402  (the folder of harness.py comes first)
+import harness  # noqa: E402
+import report  # noqa: E402
+import servers  # noqa: E402
 
 
 def check(output, figures):
@@ -49,9 +50,8 @@ def main():
         scale.lengths = (*scale.lengths, 10**9)
         scale.array_values = 10**7
     scale.rounds = options.rounds or scale.rounds
-    for tool in (servers.run.SERVER, "redis-benchmark"):
-        if not shutil.which(tool):
-            sys.exit(f"suite: {tool} is not installed; `make bench` installs it")
+    harness.use_server()
+    harness.stop_when_told()
     if servers.PEER and not os.path.exists(servers.PEER):
         sys.exit(f"suite: there is no module {servers.PEER} (PEER)")
 
@@ -59,7 +59,7 @@ def main():
     figures = experiments.run_all(scale)
     minutes = (time.monotonic() - begin) / 60
     with tempfile.TemporaryDirectory() as scratch:
-        output = options.output or (scratch if options.quick else os.path.join(servers.ROOT, "docs"))
+        output = options.output or (scratch if options.quick else os.path.join(harness.ROOT, "docs"))
         report.write(figures, scale, options.quick, minutes, output)
         check(output, figures)
         if options.quick and not options.output:

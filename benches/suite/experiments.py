@@ -8,6 +8,7 @@ import statistics
 import sys
 import tempfile
 
+import harness
 import load
 import servers
 
@@ -67,7 +68,7 @@ class Figure:
 
 def in_turns(scale, cells, x, runs, factor=1):
     """Runs all contenders of one x in turns, and notes what they give."""
-    for name, rates in zip(runs, servers.run.in_turns(scale.rounds, *runs.values())):
+    for name, rates in zip(runs, harness.in_turns(scale.rounds, *runs.values())):
         cells.setdefault(name, {})[x] = [factor * rate for rate in rates]
 
 
@@ -105,7 +106,7 @@ class Contenders:
         fields = [x for i, value in enumerate(values) for x in (str(i), value)]
 
         runs = {"VADD": self.append(self.ours, ["VADD", "new", *values], pipeline)}
-        if servers.has(self.ours, "VADDRAW"):
+        if self.ours.has("VADDRAW"):
             runs["VADDRAW"] = self.append(self.ours, ["VADDRAW", "new", block], pipeline)
         runs["RPUSH"] = self.push(["RPUSH", "pushed", *values], pipeline)
         runs["APPEND"] = self.push(["APPEND", "appended", block], pipeline)
@@ -119,7 +120,7 @@ class Contenders:
         random.seed(size)
         indices = [str(random.randrange(self.scale.values)) for _ in range(size)]
         runs = {"VMGET": self.run(self.ours, ["VMGET", "array", *indices], pipeline)}
-        if servers.has(self.ours, "VGETRAW"):
+        if self.ours.has("VGETRAW"):
             runs["VGETRAW"] = self.run(self.ours, ["VGETRAW", "array", "0", str(size - 1)], pipeline)
         runs["HMGET"] = self.run(self.own, ["HMGET", "hash", *indices], pipeline)
         runs["LRANGE"] = self.run(self.own, ["LRANGE", "list", "0", str(size - 1)], pipeline)
@@ -270,7 +271,7 @@ def latencies(scale, server):
         "PING": load.steady(server, ["PING"], scale.rate, scale.steady_seconds),
     }
     cells = {}
-    for name, rounds in zip(runs, servers.run.in_turns(scale.rounds, *runs.values())):
+    for name, rounds in zip(runs, harness.in_turns(scale.rounds, *runs.values())):
         cells[name] = {percent: [load.percentile(took, percent) for took in rounds] for percent in PERCENTILES}
     return Figure(
         "latency", f"Latency at a steady {scale.rate:,} commands a second",

@@ -8,12 +8,13 @@ import subprocess
 import tempfile
 
 import charts
+import harness
 import servers
 
 
 def first_line(*command):
     try:
-        return subprocess.run(command, capture_output=True, check=True, text=True, cwd=servers.ROOT).stdout.splitlines()[0]
+        return subprocess.run(command, capture_output=True, check=True, text=True, cwd=harness.ROOT).stdout.splitlines()[0]
     except (OSError, subprocess.CalledProcessError, IndexError):
         return "unknown"
 
@@ -28,14 +29,14 @@ def machine(folder):
     """What the numbers depend on: pairs of a name and a text."""
     ram = int(field("/proc/meminfo", r"^MemTotal:\s*(\d+)", "0")) / 2**20
     processor = field("/proc/cpuinfo", r"^model name\s*: (.*)$", platform.machine())
-    version = field(os.path.join(servers.ROOT, "Cargo.toml"), r'^version = "(.*)"')
+    version = field(os.path.join(harness.ROOT, "Cargo.toml"), r'^version = "(.*)"')
     rows = [
         ("date", datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
         ("processor", f"{processor}, {os.cpu_count()} logical CPUs"),
         ("RAM", f"{ram:.1f} GiB"),
         ("kernel", platform.release().split("-")[0]),
         ("file system", first_line("findmnt", "--noheadings", "--output", "FSTYPE", "--target", folder)),
-        ("server", first_line(servers.run.SERVER, "--version").split(" sha=")[0]),
+        ("server", first_line(harness.SERVER, "--version").split(" sha=")[0]),
         ("client", first_line("redis-benchmark", "--version")),
         ("module", f"{version}, commit {first_line('git', 'describe', '--always', '--dirty')}, {first_line('rustc', '--version')}"),
     ]
