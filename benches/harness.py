@@ -161,11 +161,6 @@ class Server(Connection):
         found = re.search(rf"^cmdstat_{command.lower()}:calls=(\d+)", self.command("INFO", "commandstats"), re.MULTILINE)
         return int(found[1]) if found else 0
 
-    def version(self):
-        """For example `Redis 7.0.15`."""
-        fields = dict(line.split(":", 1) for line in self.command("INFO", "server").splitlines() if ":" in line)
-        return f"Valkey {fields['valkey_version']}" if "valkey_version" in fields else f"Redis {fields['redis_version']}"
-
     def private_bytes(self):
         """RAM of the process without pages of files."""
         with open(f"/proc/{self.process.pid}/status") as status:
@@ -173,9 +168,8 @@ class Server(Connection):
 
     def main_thread_seconds(self):
         """CPU time of the thread that carries out commands."""
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/stat") as stat:
-            user, system = stat.read().rsplit(")", 1)[1].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/schedstat") as stat:
+            return int(stat.read().split()[0]) / 1e9
 
     def rate(self, requests, pipeline, *command, clients=50):
         """Requests per second, by redis-benchmark."""
@@ -283,6 +277,12 @@ def use_server(path=None):
     for tool in (SERVER, "redis-benchmark"):
         if not shutil.which(tool):
             sys.exit(f"{tool} is not installed; `make bench` installs redis-server and redis-benchmark, `make servers` other servers")
+
+
+def version():
+    """Of the server that is run, for example `Redis 7.0.15`."""
+    line = subprocess.run([SERVER, "--version"], capture_output=True, check=True, text=True).stdout
+    return f"{line.split()[0]} {re.search(r'v=([0-9.]+)', line)[1]}"
 
 
 def stop_when_told():
