@@ -279,13 +279,21 @@ def use_server(path=None):
             sys.exit(f"{tool} is not installed; `make bench` installs redis-server and redis-benchmark, `make servers` other servers")
 
 
-def version():
-    """Of the server that is run, for example `Redis 7.0.15`."""
-    line = subprocess.run([SERVER, "--version"], capture_output=True, check=True, text=True).stdout
+def version(server=None):
+    """Of a server, if not of the one that is run: for example `Redis 7.0.15`."""
+    line = subprocess.run([server or SERVER, "--version"], capture_output=True, check=True, text=True).stdout
     return f"{line.split()[0]} {re.search(r'v=([0-9.]+)', line)[1]}"
 
 
 def stop_when_told():
     """Lets SIGTERM and SIGHUP end the program as Ctrl-C does: servers are taken down and files removed."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit("stopped"))
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+
+    def stop(*_):
+        # Nothing shall break off the clearing up.
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        sys.exit("stopped")
+
+    for number in numbers:
+        signal.signal(number, stop)
