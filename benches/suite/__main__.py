@@ -52,7 +52,7 @@ def measure(scale, wanted):
 
 def main():
     parser = argparse.ArgumentParser(prog="benches/suite", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, help="rounds of each measurement (default: 5)")
+    parser.add_argument("--rounds", type=int, help="rounds of each experiment (default: 5); the other programs have their own")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--quick", action="store_true", help="tiny counts: does it run at all? Writes nothing into docs/")
     length.add_argument("--long", action="store_true", help="with arrays of 10^9 values, and restarts with 100 of 10^7")
