@@ -1,14 +1,15 @@
 SHELL := /bin/bash
 INTEGRATION := --test suite --test cold --test burst --test durability --test faults --test replication
 
-.PHONY: help run build test test-all test-crash bench guard bench-storage lint servers clean
+.PHONY: help run build test test-all test-crash bench bench-servers guard bench-storage lint servers clean
 
 help:
 	@echo 'make run [PORT=6380]  build the module and run a Redis server with it, as redis.conf says'
 	@echo 'make test             build, then all tests on the redis-server in the PATH'
 	@echo 'make test-all         the same, then the integration tests on Valkey 9.1 and Redis 8.0'
 	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test (needs root, FUSE, loop devices)'
-	@echo 'make bench            the speed tables, and docs/benchmarks.md with charts, on servers of its own'
+	@echo 'make bench            docs/benchmarks.md: tables and charts, on servers of its own; SUITEFLAGS=--long for long arrays'
+	@echo 'make bench-servers    the table of goals on the redis-server in the PATH, Redis 8.0 and Valkey 9.1'
 	@echo 'make guard            instructions of the hot commands, compared with benches/baseline.json'
 	@echo 'make bench-storage    parsing, formatting, append and growth without a server (Criterion)'
 	@echo 'make lint             formatting and clippy'
@@ -41,11 +42,14 @@ test-crash: build
 bench: build
 	@bash .ci/packages server bench
 	cargo build --release --examples
-	./benches/run $(BENCHFLAGS)
 	@bash .ci/venv
-	.venv/bin/python benches/aggregate $(BENCHFLAGS)
-	.venv/bin/python benches/cold $(filter --quick,$(BENCHFLAGS))
 	.venv/bin/python benches/suite $(BENCHFLAGS) $(SUITEFLAGS)
+
+bench-servers: build servers
+	@bash .ci/packages server bench
+	cargo build --release --examples
+	set -e; for server in redis-server .servers/redis-8.0/redis-server .servers/valkey-9.1/valkey-server; do \
+	    ./benches/run --only speed --server "$$server" $(BENCHFLAGS); done
 
 guard: build
 	@bash .ci/packages server bench

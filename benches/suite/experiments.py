@@ -8,12 +8,12 @@ import statistics
 import sys
 import tempfile
 
+import harness
 import load
 import servers
 
 VALUE = "0.1234567890123456"
 FSYNC = ("always", "everysec", "no")
-PERCENTILES = (50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 100)
 # A list is searched from its nearer end, and a hash takes some 60 bytes a value: longer ones are left out.
 LONGEST = {"LINDEX": 1_000_000, "HGET": 1_000_000, "GETRANGE": 10_000_000}
 
@@ -28,14 +28,23 @@ class Scale:
     depths: tuple = (1, 4, 16, 64)
     lengths: tuple = (10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
     values: int = 1_000_000
-    rate: int = 100_000
-    steady_seconds: float = 10.0
     arrays: int = 100
     array_values: int = 1_000_000
+    # As many as can be read from an RDB file in a sensible time, for each list.
+    list_values: int = 100_000
+    # Other servers on which the goals are measured.
+    also: tuple = ()
+    quick: bool = False
+    long: bool = False
 
     @classmethod
-    def quick(cls):
-        return cls(2, 0.02, (1, 100), (1, 16), (10**3, 10**5), 10_000, 10_000, 0.3, 3, 10_000)
+    def tiny(cls):
+        return cls(2, 0.02, (1, 100), (1, 16), (10**3, 10**5), 10_000, 3, 10_000, 1000, quick=True)
+
+    def lengthen(self):
+        self.long = True
+        self.lengths = (*self.lengths, 10**9)
+        self.array_values = 10**7
 
 
 @dataclasses.dataclass
@@ -67,12 +76,8 @@ class Figure:
 
 def in_turns(scale, cells, x, runs, factor=1):
     """Runs all contenders of one x in turns, and notes what they give."""
-    for name, rates in zip(runs, servers.run.in_turns(scale.rounds, *runs.values())):
+    for name, rates in zip(runs, harness.in_turns(scale.rounds, *runs.values())):
         cells.setdefault(name, {})[x] = [factor * rate for rate in rates]
-
-
-def progress(title):
-    print(f"  {title}", file=sys.stderr, flush=True)
 
 
 class Contenders:
@@ -105,7 +110,7 @@ class Contenders:
         fields = [x for i, value in enumerate(values) for x in (str(i), value)]
 
         runs = {"VADD": self.append(self.ours, ["VADD", "new", *values], pipeline)}
-        if servers.has(self.ours, "VADDRAW"):
+        if self.ours.has("VADDRAW"):
             runs["VADDRAW"] = self.append(self.ours, ["VADDRAW", "new", block], pipeline)
         runs["RPUSH"] = self.push(["RPUSH", "pushed", *values], pipeline)
         runs["APPEND"] = self.push(["APPEND", "appended", block], pipeline)
@@ -119,7 +124,7 @@ class Contenders:
         random.seed(size)
         indices = [str(random.randrange(self.scale.values)) for _ in range(size)]
         runs = {"VMGET": self.run(self.ours, ["VMGET", "array", *indices], pipeline)}
-        if servers.has(self.ours, "VGETRAW"):
+        if self.ours.has("VGETRAW"):
             runs["VGETRAW"] = self.run(self.ours, ["VGETRAW", "array", "0", str(size - 1)], pipeline)
         runs["HMGET"] = self.run(self.own, ["HMGET", "hash", *indices], pipeline)
         runs["LRANGE"] = self.run(self.own, ["LRANGE", "list", "0", str(size - 1)], pipeline)
@@ -143,7 +148,7 @@ class Contenders:
 def over_sizes(scale, contenders):
     append, read = {}, {}
     for size in scale.sizes:
-        progress(f"values per command: {size}")
+        harness.progress(f"values per command: {size}")
         in_turns(scale, append, size, contenders.appends(size, 16), size)
         in_turns(scale, read, size, contenders.reads(size, 16), size)
     return [
@@ -163,7 +168,7 @@ def over_sizes(scale, contenders):
 def over_depths(scale, contenders):
     append, read = {}, {}
     for depth in scale.depths:
-        progress(f"pipeline depth {depth}")
+        harness.progress(f"pipeline depth {depth}")
         in_turns(scale, append, depth, contenders.appends(1, depth))
         in_turns(scale, read, depth, contenders.single_reads(depth))
     return [
@@ -216,7 +221,7 @@ def length_appends(contenders, length):
 def over_lengths(scale, contenders):
     read, append = {}, {}
     for length in scale.lengths:
-        progress(f"length {length:,}")
+        harness.progress(f"length {length:,}")
         in_turns(scale, read, length, length_reads(scale, contenders, length))
         in_turns(scale, append, length, length_appends(contenders, length))
         contenders.own.command("DEL", "longlist", "longstring", "longhash")
@@ -241,7 +246,7 @@ def over_fsync(scale, server):
     cells = {}
     many = [f"{i / 7:.17g}" for i in range(100)]
     for policy in FSYNC:
-        progress(f"fsync {policy}")
+        harness.progress(f"fsync {policy}")
         server.command("CONFIG", "SET", "appendfsync", policy)
         server.command("CONFIG", "SET", "mmap.fsync", policy)
         runs = {}
@@ -253,35 +258,13 @@ def over_fsync(scale, server):
         in_turns(scale, cells, policy, runs)
     return Figure(
         "fsync", "Appending durably: fsync policies",
-        "50 connections, each waiting for its reply. `mmap.fsync` for `VADD`, an AOF with `appendfsync` for `RPUSH`; rewriting the "
+        "50 connections, each waiting for its reply, on one server. `mmap.fsync` for `VADD`, an AOF with `appendfsync` for `RPUSH`; rewriting the "
         "AOF is turned off.",
         "policy", "commands per second", FSYNC, cells, "VADD of 1", "RPUSH of 1", "bars")
 
 
-def latencies(scale, server):
-    progress(f"latency at {scale.rate:,} commands a second")
-    server.command("CONFIG", "SET", "appendfsync", "everysec")
-    server.command("CONFIG", "SET", "mmap.fsync", "everysec")
-    servers.bind(server, "new", 1)
-    server.command("DEL", "pushed")
-    runs = {
-        "VADD": load.steady(server, ["VADD", "new", VALUE], scale.rate, scale.steady_seconds),
-        "RPUSH": load.steady(server, ["RPUSH", "pushed", VALUE], scale.rate, scale.steady_seconds),
-        "PING": load.steady(server, ["PING"], scale.rate, scale.steady_seconds),
-    }
-    cells = {}
-    for name, rounds in zip(runs, servers.run.in_turns(scale.rounds, *runs.values())):
-        cells[name] = {percent: [load.percentile(took, percent) for took in rounds] for percent in PERCENTILES}
-    return Figure(
-        "latency", f"Latency at a steady {scale.rate:,} commands a second",
-        f"8 connections, each of which sends its share every millisecond whether or not replies have come, for "
-        f"{scale.steady_seconds:g} s a round; a latency counts from when the command was due. `VADD` with `mmap.fsync everysec`, "
-        "`RPUSH` with an AOF and `appendfsync everysec`. `PING` shows what the client and the machine add.",
-        "percentile", "latency, µs", PERCENTILES, cells, form="percentiles")
-
-
 def memory(scale, contenders):
-    progress("RAM per value")
+    harness.progress("RAM per value")
     fills = {
         "array": (contenders.ours, servers.bind),
         "string": (contenders.own, servers.fill_string),
@@ -294,54 +277,78 @@ def memory(scale, contenders):
         fill(server, f"memory:{name}", scale.values)
         cells[name] = {scale.values: [(server.info("memory", "used_memory") - before) / scale.values]}
         server.command("DEL", f"memory:{name}")
-    return Figure(
+    return [Figure(
         "memory", "RAM of the server per value",
         "`used_memory`. The values of an array are in the kernel's page cache, 8 bytes each, as far as they are in use and RAM is "
         "free; the kernel drops them when it needs the room. One measurement: it does not vary.",
-        "values", "bytes per value", (scale.values,), cells, form="bars")
+        "values", "bytes per value", (scale.values,), cells, form="bars")]
 
 
 def restart(scale):
     """From starting the process until PING is answered, with so many arrays, the same as lists, and nothing."""
-    progress("restart")
-    amount = f"{scale.arrays} × {scale.array_values:,}"
+    harness.progress("restart")
+    few, many = (f"{scale.arrays} × {values:,}" for values in (scale.list_values, scale.array_values))
     with tempfile.TemporaryDirectory() as directory:
-        folders = {name: os.path.join(directory, name) for name in ("empty server", "arrays", "lists")}
+        folders = {name: os.path.join(directory, name) for name in ("empty server", "arrays", "short arrays", "lists")}
         with servers.start(folders["empty server"]) as server:
             server.command("SAVE")
-        with servers.start(folders["arrays"]) as server:
-            for i in range(scale.arrays):
-                servers.bind(server, f"array{i}", scale.array_values)
-            server.command("SAVE")
+        for name, values in (("short arrays", scale.list_values), ("arrays", scale.array_values)):
+            with servers.start(folders[name]) as server:
+                for i in range(scale.arrays):
+                    servers.bind(server, f"array{i}", values)
+                server.command("SAVE")
         with servers.start(folders["lists"]) as server:
-            servers.fill_list(server, "list0", scale.array_values)
+            servers.fill_list(server, "list0", scale.list_values)
             for i in range(1, scale.arrays):
                 server.command("COPY", "list0", f"list{i}")
             server.command("SAVE")
 
-        def started(folder, count, key):
+        def started(name, count, key, values):
             def once():
-                with servers.start(folder) as server:
-                    if count and server.command(count, key) != scale.array_values:
-                        sys.exit(f"{folder}: {key} did not come back whole")
+                with servers.start(folders[name]) as server:
+                    if count and server.command(count, key) != values:
+                        sys.exit(f"{name}: {key} did not come back whole")
                     return 1000 * server.start_seconds
             return once
 
-        last = scale.arrays - 1
-        cells = {}
-        in_turns(scale, cells, amount, {
-            "empty server": started(folders["empty server"], None, None),
-            "arrays": started(folders["arrays"], "VSIZE", f"array{last}"),
-            "lists": started(folders["lists"], "LLEN", f"list{last}"),
+        last, cells = scale.arrays - 1, {}
+        empty = started("empty server", None, None, 0)
+        in_turns(scale, cells, few, {
+            "empty server": empty,
+            "arrays": started("short arrays", "VSIZE", f"array{last}", scale.list_values),
+            "lists": started("lists", "LLEN", f"list{last}", scale.list_values),
+        })
+        in_turns(scale, cells, many, {
+            "empty server": empty,
+            "arrays": started("arrays", "VSIZE", f"array{last}", scale.array_values),
         })
     return Figure(
         "restart", "Restart", "Until the first `PING` is answered, with an RDB file. Values of lists are read from it; those of "
-        "arrays stay in their files, which are in the page cache or not.",
-        "arrays or lists × values", "milliseconds", (amount,), cells, form="bars")
+        f"arrays stay in their files, which are in the page cache or not. Lists are measured with {scale.list_values:,} values each "
+        "only: longer ones need gigabytes of RAM and minutes.",
+        "arrays or lists × values", "milliseconds", (few, many), cells, form="bars")
 
 
-def run_all(scale):
-    """All experiments; the servers are gone afterwards."""
+PARTS = ("sizes", "depths", "lengths", "memory", "fsync", "restart")
+
+
+def run(scale, parts):
+    """Those of the experiments that are wanted; the servers are gone afterwards."""
+    figures = []
+    shared = {"sizes": over_sizes, "depths": over_depths, "lengths": over_lengths, "memory": memory}
+    if shared := [measure for part, measure in shared.items() if part in parts]:
+        figures += side_by_side(scale, shared)
+    if "fsync" in parts:
+        with tempfile.TemporaryDirectory() as directory:
+            with servers.start(directory, "--appendonly", "yes", "--auto-aof-rewrite-percentage", "0") as server:
+                figures.append(over_fsync(scale, server))
+    if "restart" in parts:
+        figures.append(restart(scale))
+    return figures
+
+
+def side_by_side(scale, experiments):
+    """Experiments on servers that are there at the same time."""
     figures = []
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
         ours = stack.enter_context(servers.start(os.path.join(directory, "ours")))
@@ -350,11 +357,6 @@ def run_all(scale):
         if servers.PEER:
             peer = stack.enter_context(servers.start(os.path.join(directory, "peer"), module=servers.PEER))
         contenders = Contenders(scale, ours, own, peer)
-        for experiment in (over_sizes, over_depths, over_lengths):
+        for experiment in experiments:
             figures += experiment(scale, contenders)
-        figures.append(memory(scale, contenders))
-    with tempfile.TemporaryDirectory() as directory:
-        with servers.start(directory, "--appendonly", "yes", "--auto-aof-rewrite-percentage", "0") as server:
-            figures += [over_fsync(scale, server), latencies(scale, server)]
-    figures.append(restart(scale))
     return figures

@@ -8,12 +8,15 @@ import subprocess
 import tempfile
 
 import charts
+import experiments
+import harness
+import programs
 import servers
 
 
 def first_line(*command):
     try:
-        return subprocess.run(command, capture_output=True, check=True, text=True, cwd=servers.ROOT).stdout.splitlines()[0]
+        return subprocess.run(command, capture_output=True, check=True, text=True, cwd=harness.ROOT).stdout.splitlines()[0]
     except (OSError, subprocess.CalledProcessError, IndexError):
         return "unknown"
 
@@ -28,14 +31,14 @@ def machine(folder):
     """What the numbers depend on: pairs of a name and a text."""
     ram = int(field("/proc/meminfo", r"^MemTotal:\s*(\d+)", "0")) / 2**20
     processor = field("/proc/cpuinfo", r"^model name\s*: (.*)$", platform.machine())
-    version = field(os.path.join(servers.ROOT, "Cargo.toml"), r'^version = "(.*)"')
+    version = field(os.path.join(harness.ROOT, "Cargo.toml"), r'^version = "(.*)"')
     rows = [
         ("date", datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
         ("processor", f"{processor}, {os.cpu_count()} logical CPUs"),
         ("RAM", f"{ram:.1f} GiB"),
         ("kernel", platform.release().split("-")[0]),
         ("file system", first_line("findmnt", "--noheadings", "--output", "FSTYPE", "--target", folder)),
-        ("server", first_line(servers.run.SERVER, "--version").split(" sha=")[0]),
+        ("server", first_line(harness.SERVER, "--version").split(" sha=")[0]),
         ("client", first_line("redis-benchmark", "--version")),
         ("module", f"{version}, commit {first_line('git', 'describe', '--always', '--dirty')}, {first_line('rustc', '--version')}"),
     ]
@@ -71,9 +74,14 @@ def table(figure):
     return lines
 
 
-def page(figures, scale, quick, minutes, folder):
+def figures(parts):
+    """Those that have a chart."""
+    return [part for part in parts if isinstance(part, experiments.Figure)]
+
+
+def page(parts, scale, minutes, folder):
     lines = ["# Benchmarks", ""]
-    if quick:
+    if scale.quick:
         lines += ["**A quick run, which shows that the suite works. These numbers mean nothing.**", ""]
     lines += [
         "Made by `make bench`, which makes it anew on any machine; `PEER=path/to/module.so make bench` adds another module with "
@@ -85,25 +93,27 @@ def page(figures, scale, quick, minutes, folder):
         "all contenders look alike. Server, client and files are on one machine; the connection is TCP on the loopback "
         "interface. The module and the server's own types have a server each, unless a section says otherwise. Before each "
         "run that writes to a new key, the disk gets what the run before left to be written.", "",
-        f"All of it took {minutes:.0f} minutes. Not in it: what `benches/run` (the table of goals) and `benches/aggregate` "
-        "(against numpy) print, and reads from a cold disk." + ("" if 10**9 in scale.lengths else
-        " Arrays of 10⁹ values and restarts with 10⁷ values an array take `make bench SUITEFLAGS=--long`, and 9 GB of "
-        "disk."), "",
+        f"All of it took {minutes:.0f} minutes." + ("" if scale.long else
+        " Appending 10⁹ values, arrays of that length, restarts with 10⁷ values an array and two minutes of a steady rate take "
+        "`make bench SUITEFLAGS=--long`, and 11 GB of disk."), "",
     ]
-    for figure in figures:
-        lines += [f"## {figure.title}", "", figure.text, "", f"![{figure.title}](charts/{figure.slug}.svg)", "",
-                  f"{figure.y_label.capitalize()}:", "", *table(figure), ""]
+    for part in parts:
+        lines += [f"## {part.title}", "", part.text, ""]
+        if isinstance(part, programs.Section):
+            lines += [part.tables, ""]
+        else:
+            lines += [f"![{part.title}](charts/{part.slug}.svg)", "", f"{part.y_label.capitalize()}:", "", *table(part), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def write(figures, scale, quick, minutes, output):
+def write(parts, scale, minutes, output):
     """Writes `output/benchmarks.md` and `output/charts/*.svg`. Charts of an earlier run that are no more are removed."""
     folder = os.path.join(output, "charts")
     os.makedirs(folder, exist_ok=True)
     for name in os.listdir(folder):
         if name.endswith(".svg"):
             os.remove(os.path.join(folder, name))
-    for figure in figures:
+    for figure in figures(parts):
         charts.draw(figure, folder)
     with open(os.path.join(output, "benchmarks.md"), "w") as file:
-        file.write(page(figures, scale, quick, minutes, tempfile.gettempdir()))
+        file.write(page(parts, scale, minutes, tempfile.gettempdir()))

@@ -1,27 +1,19 @@
 """The servers that are measured: with this module, with none for the server's own types, with the module PEER, if any."""
 
-import importlib.machinery
-import importlib.util
 import os
 import struct
-import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import harness
+
 PEER = os.environ.get("PEER")
-
-loader = importlib.machinery.SourceFileLoader("run", os.path.join(ROOT, "benches", "run"))
-run = importlib.util.module_from_spec(importlib.util.spec_from_loader("run", loader))
-sys.dont_write_bytecode = True
-loader.exec_module(run)
-
 BLOCK = 1_000_000
 
 
-def start(directory, *options, module=run.MODULE):
+def start(directory, *options, module=harness.MODULE):
     """A server, with a module unless that is None, in a directory that is made for it."""
     os.makedirs(directory, exist_ok=True)
     load = ("--loadmodule", os.path.abspath(module)) if module else ()
-    return run.Server(directory, *load, "--proto-max-bulk-len", "4gb", *options)
+    return harness.Server(directory, *load, "--proto-max-bulk-len", "4gb", *options)
 
 
 def write_values(path, count):
@@ -40,10 +32,6 @@ def bind(server, key, values):
         os.remove(path)
     write_values(path, values)
     server.command("MMAP", key, f"{key}.f64", "double", "WRITABLE")
-
-
-def has(server, name):
-    return server.command("COMMAND", "INFO", name)[0] is not None
 
 
 def fill_list(server, key, count):
