@@ -14,13 +14,16 @@ use redis_module::{Context, RedisError, raw};
 use super::api::{Args, Ctx};
 use super::{STORE, replication};
 use crate::storage::Fsync;
-use crate::storage::settings::{ColdReads, MAX_SLACK_DEFAULT, MAX_SLACK_MAX, MAX_SLACK_MIN};
+use crate::storage::settings::{
+    ColdReads, MAX_DIRTY_BYTES_DEFAULT, MAX_SLACK_DEFAULT, MAX_SLACK_MAX, MAX_SLACK_MIN,
+};
 use crate::storage::types::excerpt;
 
 static DIR: Mutex<String> = Mutex::new(String::new());
 static FSYNC: Mutex<Word<Fsync>> = Mutex::new(Word(Fsync::EverySecond));
 static RDB_CONTENTS: Mutex<Word<RdbContents>> = Mutex::new(Word(RdbContents::Auto));
 static COLD_READS: Mutex<Word<ColdReads>> = Mutex::new(Word(ColdReads::Async));
+static MAX_DIRTY_BYTES: AtomicI64 = AtomicI64::new(MAX_DIRTY_BYTES_DEFAULT.cast_signed());
 static MAX_SLACK: AtomicI64 = AtomicI64::new(MAX_SLACK_DEFAULT.cast_signed());
 static MAX_ARRAYS: AtomicI64 = AtomicI64::new(0);
 static MAX_FILE_BYTES: AtomicI64 = AtomicI64::new(0);
@@ -137,6 +140,7 @@ struct Defaults {
     fsync: Fsync,
     rdb_contents: RdbContents,
     max_slack: i64,
+    max_dirty_bytes: i64,
     max_arrays: i64,
     max_file_bytes: i64,
     threads: i64,
@@ -162,6 +166,7 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
         fsync: Fsync::EverySecond,
         rdb_contents: RdbContents::Auto,
         max_slack: MAX_SLACK_DEFAULT.cast_signed(),
+        max_dirty_bytes: MAX_DIRTY_BYTES_DEFAULT.cast_signed(),
         max_arrays: 0,
         max_file_bytes: 0,
         threads: default_threads(),
@@ -196,6 +201,10 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
                     .map(u64::cast_signed)
                     .ok_or_else(|| wrong("max-slack: use 64kb to 1024gb"))?;
             }
+            b"max-dirty-bytes" => {
+                defaults.max_dirty_bytes = parse_limit(&value_text)
+                    .ok_or_else(|| wrong("max-dirty-bytes: use 0, for no limit, or 64mb say"))?;
+            }
             b"max-arrays" => {
                 defaults.max_arrays = value_text
                     .parse()
@@ -204,8 +213,7 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
                     .ok_or_else(|| wrong("max-arrays: use 0, for no limit, to 4294967295"))?;
             }
             b"max-file-bytes" => {
-                defaults.max_file_bytes = parse_memory(&value_text)
-                    .and_then(|bytes| i64::try_from(bytes).ok())
+                defaults.max_file_bytes = parse_limit(&value_text)
                     .ok_or_else(|| wrong("max-file-bytes: use 0, for no limit, or 1gb say"))?;
             }
             b"threads" => {
@@ -217,13 +225,18 @@ fn parse(args: Args<'_>) -> Result<Defaults, String> {
             }
             _ => {
                 return Err(format!(
-                    "unknown setting '{}': it is dir, fsync, max-slack, max-arrays, max-file-bytes, rdb-contents, cold-reads or threads",
+                    "unknown setting '{}': it is dir, fsync, max-slack, max-dirty-bytes, max-arrays, max-file-bytes, rdb-contents, cold-reads or threads",
                     excerpt(pair[0])
                 ));
             }
         }
     }
     Ok(defaults)
+}
+
+/// A number of bytes that may be 0.
+fn parse_limit(text: &str) -> Option<i64> {
+    parse_memory(text).and_then(|bytes| i64::try_from(bytes).ok())
 }
 
 /// A number of bytes as `redis.conf` writes it: `64mb` is 64 * 1024 * 1024, `64m` is 64 * 1000 * 1000.
@@ -297,6 +310,16 @@ pub fn load(ctx: &Ctx, args: Args<'_>) -> Result<PathBuf, String> {
     );
     register_i64_configuration(
         &context,
+        "max-dirty-bytes",
+        &MAX_DIRTY_BYTES,
+        defaults.max_dirty_bytes,
+        0,
+        i64::MAX,
+        ConfigurationFlags::MEMORY,
+        Some(Box::new(|_, _, _| apply())),
+    );
+    register_i64_configuration(
+        &context,
         "max-arrays",
         &MAX_ARRAYS,
         defaults.max_arrays,
@@ -339,6 +362,11 @@ pub fn rdb_contents() -> RdbContents {
     lock(&RDB_CONTENTS).0
 }
 
+/// How many bytes may wait for the disk before clients do; 0 is no limit.
+pub fn max_dirty_bytes() -> u64 {
+    MAX_DIRTY_BYTES.load(Ordering::Relaxed).cast_unsigned()
+}
+
 /// Number of threads for long work.
 pub fn threads() -> usize {
     usize::try_from(THREADS.load(Ordering::Relaxed)).unwrap_or(1)
@@ -360,6 +388,7 @@ pub fn apply() {
     let settings = store.settings();
     settings.set_cold_reads(lock(&COLD_READS).0);
     settings.set_max_slack(number(&MAX_SLACK));
+    settings.set_max_dirty_bytes(max_dirty_bytes());
     settings.set_max_arrays(limit(&MAX_ARRAYS));
     settings.set_max_file_bytes(limit(&MAX_FILE_BYTES));
 }

@@ -55,6 +55,7 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
                 (c"bytes_used", totals.bytes_used.into()),
                 (c"bytes_mapped", totals.bytes_mapped.into()),
                 (c"slack_bytes", totals.slack_bytes.into()),
+                (c"dirty_bytes", store.dirty_bytes().into()),
                 (c"arrays_unsynced", totals.unsynced.into()),
                 (c"arrays_refused", totals.refused.into()),
                 (c"arrays_lost", totals.lost.into()),
@@ -103,6 +104,7 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
                 ),
                 (c"syncs", stats.syncs.get().into()),
                 (c"sync_errors", stats.sync_errors.get().into()),
+                (c"paced_writes", stats.paced_writes.get().into()),
                 (c"sync_usec", stats.sync_time.total().into()),
                 (c"sync_last_usec", stats.sync_time.last().into()),
                 (c"sync_max_usec", stats.sync_time.max().into()),
@@ -126,6 +128,7 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
             c"limits",
             &[
                 (c"max_slack", settings.max_slack().into()),
+                (c"max_dirty_bytes", config::max_dirty_bytes().into()),
                 (c"max_arrays", settings.max_arrays().unwrap_or(0).into()),
                 (
                     c"max_file_bytes",

@@ -25,6 +25,7 @@ use super::head::{self, Watch};
 use super::layout::Layout;
 use super::mapping::Mapping;
 use super::mark::Mark;
+use super::pace::Share;
 use super::path::FilePath;
 use super::record;
 use super::recovery::Contents;
@@ -122,6 +123,8 @@ pub(super) struct State {
     pub mark: Option<u64>,
     /// Lowest byte written since the last sync began; `None` if there is none.
     pub dirty_from: Option<u64>,
+    /// How many bytes were written since then.
+    pub dirty: Share,
     /// Lowest byte that a sync under way is about.
     pub syncing_from: Option<u64>,
     /// A sync failed, and the kernel takes the pages for written: they must be marked as changed again.
@@ -219,6 +222,7 @@ impl Array {
                 synced: contents.synced,
                 mark: None,
                 dirty_from,
+                dirty: shared.dirty.share(),
                 syncing_from: None,
                 rewrite: false,
                 sync_scheduled: false,
@@ -239,13 +243,20 @@ impl Array {
     }
 
     /// Looks at the file afresh, through another descriptor of it: to make a read-only array writable, or
-    /// after it was lost.
-    pub(super) fn reopen(&self, file: File, access: Access) -> Result<()> {
+    /// after it was lost. `keep` gets the old descriptor if another thread still works with it.
+    pub(super) fn reopen(
+        &self,
+        file: File,
+        access: Access,
+        keep: impl FnOnce(Arc<File>),
+    ) -> Result<()> {
         let mut state = self.state.lock();
         self.claim_end(&mut state)?;
-        // Closing a descriptor drops the lock, so the old one goes first.
+        // Closing a descriptor drops the lock, so the old one goes first, or not before the new one.
         self.close_snapshots(&mut state);
-        self.publish_file(&mut state, Some(Arc::new(file)));
+        self.publish_file(&mut state, Some(Arc::new(file)))
+            .filter(|old| Arc::strong_count(old) > 1)
+            .map(keep);
         let file = self.file(&state)?;
         if access == Access::Writable {
             root::lock(&file, &self.path)?;
@@ -773,13 +784,17 @@ impl Array {
         self.published_head.store(head, Ordering::Release);
     }
 
-    /// Makes a file the file for this process and its children.
-    pub(super) fn publish_file(&self, state: &mut State, file: Option<Arc<File>>) {
+    /// Makes a file the file for this process and its children, and returns the one before.
+    pub(super) fn publish_file(
+        &self,
+        state: &mut State,
+        file: Option<Arc<File>>,
+    ) -> Option<Arc<File>> {
         // No mark may come late to a file that others can have by then.
         let _marking = self.marking.lock();
         let fd = file.as_ref().map_or(-1, |file| file.as_raw_fd());
-        state.file = file;
         self.published_fd.store(fd, Ordering::Release);
+        std::mem::replace(&mut state.file, file)
     }
 
     pub(super) fn lock_for_writing(&self) -> Result<MutexGuard<'_, State>> {
@@ -890,6 +905,9 @@ impl Array {
     pub(super) fn wrote_between(self: &Arc<Self>, state: &mut State, bytes: Range<u64>) {
         let from = bytes.start;
         state.writes += 1;
+        if state.dirty.add(bytes.end - from, &self.shared.settings) {
+            self.shared.send(Job::WriteBack);
+        }
         state.snapshots.after_write(from);
         if let Some(watch) = &mut state.watch {
             watch.wrote(bytes);

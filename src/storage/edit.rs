@@ -67,11 +67,16 @@ impl Array {
     }
 
     /// Sets all values of a range to one, and says how many: those that are there when their turn comes. Between
-    /// parts of a long range others have their turn.
+    /// parts of a long range others have their turn, and `between` is done.
     ///
     /// # Errors
-    /// If the array cannot be written to; a long range may have been filled in part.
-    pub(super) fn fill(self: &Arc<Self>, range: Range<u64>, value: &[u8]) -> Result<u64> {
+    /// If the array cannot be written to, or as `between`; a long range may have been filled in part.
+    pub(super) fn fill(
+        self: &Arc<Self>,
+        range: Range<u64>,
+        value: &[u8],
+        between: impl Fn() -> Result<()>,
+    ) -> Result<u64> {
         let size = self.item_size();
         let at_once = (FILLED_AT_ONCE / size).max(1).min(range.end - range.start);
         let block = value.repeat(at_once as usize);
@@ -94,6 +99,7 @@ impl Array {
             self.wrote_between(&mut state, at..at + bytes.len() as u64);
             index += values;
             MutexGuard::unlock_fair(state);
+            between()?;
         }
     }
 }

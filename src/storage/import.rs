@@ -133,10 +133,9 @@ impl Import {
             path: path.to_string(),
             hint: "; it was made just now",
         })?;
-        bound.reopen(
-            store.root.open_found(&found, &path, Access::Writable)?,
-            Access::Writable,
-        )?;
+        let file = store.root.open_found(&found, &path, Access::Writable)?;
+        let Bound { array, registry } = &bound;
+        registry.reopen(array, file, Access::Writable)?;
         bind(bound)
     }
 }

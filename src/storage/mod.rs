@@ -16,7 +16,7 @@
 //! | [`layout`], [`npy`] | where in a file the values lie, and what is before them |
 //! | [`recovery`] | what a file holds when it is opened |
 //! | [`lost`] | files that others truncate |
-//! | [`sync`] | how values reach the disk |
+//! | [`sync`], [`pace`] | how values reach the disk, and how much may wait for that |
 //! | [`mapping`] | a file in memory: all access to mapped memory |
 //! | [`sigbus`] | what happens when mapped memory is not to be had |
 //! | [`status`], [`residency`] | everything about one array, and how much of it is in RAM |
@@ -48,6 +48,7 @@ mod mapping;
 mod mark;
 mod nameless;
 mod npy;
+mod pace;
 mod path;
 pub mod pool;
 mod record;
@@ -284,6 +285,17 @@ impl Store {
 
     pub fn stats(&self) -> &Stats {
         &self.shared.stats
+    }
+
+    /// Bytes that were written and are not on disk yet.
+    pub fn dirty_bytes(&self) -> u64 {
+        self.shared.dirty.bytes()
+    }
+
+    /// Whether these are more than `mmap.max-dirty-bytes`.
+    #[inline]
+    pub fn is_behind(&self) -> bool {
+        self.shared.is_behind()
     }
 
     /// Number of jobs that the worker has not begun yet.

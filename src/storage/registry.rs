@@ -20,7 +20,12 @@ use super::worker::Job;
 
 /// The open files of a server. Its lock is taken before that of an array, never after.
 #[derive(Default)]
-pub struct Registry(Mutex<Entries>);
+pub struct Registry {
+    entries: Mutex<Entries>,
+    /// Files that arrays were done with while another thread still worked on them: closing one drops the lock of the
+    /// array that the same file has got since. Locked under `entries`.
+    lingering: Mutex<Vec<(FileId, Arc<File>)>>,
+}
 
 pub(super) type Entries = HashMap<FileId, Entry>;
 
@@ -64,7 +69,7 @@ impl Registry {
         access: Access,
         create: bool,
     ) -> Result<Arc<Array>> {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         let Some(found) = root.find(path)? else {
             if !create || access == Access::ReadOnly {
                 return Err(Error::Missing {
@@ -109,15 +114,16 @@ impl Registry {
                     } else {
                         access
                     };
-                    array.reopen(root.open_found(&found, path, access)?, access)?;
+                    let file = root.open_found(&found, path, access)?;
+                    self.reopen(array, file, access)?;
                 }
                 entry.bindings += 1;
                 return Ok(Arc::clone(array));
             }
             // Between two bindings anybody may have changed the file: it is looked at afresh.
             Some(entry) => {
-                unsynced = entry.array.close()?;
-                entries.remove(&found.id);
+                let array = Arc::clone(&entry.array);
+                unsynced = self.close(&mut entries, &array)?;
             }
             None => {}
         }
@@ -141,28 +147,31 @@ impl Registry {
         item: ItemType,
     ) -> Result<Arc<Array>> {
         let array = Array::new(shared, (file, id), path, item, Access::Writable)?;
-        self.0.lock().insert(id, Entry::new(&array));
+        self.entries.lock().insert(id, Entry::new(&array));
         Ok(array)
     }
 
     /// The array of a file that is bound to a key.
     pub(super) fn find(&self, id: FileId) -> Option<Arc<Array>> {
-        let entries = self.0.lock();
+        let entries = self.entries.lock();
         let entry = entries.get(&id).filter(|entry| entry.bindings > 0)?;
         Some(Arc::clone(&entry.array))
     }
 
     /// How many keys are bound to a file.
     pub(super) fn bindings(&self, id: FileId) -> usize {
-        self.0.lock().get(&id).map_or(0, |entry| entry.bindings)
+        self.entries
+            .lock()
+            .get(&id)
+            .map_or(0, |entry| entry.bindings)
     }
 
     /// Closes a file that no key is bound to any more, before the worker comes to it.
     pub(super) fn close_unbound(&self, id: FileId) -> Result<()> {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         if let Some(entry) = entries.get(&id).filter(|entry| entry.bindings == 0) {
-            entry.array.close()?;
-            entries.remove(&id);
+            let array = Arc::clone(&entry.array);
+            self.close(&mut entries, &array)?;
         }
         Ok(())
     }
@@ -172,7 +181,7 @@ impl Registry {
     /// # Errors
     /// If there is no such file, or it is none that could be bound.
     pub(super) fn npy_item(&self, root: &Root, path: &FilePath) -> Result<ItemType> {
-        let entries = self.0.lock();
+        let entries = self.entries.lock();
         let Some(found) = root.find(path)? else {
             return Err(Error::Missing {
                 path: path.to_string(),
@@ -189,7 +198,7 @@ impl Registry {
 
     /// Counts one binding less. After the last one the file gets its exact length and is closed.
     pub(super) fn unbind(&self, array: &Arc<Array>) {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         let Some(entry) = entries.get_mut(&array.id()) else {
             return;
         };
@@ -205,20 +214,41 @@ impl Registry {
 
     /// Closes an array that no key is bound to any more. The worker calls it, once the array is synced.
     pub(super) fn retire(&self, array: &Arc<Array>) -> Result<()> {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         let is_unbound = entries
             .get(&array.id())
             .is_some_and(|entry| Arc::ptr_eq(&entry.array, array) && entry.bindings == 0);
         if is_unbound {
-            array.close()?;
-            entries.remove(&array.id());
+            self.close(&mut entries, array)?;
         }
         Ok(())
     }
 
+    /// Gives an array another descriptor of its file.
+    pub(super) fn reopen(&self, array: &Array, file: File, access: Access) -> Result<()> {
+        array.reopen(file, access, |old| {
+            self.lingering.lock().push((array.id(), old));
+        })
+    }
+
+    /// Closes an array, and says what may not be on disk yet.
+    fn close(&self, entries: &mut Entries, array: &Arc<Array>) -> Result<Option<Unsynced>> {
+        let (file, unsynced) = array.close()?;
+        let id = array.id();
+        entries.remove(&id);
+        let mut lingering = self.lingering.lock();
+        lingering.extend(file.map(|file| (id, file)));
+        lingering.retain(|(id, file)| entries.contains_key(id) || Arc::strong_count(file) > 1);
+        Ok(unsynced)
+    }
+
     /// Number of arrays that a key is bound to.
     pub(super) fn bound(&self) -> u64 {
-        self.0.lock().values().filter(|e| e.bindings > 0).count() as u64
+        self.entries
+            .lock()
+            .values()
+            .filter(|e| e.bindings > 0)
+            .count() as u64
     }
 
     /// Whether a key is bound to that file.
@@ -228,7 +258,7 @@ impl Registry {
 
     /// The open files, while nothing is bound or unbound.
     pub(super) fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock()
+        self.entries.lock()
     }
 
     /// An array has another file from now on.
@@ -241,13 +271,13 @@ impl Registry {
 
     /// All open arrays.
     pub(super) fn arrays(&self) -> Vec<Arc<Array>> {
-        let entries = self.0.lock();
+        let entries = self.entries.lock();
         entries.values().map(|e| Arc::clone(&e.array)).collect()
     }
 
     pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for entry in self.0.lock().values().filter(|e| e.bindings > 0) {
+        for entry in self.entries.lock().values().filter(|e| e.bindings > 0) {
             totals += entry.array.totals();
         }
         totals
@@ -275,22 +305,23 @@ impl Array {
         }
     }
 
-    /// Gives the file its exact length and closes it, which lets other processes write it. Says what may not be
-    /// on disk yet.
-    fn close(&self) -> Result<Option<Unsynced>> {
+    /// Gives the file its exact length and lets go of it: once it is dropped, other processes may write it. Says what
+    /// may not be on disk yet.
+    fn close(&self) -> Result<(Option<Arc<File>>, Option<Unsynced>)> {
         let mut state = self.state.lock();
         self.make_exact(&mut state)?;
         self.unmark(&mut state);
         self.close_snapshots(&mut state);
-        self.publish_file(&mut state, None);
+        let file = self.publish_file(&mut state, None);
         // A sync that is under way may fail yet, and nobody will be told.
         let interrupted = state.syncing_from;
         let from = state.dirty_from.into_iter().chain(interrupted).min();
-        Ok(from.map(|from| Unsynced {
+        let unsynced = from.map(|from| Unsynced {
             from,
             rewrite: state.rewrite || interrupted.is_some(),
             refusal: state.refusal.take(),
-        }))
+        });
+        Ok((file, unsynced))
     }
 
     /// Syncs what an array of the same file left when it was closed; a failed sync is not forgotten.

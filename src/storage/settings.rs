@@ -7,6 +7,9 @@ pub const MAX_SLACK_DEFAULT: u64 = 1 << 30;
 pub const MAX_SLACK_MIN: u64 = 64 * 1024;
 pub const MAX_SLACK_MAX: u64 = 1 << 40;
 
+/// Default of `mmap.max-dirty-bytes`.
+pub const MAX_DIRTY_BYTES_DEFAULT: u64 = 256 << 20;
+
 /// When appended values are written to disk: the `appendfsync` of this module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -35,6 +38,8 @@ pub struct Settings {
     max_slack: AtomicU64,
     max_arrays: AtomicU64,
     max_file_bytes: AtomicU64,
+    /// `u64::MAX` is no limit.
+    max_dirty_bytes: AtomicU64,
     cold_inline: AtomicBool,
 }
 
@@ -45,6 +50,7 @@ impl Default for Settings {
             max_slack: AtomicU64::new(MAX_SLACK_DEFAULT),
             max_arrays: AtomicU64::new(0),
             max_file_bytes: AtomicU64::new(0),
+            max_dirty_bytes: AtomicU64::new(MAX_DIRTY_BYTES_DEFAULT),
             cold_inline: AtomicBool::new(false),
         }
     }
@@ -85,6 +91,18 @@ impl Settings {
     pub fn set_max_slack(&self, bytes: u64) {
         self.max_slack
             .store(bytes.clamp(MAX_SLACK_MIN, MAX_SLACK_MAX), Ordering::Relaxed);
+    }
+
+    /// How many bytes may wait for the disk before clients do.
+    #[inline]
+    pub fn max_dirty_bytes(&self) -> u64 {
+        self.max_dirty_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Sets the limit; 0 means none.
+    pub fn set_max_dirty_bytes(&self, bytes: u64) {
+        let limit = if bytes == 0 { u64::MAX } else { bytes };
+        self.max_dirty_bytes.store(limit, Ordering::Relaxed);
     }
 
     /// How many files may be bound at once, if there is a limit.

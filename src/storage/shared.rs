@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use crossbeam_channel::Sender;
 
 use super::error::{Error, Result};
+use super::pace::Dirty;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::worker::Job;
@@ -13,6 +14,7 @@ use super::worker::Job;
 pub struct Shared {
     pub(super) settings: Settings,
     pub(super) stats: Stats,
+    pub(super) dirty: Dirty,
     jobs: Sender<Job>,
     death: OnceLock<String>,
 }
@@ -22,6 +24,7 @@ impl Shared {
         Self {
             settings: Settings::default(),
             stats: Stats::default(),
+            dirty: Dirty::default(),
             jobs,
             death: OnceLock::new(),
         }
@@ -30,6 +33,12 @@ impl Shared {
     /// Hands a job to the worker. Where it died, the job is dropped: writes are refused then anyway.
     pub(super) fn send(&self, job: Job) {
         let _ = self.jobs.send(job);
+    }
+
+    /// Whether more waits for the disk than `mmap.max-dirty-bytes`.
+    #[inline]
+    pub(super) fn is_behind(&self) -> bool {
+        self.dirty.is_too_much(&self.settings)
     }
 
     pub(super) fn jobs_queued(&self) -> usize {

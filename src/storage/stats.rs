@@ -74,6 +74,8 @@ pub struct Stats {
     pub growth_waits: Counter,
     /// Files cut back to their exact length.
     pub trims: Counter,
+    /// Writes whose client waited, as too much waited for the disk.
+    pub paced_writes: Counter,
     /// Syncs that ended well.
     pub syncs: Counter,
     /// Syncs that failed.

@@ -11,6 +11,7 @@ use super::disk;
 use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::mark::{Mark, Marked};
+use super::pace::Share;
 use super::root::Access;
 use super::worker::Job;
 
@@ -20,6 +21,8 @@ struct Work {
     map: Arc<Mapping>,
     /// Bytes.
     written: Range<u64>,
+    /// Counts towards what waits for the disk until the sync has ended.
+    _dirty: Share,
     /// Number of values.
     count: u64,
     /// Whether mark and record vouch for that many already.
@@ -69,6 +72,14 @@ impl Array {
         }
     }
 
+    /// Waits until no more waits for the disk than may, as far as this array can see to that.
+    pub(super) fn keep_pace(self: &Arc<Self>) -> Result<()> {
+        if self.shared.is_behind() {
+            return self.sync();
+        }
+        Ok(())
+    }
+
     /// What there is to sync, which is taken for done from now on.
     fn begin_sync(&self) -> Option<Work> {
         let mut state = self.state.lock();
@@ -82,6 +93,7 @@ impl Array {
             file,
             map: Arc::clone(&state.map),
             written: from..self.end_of_values(&state).max(from),
+            _dirty: state.dirty.take(),
             count: state.count,
             vouched: state.synced == state.count && state.mark == Some(state.count),
             again: std::mem::take(&mut state.rewrite),

@@ -54,8 +54,18 @@ impl Tasks {
     /// # Errors
     /// As the task's own.
     pub(super) fn carry_out(&self, array: &Arc<Array>, task: Task) -> Result<u64> {
+        self.carry_out_and(array, task, || Ok(()))
+    }
+
+    fn carry_out_and(
+        &self,
+        array: &Arc<Array>,
+        task: Task,
+        between: impl Fn() -> Result<()>,
+    ) -> Result<u64> {
         match task {
-            Task::Fill { range, value } => array.fill(range, &value),
+            Task::Fill { range, value } => array.fill(range, &value, between),
+            // It syncs its copy itself.
             Task::Trim(trim) => array.end_trim(trim, &self.root, &self.registry),
         }
     }
@@ -63,7 +73,9 @@ impl Tasks {
     fn serve(&self, queue: &Receiver<Queued>) {
         for (array, task, done) in queue {
             // Whoever waits must be told, and the next task be done.
-            let result = catch_unwind(AssertUnwindSafe(|| self.carry_out(&array, task)));
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                self.carry_out_and(&array, task, || array.keep_pace())
+            }));
             done(result.unwrap_or(Err(Error::TaskPanicked)));
         }
     }

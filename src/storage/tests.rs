@@ -466,6 +466,46 @@ fn a_dead_worker_stops_writes_and_nothing_else() {
     assert!(contents(&bound).len() >= 8);
 }
 
+/// Whether this process holds a lock on a file, as the kernel says.
+fn is_locked(file: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = format!(":{} ", fs::metadata(file).unwrap().ino());
+    let (kind, pid) = ("POSIX", format!(" {} ", std::process::id()));
+    fs::read_to_string("/proc/locks")
+        .unwrap()
+        .lines()
+        .any(|lock| [kind, &pid, &inode].iter().all(|part| lock.contains(part)))
+}
+
+/// Closing any descriptor of a file drops the lock on it.
+#[test]
+fn a_thread_that_lets_go_of_a_file_late_does_not_drop_the_lock_of_the_next_array() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let file = dir.path().join("f");
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    let held = bound.array.state.lock().file.clone();
+    drop(bound);
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    drop(held);
+    assert!(is_locked(&file), "after it was bound anew");
+
+    let held = bound.array.state.lock().file.clone();
+    bound.append(&[1; 8]).unwrap();
+    let other = fs::File::options().write(true).open(&file).unwrap();
+    other.set_len(0).unwrap();
+    // It drops the lock too; the next binding takes it again.
+    drop(other);
+    wait_until("it is lost", || bound.append(&[1; 8]).is_err());
+    let again = bind(&store, "f", ItemType::DOUBLE);
+    drop(held);
+    assert!(is_locked(&file), "after it was opened anew");
+
+    drop(again);
+    drop(bound);
+    wait_until("the file is let go of", || !is_locked(&file));
+}
+
 /// Makes a file look as if the machine had gone down since it was marked.
 fn pretend_reboot(file: &Path, synced: u64) {
     let mut mark = vec![7; 16];

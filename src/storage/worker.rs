@@ -48,6 +48,8 @@ pub(super) enum Job {
     SyncAgain(Arc<Array>),
     /// The array was written to after a sync.
     Dirty(Arc<Array>),
+    /// Sync what was written now: it has become much.
+    WriteBack,
     /// Give the file its exact length soon: the array was cleared.
     Trim(Arc<Array>),
     /// Sync, and say so. With `exact`, the file gets its exact length, too.
@@ -196,6 +198,8 @@ impl Worker {
             }
             Job::Dirty(array) => self.dirty.push(array),
             Job::SyncAgain(array) => self.try_again(Job::SyncSoon(array)),
+            // What is to be done is seen when all jobs are taken.
+            Job::WriteBack => {}
             Job::Stop => self.stopping = true,
             slow @ (Job::SyncSoon(_)
             | Job::Trim(_)
@@ -335,6 +339,9 @@ impl Worker {
     }
 
     fn next_sync(&self) -> Instant {
+        if self.shared.dirty.is_much(&self.shared.settings) {
+            return Instant::now();
+        }
         self.last_sync + sync_interval(self.shared.settings.fsync())
     }
 

@@ -62,7 +62,7 @@ impl OnDisk {
         let mut client = self.db.client();
         let words: Vec<_> = command.split(' ').collect();
         client.send(&words);
-        wait_until("the disk is asked", || self.disk.holds_a_read());
+        wait_until("the disk is asked", || self.disk.holds_somebody());
         client
     }
 }
@@ -85,8 +85,8 @@ fn the_server_answers_others_while_a_client_waits() {
             assert_eq!(on.db.say("PING"), "PONG");
             assert_eq!(on.db.say("VSIZE db"), "(integer) 1000000");
         }
-        assert!(on.disk.holds_a_read());
-        on.disk.let_reads_go();
+        assert!(on.disk.holds_somebody());
+        on.disk.let_go();
         assert_eq!(client.receive().to_string(), "50000");
     });
 }
@@ -103,7 +103,7 @@ fn with_inline_the_server_waits() {
         let silence = other.try_receive().err().map(|error| error.kind());
         assert_eq!(silence, Some(std::io::ErrorKind::WouldBlock));
         other.set_patience(None);
-        on.disk.let_reads_go();
+        on.disk.let_go();
         assert_eq!(client.receive().to_string(), "50000");
         assert_eq!(other.receive().to_string(), "PONG");
     });
@@ -120,8 +120,8 @@ fn a_value_is_that_of_the_moment_of_the_reply() {
         let mut reader = on.waiting("VSLICE db 100000 999999 STEP 400000");
         assert_eq!(on.db.say("VSET db 900000 -1"), "(integer) 1");
         assert_eq!(on.db.say("VMGET db 900000 1000000"), "[-1, 5]");
-        assert!(on.disk.holds_a_read());
-        on.disk.let_reads_go();
+        assert!(on.disk.holds_somebody());
+        on.disk.let_go();
         assert_eq!(reader.receive().to_string(), "[100000, 500000, -1]");
     });
 }
@@ -146,7 +146,7 @@ fn a_key_may_go_or_become_another_while_its_client_waits() {
         ] {
             deleter.send(command);
         }
-        on.disk.let_reads_go();
+        on.disk.let_go();
         for reply in ["OK", "QUEUED", "QUEUED", "[(integer) 1, OK]"] {
             assert_eq!(deleter.receive().to_string(), reply);
         }
@@ -172,7 +172,7 @@ fn a_client_may_go_away_while_it_waits() {
         wait_until("the server has noticed", || {
             on.db.info("clients", "blocked_clients") == "0"
         });
-        on.disk.let_reads_go();
+        on.disk.let_go();
         assert_eq!(on.db.say("VGET db 50000"), "50000");
     });
 }
@@ -183,10 +183,33 @@ fn a_write_that_waited_into_a_pause_of_writes_is_refused() {
         on.freeze();
         let mut writer = on.waiting("VSET db 50000 1");
         assert_eq!(on.db.say("CLIENT PAUSE 100000 WRITE"), "OK");
-        on.disk.let_reads_go();
+        on.disk.let_go();
         let error = writer.receive().error();
         assert!(error.contains("writes were paused"), "{error}");
         assert_eq!(on.db.say("CLIENT UNPAUSE"), "OK");
         assert_eq!(on.db.say("VGET db 50000"), "50000");
+    });
+}
+
+/// A disk that cannot keep up slows down those who write, and nobody else.
+#[test]
+fn clients_that_write_too_much_wait_for_the_disk_and_others_do_not() {
+    on_disk(|on| {
+        on.db.say("CONFIG SET mmap.max-dirty-bytes 64kb");
+        on.disk.hold_writes();
+        let mut writer = on.waiting(&format!("VADDRAW db {}", "12345678".repeat(16 * 1024)));
+        assert_eq!(on.db.stat("paced_writes"), 1);
+        assert_eq!(on.db.stat("dirty_bytes"), 128 * 1024);
+        for _ in 0..100 {
+            assert_eq!(on.db.say("PING"), "PONG");
+            assert_eq!(on.db.say("VSIZE db"), "(integer) 1016384");
+        }
+        writer.set_patience(Some(Duration::from_millis(300)));
+        let silence = writer.try_receive().err().map(|error| error.kind());
+        assert_eq!(silence, Some(std::io::ErrorKind::WouldBlock));
+        writer.set_patience(None);
+        on.disk.let_go();
+        assert_eq!(writer.receive().to_string(), "(integer) 16384");
+        assert_eq!(on.db.stat("dirty_bytes"), 0);
     });
 }

@@ -39,10 +39,10 @@ struct Log {
     opened: Condvar,
 }
 
-/// Whether reads are held up.
+/// Which requests are held up.
 #[derive(Default)]
 struct Gate {
-    closed: bool,
+    closed_to: &'static [u32],
     waiting: usize,
 }
 
@@ -98,17 +98,22 @@ impl Disk {
 
     /// Holds up reads from now on, as a disk that is very slow.
     pub fn hold_reads(&self) {
-        self.log.gate.lock().unwrap().closed = true;
+        self.log.gate.lock().unwrap().closed_to = &[READ];
     }
 
-    /// Lets all reads through.
-    pub fn let_reads_go(&self) {
-        self.log.gate.lock().unwrap().closed = false;
+    /// The same with writes.
+    pub fn hold_writes(&self) {
+        self.log.gate.lock().unwrap().closed_to = &[WRITE, FSYNC];
+    }
+
+    /// Lets all through.
+    pub fn let_go(&self) {
+        self.log.gate.lock().unwrap().closed_to = &[];
         self.log.opened.notify_all();
     }
 
-    /// Whether somebody waits for a read that is held up.
-    pub fn holds_a_read(&self) -> bool {
+    /// Whether somebody waits for what is held up.
+    pub fn holds_somebody(&self) -> bool {
         self.log.gate.lock().unwrap().waiting > 0
     }
 
@@ -120,7 +125,7 @@ impl Disk {
     }
 
     fn stop(&mut self) {
-        self.let_reads_go();
+        self.let_go();
         // Unmounting ends the serving thread.
         drop(self.mount.take());
         if let Some(server) = self.server.take() {
@@ -184,8 +189,8 @@ impl Server {
         while let Ok(len) = self.device.read(&mut buffer) {
             let request = &buffer[..len];
             let opcode = u32_at(request, 4);
-            if opcode == READ && self.log.gate.lock().unwrap().closed {
-                // Only reads are held up.
+            if self.log.gate.lock().unwrap().closed_to.contains(&opcode) {
+                // The others go on.
                 let (held, request) = (self.another(), request.to_vec());
                 std::thread::spawn(move || {
                     held.pass_gate();
@@ -294,7 +299,7 @@ impl Server {
     fn pass_gate(&self) {
         let mut gate = self.log.gate.lock().unwrap();
         gate.waiting += 1;
-        while gate.closed {
+        while !gate.closed_to.is_empty() {
             gate = self.log.opened.wait(gate).unwrap();
         }
         gate.waiting -= 1;

@@ -60,6 +60,7 @@ fn all_counts_are_zero_at_the_start() {
             "mmap_worker_alive" => assert_eq!(value, "1"),
             "mmap_last_error" => assert_eq!(value, ""),
             "mmap_threads" => assert_ne!(value, "0"),
+            "mmap_max_dirty_bytes" => assert_eq!(value, "268435456"),
             "mmap_max_slack" => assert_eq!(value, "1073741824"),
             _ => assert_eq!(value, "0", "{field}"),
         }
@@ -77,6 +78,27 @@ fn syncs_are_timed() {
     assert!(db.stat("sync_usec") > 0);
     assert_eq!(db.stat("arrays_unsynced"), 0);
     assert_eq!(db.stat("sync_errors"), 0);
+}
+
+#[test]
+fn beyond_max_dirty_bytes_a_write_is_answered_when_it_is_on_disk() {
+    let db = Server::start();
+    db.say("MMAP a f");
+    db.say("CONFIG SET mmap.max-dirty-bytes 16");
+    assert_eq!(db.say("VPUSH a 1 2"), "(integer) 2");
+    assert_eq!(db.stat("paced_writes"), 0);
+    assert_eq!(db.say("VPUSH a 1 2 3"), "(integer) 3");
+    assert_eq!(db.stat("paced_writes"), 1);
+    assert_eq!(db.stat("dirty_bytes"), 0);
+    // Nobody can be kept waiting here.
+    db.say("MULTI");
+    db.say("VPUSH a 1 2 3");
+    assert_eq!(db.say("EXEC"), "[(integer) 3]");
+    assert_eq!(db.stat("paced_writes"), 1);
+    db.say("CONFIG SET mmap.max-dirty-bytes 0");
+    db.say("VFILL a 0 -1 7");
+    assert_eq!(db.stat("paced_writes"), 1);
+    assert_eq!(db.say("VAGG a 0 -1 SUM"), "[56]");
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use crate::support::{Reply, Server, module};
 
 /// Each setting that can be changed, a value, and how it is shown.
-const CHANGES: [(&str, &str, &str); 8] = [
+const CHANGES: [(&str, &str, &str); 10] = [
     ("fsync", "no", "no"),
     ("fsync", "EVERYSEC", "everysec"),
     ("max-slack", "64mb", "67108864"),
     ("max-slack", "100k", "100000"),
+    ("max-dirty-bytes", "64mb", "67108864"),
+    ("max-dirty-bytes", "0", "0"),
     ("max-arrays", "100", "100"),
     ("max-arrays", "0", "0"),
     ("max-file-bytes", "1024gb", "1099511627776"),
@@ -46,14 +48,20 @@ fn the_defaults_are_the_documented_ones() {
         db.say("CONFIG GET mmap.max-slack"),
         "[mmap.max-slack, 1073741824]"
     );
-    shows(&db, &[("max-arrays", "0"), ("max-file-bytes", "0")]);
+    let limits = [
+        ("max-dirty-bytes", "268435456"),
+        ("max-arrays", "0"),
+        ("max-file-bytes", "0"),
+    ];
+    shows(&db, &limits);
     assert!(db.say("CONFIG GET mmap.*").contains("mmap.dir"));
 }
 
 #[test]
 fn loadmodule_takes_every_setting_as_an_argument() {
-    let setup = Server::setup()
-        .module_args("dir sub fsync no max-slack 64mb max-arrays 5 max-file-bytes 1gb");
+    let setup = Server::setup().module_args(
+        "dir sub fsync no max-slack 64mb max-dirty-bytes 32mb max-arrays 5 max-file-bytes 1gb",
+    );
     std::fs::create_dir(setup.dir().join("sub")).unwrap();
     let db = setup.start();
     assert_eq!(db.say("CONFIG GET mmap.fsync"), "[mmap.fsync, no]");
@@ -141,7 +149,12 @@ fn a_wrong_setting_changes_nothing() {
             "{command}: {error}"
         );
     }
-    shows(&db, &[("max-arrays", "0"), ("max-file-bytes", "0")]);
+    let limits = [
+        ("max-dirty-bytes", "268435456"),
+        ("max-arrays", "0"),
+        ("max-file-bytes", "0"),
+    ];
+    shows(&db, &limits);
     assert_eq!(db.say("CONFIG GET mmap.fsync"), "[mmap.fsync, everysec]");
     assert_eq!(
         db.say("CONFIG GET mmap.max-slack"),

@@ -15,7 +15,8 @@ pub fn announce(key: &Key<'_>, bound: &Bound, event: &CStr, change: Change<'_>) 
     replication::wrote(key, bound, change);
 }
 
-/// Replies to a write that was carried out: at once, or, with `mmap.fsync always`, when it is on disk.
+/// Replies to a write that was carried out: at once, or when it is on disk, with `mmap.fsync always` or if more than
+/// `mmap.max-dirty-bytes` wait for the disk.
 pub fn reply_when_durable(
     ctx: &Ctx,
     bound: &Bound,
@@ -39,9 +40,14 @@ fn reply_after_sync(
     exact: bool,
     reply: impl FnOnce(&Ctx) + Send + 'static,
 ) -> Outcome {
-    if store().settings().fsync() != Fsync::Always {
-        reply(ctx);
-        return Ok(());
+    let store = store();
+    if store.settings().fsync() != Fsync::Always {
+        // The server itself is not to wait.
+        if !store.is_behind() || !ctx.may_block() {
+            reply(ctx);
+            return Ok(());
+        }
+        store.stats().paced_writes.add_one();
     }
     sync_then(ctx, bound, exact, move |ctx, synced| {
         synced.map_err(|reason| {
