@@ -58,27 +58,42 @@ pub fn one_encoded(args: Args<'_>, position: usize, item: ItemType) -> Result<Bo
     Ok(value.into())
 }
 
-/// An index, as it may be given.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Index {
-    At(u64),
-    /// Negative, or larger than any file is long.
-    Outside,
-}
+/// No array has a value there: it stands for an index that is negative, or larger than any file is long.
+const NOWHERE: u64 = u64::MAX;
 
-/// The index that argument `position` gives.
+/// The index that argument `position` gives; [`u64::MAX`] for one that no array can have.
 ///
 /// # Errors
 /// If it is not an integer.
-pub fn index(args: Args<'_>, position: usize) -> Result<Index, Failure> {
+#[inline(always)]
+pub fn index(args: Args<'_>, position: usize) -> Result<u64, Failure> {
     match parse_index(args.get(position)) {
-        Ok(index) => Ok(u64::try_from(index).map_or(Index::Outside, Index::At)),
-        Err(ValueError::OutOfRange(_)) => Ok(Index::Outside),
-        Err(_) => Err(Failure::Message(format!(
+        Ok(index) => Ok(u64::try_from(index).unwrap_or(NOWHERE)),
+        Err(error) => unusual_index(args, position, &error),
+    }
+}
+
+#[cold]
+fn unusual_index(args: Args<'_>, position: usize, error: &ValueError) -> Result<u64, Failure> {
+    match error {
+        ValueError::OutOfRange(_) => Ok(NOWHERE),
+        _ => Err(Failure::Message(format!(
             "index '{}' (argument {position}) is not an integer",
             excerpt(args.get(position))
         ))),
     }
+}
+
+/// The indices that the arguments from `position` on give.
+///
+/// # Errors
+/// As [`index`].
+pub fn indices(args: Args<'_>, position: usize) -> Result<Vec<u64>, Failure> {
+    let mut indices = Vec::with_capacity(args.len().saturating_sub(position));
+    for position in position..args.len() {
+        indices.push(index(args, position)?);
+    }
+    Ok(indices)
 }
 
 /// The index that argument `position` gives, of an array of `count` values.
@@ -92,7 +107,7 @@ pub fn index_below(
     binding: &Binding,
 ) -> Result<u64, Failure> {
     match index(args, position)? {
-        Index::At(index) if index < count => Ok(index),
+        index if index < count => Ok(index),
         _ => Err(Failure::Message(format!(
             "index '{}' (argument {position}) is out of range: '{}' holds {count} values",
             excerpt(args.get(position)),
