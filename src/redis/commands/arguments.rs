@@ -89,11 +89,17 @@ fn unusual_index(args: Args<'_>, position: usize, error: &ValueError) -> Result<
 /// # Errors
 /// As [`index`].
 pub fn indices(args: Args<'_>, position: usize) -> Result<Vec<u64>, Failure> {
-    let mut indices = Vec::with_capacity(args.len().saturating_sub(position));
-    for position in position..args.len() {
-        indices.push(index(args, position)?);
+    all((position..args.len()).map(|position| index(args, position)))
+}
+
+/// All items, or the first failure. Unlike `collect`, it asks for the memory once.
+#[inline]
+fn all<T>(items: impl ExactSizeIterator<Item = Result<T, Failure>>) -> Result<Vec<T>, Failure> {
+    let mut all = Vec::with_capacity(items.len());
+    for item in items {
+        all.push(item?);
     }
-    Ok(indices)
+    Ok(all)
 }
 
 /// The index that argument `position` gives, of an array of `count` values.
@@ -133,10 +139,8 @@ pub fn expect_pairs(args: Args<'_>) -> Outcome {
 /// # Errors
 /// As [`index_below`].
 pub fn paired_indices(args: Args<'_>, count: u64, binding: &Binding) -> Result<Vec<u64>, Failure> {
-    (2..args.len())
-        .step_by(2)
-        .map(|position| index_below(args, position, count, binding))
-        .collect()
+    let positions = (2..args.len()).step_by(2);
+    all(positions.map(|position| index_below(args, position, count, binding)))
 }
 
 /// Argument `position`, which is to be the bytes of whole values.

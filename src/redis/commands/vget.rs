@@ -1,6 +1,7 @@
 //! `VGET key index`: one value.
 
 use std::ffi::{CStr, c_int};
+use std::iter;
 
 use super::arguments::index;
 use super::cold::expect_in_ram;
@@ -52,7 +53,7 @@ impl Command for VGet {
         expect_in_ram(ctx, bound, &mut view, || Touched::Each(vec![index]))?;
         view.read(index, value)?;
         drop(view);
-        Replier::new(ctx, binding.item).value(value);
+        Replier::new(ctx, binding.item).values(iter::once(Some(&*value)));
         Ok(())
     }
 }

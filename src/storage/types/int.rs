@@ -195,6 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn short_integers_take_digits_only() {
+        for length in 1..=8 {
+            for position in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = b"98765432"[..length].to_vec();
+                    text[position] = byte;
+                    let expected = str::from_utf8(&text)
+                        .ok()
+                        .filter(|_| byte != b'+')
+                        .and_then(|text| text.parse().ok());
+                    assert_eq!(short_integer(&text), expected, "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn eight_digits_takes_digits_only() {
         for position in 0..8 {
             for byte in 0..=u8::MAX {
