@@ -127,9 +127,9 @@ fn values_are_gathered_in_the_order_asked_and_missing_ones_left_out() {
             .append(&(0..200).flat_map(value).collect::<Vec<_>>())
             .unwrap();
         let indices = [199, 0, 200, 7, u64::MAX, 7, u64::MAX / 8 + 1];
-        let mut out = vec![0; indices.len() * size];
+        let missing = vec![0xff; size];
+        let mut out = missing.repeat(indices.len());
         bound.view().unwrap().gather(&indices, &mut out).unwrap();
-        let missing = vec![0; size];
         let expected = [
             value(199),
             value(0),
