@@ -82,7 +82,7 @@ fn get(criterion: &mut Criterion) {
         bencher.iter(|| {
             index = (index + 7919) % 1_000_000;
             let mut view = bound.view().expect("readable");
-            view.get(black_box(index), &mut value).expect("readable")
+            view.read(black_box(index), &mut value).expect("readable")
         });
     });
 }

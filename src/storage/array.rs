@@ -996,23 +996,22 @@ impl View<'_> {
         self.array.item_size()
     }
 
-    /// Copies the value at `index` into `out`, which is as long as a value; `false` if there is none.
+    /// Copies the value at each index into `out`, one after the other. Where there is none, `out` stays as it is.
     ///
     /// # Errors
     /// If the file was truncated or cannot be read.
-    #[inline]
-    pub fn get(&mut self, index: u64, out: &mut [u8]) -> Result<bool> {
-        if index >= self.state.count {
-            return Ok(false);
-        }
-        self.read(index, out)?;
-        Ok(true)
+    pub fn gather(&mut self, indices: &[u64], out: &mut [u8]) -> Result<()> {
+        let State { map, count, .. } = &*self.state;
+        let values = self.array.layout.data_at()..self.array.end_of_values(&self.state);
+        debug_assert_eq!(values.end - values.start, count * self.item_size());
+        map.gather(values, self.array.item().size(), indices, out)
+            .map_err(|fault| self.array.lose(&mut self.state, fault))
     }
 
     /// Copies the values from `index` on into `out`, as many as it holds. They must exist.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// As [`Self::gather`].
     #[inline]
     pub fn read(&mut self, index: u64, out: &mut [u8]) -> Result<()> {
         let from = self.array.layout.offset(index);

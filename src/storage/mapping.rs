@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -96,6 +97,33 @@ impl Mapping {
         guarded(from.addr()..from.addr() + out.len(), || {
             // SAFETY: as in `write`.
             unsafe { ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) }
+        })
+    }
+
+    /// Copies items from a range of bytes, in which they lie back to back, into `out`: the one at each index, if there is
+    /// one.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn gather(
+        &self,
+        bytes: Range<u64>,
+        size: usize,
+        indices: &[u64],
+        out: &mut [u8],
+    ) -> Result<(), Fault> {
+        let len = (bytes.end - bytes.start) as usize;
+        let items = self.at(bytes.start, len);
+        let count = (len / size) as u64;
+        // One guard for all of them, and a copy of eight bytes that is two instructions: together a quarter of the time.
+        guarded(items.addr()..items.addr() + len, || {
+            // SAFETY: `at` has seen that all items are mapped.
+            unsafe {
+                match size {
+                    8 => gather(items, count, 8, indices, out),
+                    _ => gather(items, count, size, indices, out),
+                }
+            }
         })
     }
 
@@ -254,6 +282,23 @@ impl Mapping {
             let _ =
                 self.raw
                     .advise_range(Advice::PopulateWrite, from as usize, (to - from) as usize);
+        }
+    }
+}
+
+/// Copies the item at each index, if there is one, into `out`.
+///
+/// # Safety
+/// `items` must point at `count` mapped items of `size` bytes, which no Rust reference is into.
+#[inline(always)]
+unsafe fn gather(items: *const u8, count: u64, size: usize, indices: &[u64], out: &mut [u8]) {
+    for (&index, out) in indices.iter().zip(out.chunks_exact_mut(size)) {
+        if index < count {
+            // SAFETY: by the caller's word; `out` is `size` bytes long.
+            unsafe {
+                let item = items.add(index as usize * size);
+                ptr::copy_nonoverlapping(item, out.as_mut_ptr(), size);
+            }
         }
     }
 }

@@ -104,12 +104,42 @@ fn an_array_may_end_exactly_where_a_page_ends() {
         bound.append(&i.to_le_bytes()).unwrap();
         let mut out = [0; 8];
         let mut view = bound.view().unwrap();
-        assert!(view.get(i, &mut out).unwrap());
+        assert_eq!(view.count(), i + 1);
+        view.read(i, &mut out).unwrap();
         assert_eq!(u64::from_le_bytes(out), i);
-        assert!(
-            !view.get(i + 1, &mut out).unwrap(),
-            "one past the end of {i}"
-        );
+    }
+}
+
+#[test]
+fn values_are_gathered_in_the_order_asked_and_missing_ones_left_out() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    for (name, item) in [
+        ("bytes", ItemType::parse(b"uint8", None).unwrap()),
+        ("texts", ItemType::parse(b"string", Some(b"5")).unwrap()),
+        ("doubles", ItemType::DOUBLE),
+        ("doubles.npy", ItemType::DOUBLE),
+    ] {
+        let bound = bind(&store, name, item);
+        let size = item.size();
+        let value = |i: u8| vec![i + 1; size];
+        bound
+            .append(&(0..200).flat_map(value).collect::<Vec<_>>())
+            .unwrap();
+        let indices = [199, 0, 200, 7, u64::MAX, 7, u64::MAX / 8 + 1];
+        let missing = vec![0xff; size];
+        let mut out = missing.repeat(indices.len());
+        bound.view().unwrap().gather(&indices, &mut out).unwrap();
+        let expected = [
+            value(199),
+            value(0),
+            missing.clone(),
+            value(7),
+            missing.clone(),
+            value(7),
+            missing,
+        ];
+        assert_eq!(out, expected.concat(), "{name}");
     }
 }
 

@@ -157,6 +157,51 @@ fn vmget_answers_in_the_order_asked_with_nil_outside() {
 }
 
 #[test]
+fn vmget_reads_indices_of_any_length_from_items_of_any_size() {
+    let db = Server::start();
+    for (key, kind, size) in [("bytes", "uint16", 2), ("words", "uint64", 8)] {
+        db.say(&format!("MMAP {key} {key}.raw {kind} WRITABLE"));
+        for first in (0..12_000_u64).step_by(1000) {
+            let values: Vec<_> = (first..first + 1000).map(|i| i.to_string()).collect();
+            db.say(&format!("VADD {key} {}", values.join(" ")));
+        }
+        assert_eq!(db.say(&format!("VSIZE {key}")), "(integer) 12000");
+        assert_eq!(
+            db.say(&format!("VITEMSIZE {key}")),
+            format!("(integer) {size}")
+        );
+        let indices = "7 42 999 1234 11999 12000 00042 0000042 00000042 000000042 +9 -0 123456789";
+        assert_eq!(
+            db.say(&format!("VMGET {key} {indices}")),
+            "[(integer) 7, (integer) 42, (integer) 999, (integer) 1234, (integer) 11999, (nil), (integer) 42, \
+             (integer) 42, (integer) 42, (integer) 42, (integer) 9, (integer) 0, (nil)]"
+        );
+    }
+}
+
+#[test]
+fn vmget_answers_doubles_as_vget_does() {
+    let texts = ["0.1", "-0", "1e+22", "inf", "-inf", "nan", "5e-324", "3"];
+    let db = array(&texts.join(" "));
+    let indices: Vec<_> = (0..=texts.len()).map(|i| i.to_string()).collect();
+    for mut client in [db.client(), db.client().resp3()] {
+        let each: Vec<_> = indices
+            .iter()
+            .map(|index| client.say(&format!("VGET db {index}")))
+            .collect();
+        assert_eq!(
+            client.say(&format!("VMGET db {}", indices.join(" "))),
+            format!("[{}]", each.join(", "))
+        );
+    }
+    assert_eq!(
+        db.say("VALL db"),
+        format!("[{}]", texts.join(", ")),
+        "the shortest texts"
+    );
+}
+
+#[test]
 fn an_index_that_is_not_an_integer_is_an_error() {
     let db = array("1 2 3");
     let before = db.read("f");

@@ -58,27 +58,48 @@ pub fn one_encoded(args: Args<'_>, position: usize, item: ItemType) -> Result<Bo
     Ok(value.into())
 }
 
-/// An index, as it may be given.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Index {
-    At(u64),
-    /// Negative, or larger than any file is long.
-    Outside,
-}
+/// No array has a value there: it stands for an index that is negative, or larger than any file is long.
+const NOWHERE: u64 = u64::MAX;
 
-/// The index that argument `position` gives.
+/// The index that argument `position` gives; [`u64::MAX`] for one that no array can have.
 ///
 /// # Errors
 /// If it is not an integer.
-pub fn index(args: Args<'_>, position: usize) -> Result<Index, Failure> {
+#[inline(always)]
+pub fn index(args: Args<'_>, position: usize) -> Result<u64, Failure> {
     match parse_index(args.get(position)) {
-        Ok(index) => Ok(u64::try_from(index).map_or(Index::Outside, Index::At)),
-        Err(ValueError::OutOfRange(_)) => Ok(Index::Outside),
-        Err(_) => Err(Failure::Message(format!(
+        Ok(index) => Ok(u64::try_from(index).unwrap_or(NOWHERE)),
+        Err(error) => unusual_index(args, position, &error),
+    }
+}
+
+#[cold]
+fn unusual_index(args: Args<'_>, position: usize, error: &ValueError) -> Result<u64, Failure> {
+    match error {
+        ValueError::OutOfRange(_) => Ok(NOWHERE),
+        _ => Err(Failure::Message(format!(
             "index '{}' (argument {position}) is not an integer",
             excerpt(args.get(position))
         ))),
     }
+}
+
+/// The indices that the arguments from `position` on give.
+///
+/// # Errors
+/// As [`index`].
+pub fn indices(args: Args<'_>, position: usize) -> Result<Vec<u64>, Failure> {
+    all((position..args.len()).map(|position| index(args, position)))
+}
+
+/// All items, or the first failure. Unlike `collect`, it asks for the memory once.
+#[inline]
+fn all<T>(items: impl ExactSizeIterator<Item = Result<T, Failure>>) -> Result<Vec<T>, Failure> {
+    let mut all = Vec::with_capacity(items.len());
+    for item in items {
+        all.push(item?);
+    }
+    Ok(all)
 }
 
 /// The index that argument `position` gives, of an array of `count` values.
@@ -92,7 +113,7 @@ pub fn index_below(
     binding: &Binding,
 ) -> Result<u64, Failure> {
     match index(args, position)? {
-        Index::At(index) if index < count => Ok(index),
+        index if index < count => Ok(index),
         _ => Err(Failure::Message(format!(
             "index '{}' (argument {position}) is out of range: '{}' holds {count} values",
             excerpt(args.get(position)),
@@ -118,10 +139,8 @@ pub fn expect_pairs(args: Args<'_>) -> Outcome {
 /// # Errors
 /// As [`index_below`].
 pub fn paired_indices(args: Args<'_>, count: u64, binding: &Binding) -> Result<Vec<u64>, Failure> {
-    (2..args.len())
-        .step_by(2)
-        .map(|position| index_below(args, position, count, binding))
-        .collect()
+    let positions = (2..args.len()).step_by(2);
+    all(positions.map(|position| index_below(args, position, count, binding)))
 }
 
 /// Argument `position`, which is to be the bytes of whole values.

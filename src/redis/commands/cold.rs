@@ -13,7 +13,7 @@ use crate::storage::{Bound, Fsync, View};
 /// # Errors
 /// [`Failure::Cold`], with which the command is to end: it is run again when they are there. Where a client cannot be
 /// kept waiting (`MULTI`, scripts) the command goes on, and reads them while the server waits.
-#[inline]
+#[inline(always)]
 pub fn expect_in_ram(
     ctx: &Ctx,
     bound: &Bound,

@@ -44,6 +44,31 @@ impl<'a> Replier<'a> {
         }
     }
 
+    /// Replies with one value after the other, as [`Self::value`] does, and with nil where there is none.
+    #[inline]
+    pub fn values<'v>(&self, values: impl Iterator<Item = Option<&'v [u8]>>) {
+        match (self.item.kind(), self.resp) {
+            // A loop of its own for what most arrays hold: to look at the type of each value costs a tenth of a reply.
+            (Kind::Double, Resp::Two) => self.each(values, |value| {
+                let value = value
+                    .first_chunk()
+                    .map_or(f64::NAN, |bytes| f64::from_le_bytes(*bytes));
+                self.double_text(value);
+            }),
+            _ => self.each(values, |value| self.value(value)),
+        }
+    }
+
+    #[inline(always)]
+    fn each<'v>(&self, values: impl Iterator<Item = Option<&'v [u8]>>, reply: impl Fn(&'v [u8])) {
+        for value in values {
+            match value {
+                Some(value) => reply(value),
+                None => self.ctx.reply_null(),
+            }
+        }
+    }
+
     /// Replies with an integer of any size: beyond 64 bits as text, a big number in RESP3.
     pub fn integer(&self, value: i128) {
         match (i64::try_from(value), self.resp) {
@@ -57,10 +82,14 @@ impl<'a> Replier<'a> {
     #[inline]
     pub fn double(&self, value: f64) {
         match self.resp {
-            Resp::Two => self
-                .ctx
-                .reply_bulk(FloatText::new().format(value).as_bytes()),
+            Resp::Two => self.double_text(value),
             Resp::Three => self.ctx.reply_double(value),
         }
+    }
+
+    #[inline]
+    fn double_text(&self, value: f64) {
+        self.ctx
+            .reply_bulk(FloatText::new().format(value).as_bytes());
     }
 }

@@ -49,11 +49,7 @@ pub fn reply_slice(
     })?;
     let per_chunk = (CHUNK / size).max(1);
     let replier = Replier::new(ctx, binding.item);
-    let reply = |chunk: &[u8]| {
-        chunk
-            .chunks_exact(size)
-            .for_each(|value| replier.value(value));
-    };
+    let reply = |chunk: &[u8]| replier.values(chunk.chunks_exact(size).map(Some));
     with_scratch(per_chunk * size, |scratch| {
         let mut read = |done: u64, chunk: &mut [u8]| {
             let from = range.start + done * step;

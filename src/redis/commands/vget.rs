@@ -1,8 +1,9 @@
 //! `VGET key index`: one value.
 
 use std::ffi::{CStr, c_int};
+use std::iter;
 
-use super::arguments::{Index, index};
+use super::arguments::index;
 use super::cold::expect_in_ram;
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Outcome};
@@ -45,15 +46,14 @@ impl Command for VGet {
         };
         let bound = binding.bound()?;
         let mut view = bound.view()?;
-        if let Index::At(index) = index {
-            expect_in_ram(ctx, bound, &mut view, || Touched::Each(vec![index]))?;
+        if index >= view.count() {
+            ctx.reply_null();
+            return Ok(());
         }
-        match index {
-            Index::At(index) if view.get(index, value)? => {
-                Replier::new(ctx, binding.item).value(value);
-            }
-            _ => ctx.reply_null(),
-        }
+        expect_in_ram(ctx, bound, &mut view, || Touched::Each(vec![index]))?;
+        view.read(index, value)?;
+        drop(view);
+        Replier::new(ctx, binding.item).values(iter::once(Some(&*value)));
         Ok(())
     }
 }

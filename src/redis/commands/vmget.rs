@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::{Index, index};
+use super::arguments::indices;
 use super::cold::expect_in_ram;
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Outcome};
@@ -26,9 +26,7 @@ impl Command for VMGet {
     const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"index").multiple()];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let indices = (2..args.len())
-            .map(|position| index(args, position))
-            .collect::<Result<Vec<_>, _>>()?;
+        let indices = indices(args, 2)?;
         let Some(binding) = binding::for_reading(ctx, args)? else {
             ctx.reply_array(indices.len());
             indices.iter().for_each(|_| ctx.reply_null());
@@ -38,31 +36,18 @@ impl Command for VMGet {
         let size = binding.item.size();
         let bound = binding.bound()?;
         let mut view = bound.view()?;
+        let count = view.count();
         expect_in_ram(ctx, bound, &mut view, || {
-            let there = indices.iter().filter_map(|index| match index {
-                Index::At(index) => Some(*index),
-                Index::Outside => None,
-            });
+            let there = indices.iter().copied().filter(|&index| index < count);
             Touched::Each(there.collect())
         })?;
         let mut values = vec![0; indices.len() * size];
-        let mut found = Vec::with_capacity(indices.len());
-        for (index, value) in indices.iter().zip(values.chunks_exact_mut(size)) {
-            found.push(match index {
-                Index::At(index) => view.get(*index, value)?,
-                Index::Outside => false,
-            });
-        }
+        view.gather(&indices, &mut values)?;
         drop(view);
-        let replier = Replier::new(ctx, binding.item);
-        ctx.reply_array(found.len());
-        for (found, value) in found.into_iter().zip(values.chunks_exact(size)) {
-            if found {
-                replier.value(value);
-            } else {
-                ctx.reply_null();
-            }
-        }
+        ctx.reply_array(indices.len());
+        let values = indices.iter().zip(values.chunks_exact(size));
+        Replier::new(ctx, binding.item)
+            .values(values.map(|(&index, value)| (index < count).then_some(value)));
         Ok(())
     }
 }

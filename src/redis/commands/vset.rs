@@ -39,7 +39,8 @@ impl Command for VSet {
         expect_pairs(args)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
-        let indices = paired_indices(args, bound.view()?.count(), binding)?;
+        // They are compared with the count again when it cannot change any more.
+        let indices = paired_indices(args, bound.published_count(), binding)?;
         let pairs = indices.len() as u64;
         expect_in_ram_for_writing(ctx, bound, |_| Touched::Each(indices.clone()))?;
         let values = (3..args.len())

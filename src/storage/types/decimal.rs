@@ -163,26 +163,43 @@ fn one_digit(text: &[u8]) -> Option<Decimal> {
     })
 }
 
-/// Reads a text of 2 to 8 bytes.
+/// The digits of a text of 1 to 8 bytes, led by zeros, the most significant one in the lowest byte. They may be other
+/// characters.
 #[inline(always)]
-fn upto_8_digits(text: &[u8]) -> Option<Decimal> {
+fn led_by_zeros(text: &[u8]) -> Option<u64> {
     let length = text.len();
     let missing = 8 - length;
     // The text's end comes into the upper bytes. The lower ones stay 0, which is the digit 0.
-    let digits = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
         let zeros = eight(b'0') as u32;
-        u64::from(u32::from_le_bytes(*first) ^ zeros) << (8 * missing)
-            | u64::from(u32::from_le_bytes(*last) ^ zeros) << 32
-    } else {
-        let ([first, ..], [.., last]) = (text, text) else {
-            return None;
-        };
-        // Of two bytes, the last one is taken twice.
-        let middle = text[length / 2];
+        return Some(
+            u64::from(u32::from_le_bytes(*first) ^ zeros) << (8 * missing)
+                | u64::from(u32::from_le_bytes(*last) ^ zeros) << 32,
+        );
+    }
+    let ([first, ..], [.., last]) = (text, text) else {
+        return None;
+    };
+    // Of two bytes, the last one is taken twice; a single one, three times.
+    let middle = text[length / 2];
+    Some(
         u64::from(first ^ b'0') << (8 * missing)
             | u64::from(middle ^ b'0') << (8 * (missing + length / 2))
-            | u64::from(last ^ b'0') << 56
-    };
+            | u64::from(last ^ b'0') << 56,
+    )
+}
+
+/// The value of 1 to 8 ASCII digits, or `None` if there is another character.
+#[inline(always)]
+pub(super) fn short_integer(text: &[u8]) -> Option<u32> {
+    let digits = led_by_zeros(text)?;
+    (beyond_digits(digits) == 0).then(|| joined(digits) as u32)
+}
+
+/// Reads a text of 2 to 8 bytes.
+#[inline(always)]
+fn upto_8_digits(text: &[u8]) -> Option<Decimal> {
+    let digits = led_by_zeros(text)?;
     let points = zeros(digits ^ eight(b'.' ^ b'0'));
     let through_point = if points == 0 {
         0

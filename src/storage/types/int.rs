@@ -1,9 +1,10 @@
 //! Integers of 8 to 64 bits.
 
+use super::decimal::short_integer;
 use super::{Kind, ValueError};
 
 /// A primitive integer. What is read has at most 64 bits and a sign.
-pub(super) trait Integer: TryFrom<i128> + std::fmt::Display {
+pub(super) trait Integer: TryFrom<u32> + TryFrom<i128> + std::fmt::Display {
     const MIN: Self;
     const MAX: Self;
 }
@@ -21,7 +22,21 @@ macro_rules! integers {
 integers!(i8 i16 i32 i64 u8 u16 u32 u64 i128);
 
 /// Reads decimal digits after an optional sign. `kind` is the name of `T` in the error.
+#[inline]
 pub(super) fn parse<T: Integer>(text: &[u8], kind: Kind) -> Result<T, ValueError> {
+    // Most are short and have no sign: this is a third of the instructions of the general way.
+    if let 1..=8 = text.len()
+        && let Some(magnitude) = short_integer(text)
+        && let Ok(value) = T::try_from(magnitude)
+    {
+        return Ok(value);
+    }
+    parse_any(text, kind)
+}
+
+/// [`parse`] for digits of any number after an optional sign.
+#[inline(never)]
+fn parse_any<T: Integer>(text: &[u8], kind: Kind) -> Result<T, ValueError> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -176,6 +191,23 @@ mod tests {
         ] {
             let read = parse::<i64>(text.as_bytes(), Kind::Int64);
             assert_eq!(read, Err(ValueError::NotANumber(Kind::Int64)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn short_integers_take_digits_only() {
+        for length in 1..=8 {
+            for position in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = b"98765432"[..length].to_vec();
+                    text[position] = byte;
+                    let expected = str::from_utf8(&text)
+                        .ok()
+                        .filter(|_| byte != b'+')
+                        .and_then(|text| text.parse().ok());
+                    assert_eq!(short_integer(&text), expected, "{text:?}");
+                }
+            }
         }
     }
 
