@@ -1,18 +1,21 @@
 //! What all arrays of a server share.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::Sender;
 
 use super::error::{Error, Result};
+use super::mapping::Mapping;
 use super::settings::Settings;
 use super::stats::Stats;
+use super::window::Windows;
 use super::worker::Job;
 
-/// Settings, counters, and the way to the worker.
+/// Settings, counters, windows into files, and the way to the worker.
 pub struct Shared {
     pub(super) settings: Settings,
     pub(super) stats: Stats,
+    pub(super) windows: Windows,
     jobs: Sender<Job>,
     death: OnceLock<String>,
 }
@@ -22,6 +25,7 @@ impl Shared {
         Self {
             settings: Settings::default(),
             stats: Stats::default(),
+            windows: Windows::default(),
             jobs,
             death: OnceLock::new(),
         }
@@ -30,6 +34,13 @@ impl Shared {
     /// Hands a job to the worker. Where it died, the job is dropped: writes are refused then anyway.
     pub(super) fn send(&self, job: Job) {
         let _ = self.jobs.send(job);
+    }
+
+    /// Has the worker let go of mappings: that takes long where much is mapped.
+    pub(super) fn unmap(&self, maps: Vec<Arc<Mapping>>) {
+        for map in maps {
+            self.send(Job::Unmap(map));
+        }
     }
 
     pub(super) fn jobs_queued(&self) -> usize {
