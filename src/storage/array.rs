@@ -77,8 +77,8 @@ pub struct Array {
     /// Held during a sync, so that nobody takes what another has only begun to sync for synced.
     /// Taken before `state`, never after.
     pub(super) syncing: Mutex<()>,
-    /// Held to read by those who read the file for a snapshot, and to write before the file is closed. No lock is
-    /// taken under it.
+    /// Held to read by those who read or map the file for a snapshot, and to write before the file is closed. No lock is
+    /// taken under it but that of the windows.
     pub(super) reading: RwLock<()>,
 }
 
@@ -794,7 +794,9 @@ impl Array {
         let _marking = self.marking.lock();
         let fd = file.as_ref().map_or(-1, |file| file.as_raw_fd());
         self.published_fd.store(fd, Ordering::Release);
-        std::mem::replace(&mut state.file, file)
+        let old = std::mem::replace(&mut state.file, file)?;
+        self.shared.unmap(self.shared.windows.take_those_of(&old));
+        Some(old)
     }
 
     pub(super) fn lock_for_writing(&self) -> Result<MutexGuard<'_, State>> {

@@ -258,6 +258,7 @@ impl Array {
         self.doubt.renew();
         let dropped = self.with_file(|file, map, _| {
             map.release(bytes.start, bytes.end);
+            self.shared.windows.release(file, &bytes);
             let len = std::num::NonZeroU64::new(bytes.end.saturating_sub(bytes.start));
             if len.is_none() {
                 return Ok(());

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
@@ -13,7 +13,8 @@ use rustix::param::page_size;
 use super::advice::Pattern;
 use super::disk;
 use super::root::Access;
-use super::sigbus::{Fault, guarded};
+use super::sigbus::{Fault, guarded, guarded_with_others};
+use super::stream;
 
 /// Granularity of the page table, in bytes.
 const PAGE: u64 = 4096;
@@ -23,7 +24,7 @@ const SMALLEST: u64 = 64 * 1024;
 /// Of how many pages `is_resident` asks at once.
 const PAGES_AT_ONCE: usize = 1024;
 
-/// A shared mapping of a file from its first byte.
+/// A shared mapping of a file from its first byte, or of a [part](Self::part) of it.
 ///
 /// It may reach beyond the end of the file, so that the file can grow into it: a mapping costs address
 /// space, no memory. Whoever uses it keeps to the part that the file covers.
@@ -49,6 +50,19 @@ impl Mapping {
             Access::ReadOnly => options.map_raw_read_only(file)?,
             Access::Writable => options.map_raw(file)?,
         };
+        Ok(Self { raw })
+    }
+
+    /// Maps `bytes` bytes of a file from `offset` on, a multiple of the page size, for reading.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn part(file: &File, offset: u64, bytes: u64) -> io::Result<Self> {
+        let len = usize::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let raw = MmapOptions::new()
+            .offset(offset)
+            .len(len)
+            .map_raw_read_only(file)?;
         Ok(Self { raw })
     }
 
@@ -124,6 +138,27 @@ impl Mapping {
                     _ => gather(items, count, size, indices, out),
                 }
             }
+        })
+    }
+
+    /// [`Self::read`] of a mapping that several threads read: a page that one of them lost is lost for all.
+    ///
+    /// Others store to the file at that moment, this process among them, though never to these addresses. So each byte
+    /// is copied once and only the copy is looked at; whoever calls this finds out whether it was whole.
+    ///
+    /// # Errors
+    /// As [`Self::write`]; `lost` remembers it.
+    #[inline]
+    pub fn read_with_others(
+        &self,
+        offset: u64,
+        out: &mut [u8],
+        lost: &AtomicBool,
+    ) -> Result<(), Fault> {
+        let from = self.at(offset, out.len());
+        guarded_with_others(from.addr()..from.addr() + out.len(), lost, || {
+            // SAFETY: as in `write`.
+            unsafe { stream::copy(from, out.as_mut_ptr(), out.len()) }
         })
     }
 

@@ -26,6 +26,7 @@
 //! | [`cold`] | values that are not in RAM, and who waits for them |
 //! | [`advice`] | how an array is going to be read |
 //! | [`snapshot`] | the values of one moment, for those who take longer |
+//! | [`window`] | mappings that are read for those who take longer |
 //! | [`pool`] | the threads for long work |
 //! | [`tasks`] | the thread of writes that take as long as an array is large |
 
@@ -65,9 +66,11 @@ mod sigbus;
 mod snapshot;
 mod stats;
 mod status;
+mod stream;
 mod sync;
 mod tasks;
 pub mod types;
+mod window;
 mod worker;
 
 #[cfg(test)]
@@ -141,6 +144,10 @@ impl Store {
         let root = Arc::new(root);
         let tasks = Tasks::new(&root, &registry);
         let task_thread = TaskThread::start(tasks.clone())?;
+        let rest = {
+            let shared = Arc::clone(&shared);
+            move || shared.unmap(shared.windows.take_unused())
+        };
         Ok(Self {
             root,
             shared,
@@ -148,8 +155,8 @@ impl Store {
             tasks,
             task_thread,
             worker: Some(worker),
-            pool: Pool::new("pool", threads, pool::give_way)?,
-            readers: Pool::new("read", READERS, || ())?,
+            pool: Pool::new("pool", threads, pool::give_way, rest)?,
+            readers: Pool::new("read", READERS, || (), || ())?,
             faults: AtomicU64::new(major_faults()),
         })
     }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::window::KEPT_FOR;
 
 /// How much less of a CPU the threads get than the server where both want it: see nice(1).
 const NICE: i32 = 10;
@@ -75,11 +77,17 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts that many threads, at least one. `name` begins their names, and `prepare` is the first that each does.
+    /// Starts that many threads, at least one. `name` begins their names, `prepare` is the first that each does, and
+    /// `rest` what it does when it has had nothing to do for [`KEPT_FOR`] after some work.
     ///
     /// # Errors
     /// The system's, if there can be no more threads.
-    pub fn new(name: &str, threads: usize, prepare: fn()) -> std::io::Result<Self> {
+    pub fn new(
+        name: &str,
+        threads: usize,
+        prepare: fn(),
+        rest: impl Fn() + Clone + Send + 'static,
+    ) -> std::io::Result<Self> {
         let threads = threads.max(1);
         let (jobs, messages) = crossbeam_channel::unbounded();
         let mut pool = Self {
@@ -93,11 +101,12 @@ impl Pool {
         };
         for number in 0..threads {
             let (queue, messages) = (pool.queue.clone(), pool.messages.clone());
+            let rest = rest.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("mmap-{name}-{number}"))
                 .spawn(move || {
                     prepare();
-                    work(&queue, &messages);
+                    work(&queue, &messages, rest);
                 })?;
             pool.threads.push(thread);
         }
@@ -133,8 +142,17 @@ pub fn give_way() {
     }
 }
 
-fn work(queue: &Queue, messages: &Receiver<Message>) {
-    while let Ok(Message::Work(job)) = messages.recv() {
+fn work(queue: &Queue, messages: &Receiver<Message>, rest: impl Fn()) {
+    let next = || {
+        messages.recv_timeout(KEPT_FOR).or_else(|error| {
+            if error == RecvTimeoutError::Timeout {
+                rest();
+            }
+            // Until there is something to do it sleeps without waking.
+            messages.recv()
+        })
+    };
+    while let Ok(Message::Work(job)) = next() {
         queue.busy.fetch_add(1, Ordering::Relaxed);
         match catch_unwind(AssertUnwindSafe(|| job.step())) {
             Ok(Some(rest)) => queue.submit(rest),
@@ -183,13 +201,13 @@ mod tests {
 
     #[test]
     fn a_job_is_done_step_by_step() {
-        let pool = Pool::new("pool", 3, give_way).unwrap();
+        let pool = Pool::new("pool", 3, give_way, || ()).unwrap();
         assert_eq!(all(&countdown(&pool, 5)), [5, 4, 3, 2, 1, 0]);
     }
 
     #[test]
     fn a_short_job_does_not_wait_for_a_long_one() {
-        let pool = Pool::new("pool", 1, give_way).unwrap();
+        let pool = Pool::new("pool", 1, give_way, || ()).unwrap();
         let long = countdown(&pool, u32::MAX);
         assert_eq!(all(&countdown(&pool, 1)), [1, 0]);
         let last = long.try_iter().last().unwrap();
@@ -198,14 +216,25 @@ mod tests {
 
     #[test]
     fn a_panic_ends_the_job_and_not_the_thread() {
-        let pool = Pool::new("pool", 1, give_way).unwrap();
+        let pool = Pool::new("pool", 1, give_way, || ()).unwrap();
         assert_eq!(all(&countdown(&pool, 15)), [15, 14]);
         assert_eq!(all(&countdown(&pool, 1)), [1, 0]);
     }
 
     #[test]
+    fn a_thread_rests_once_after_its_work() {
+        let (said, hear) = mpsc::channel();
+        let pool = Pool::new("pool", 1, give_way, move || said.send(()).unwrap()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(all(&countdown(&pool, 1)), [1, 0]);
+            assert_eq!(hear.recv_timeout(DEADLINE), Ok(()));
+        }
+        assert_eq!(hear.try_recv(), Err(mpsc::TryRecvError::Empty));
+    }
+
+    #[test]
     fn a_dropped_pool_drops_its_jobs() {
-        let pool = Pool::new("pool", 2, give_way).unwrap();
+        let pool = Pool::new("pool", 2, give_way, || ()).unwrap();
         let hear = countdown(&pool, u32::MAX);
         assert_eq!(hear.recv_timeout(DEADLINE), Ok(u32::MAX));
         drop(pool);

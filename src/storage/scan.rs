@@ -10,13 +10,17 @@ use super::array::{Array, View};
 use super::error::{Error, Result};
 use super::pool::{Cancel, Job, Queue};
 use super::snapshot::{Broken, Snapshot};
+use super::window::Window;
 
 /// What one step of a job goes over, in bytes.
 const BLOCK: u64 = 4 << 20;
-/// What is read at once, in bytes: it stays in the second-level cache until it has been gone over.
+/// What is read from a file at once, in bytes: it stays in the second-level cache until it has been gone over.
 const READ: u64 = 256 << 10;
-/// What a query takes in at once, in bytes: it stays in the first-level cache while several loops go over it.
-const CHUNK: u64 = 32 << 10;
+/// What a query takes in at once, in bytes, and what is copied from a mapping at once: it stays in the first-level cache
+/// while several loops go over it, and they are done with it before the memory behind has more.
+const CHUNK: u64 = 8 << 10;
+/// From so many bytes on, a range is read through mappings: for less, faults and unmapping cost more than they save.
+const MAPPED: u64 = 16 << 20;
 /// How often a scan begins again when too much of the array was changed meanwhile.
 const ATTEMPTS: u32 = 3;
 
@@ -78,6 +82,10 @@ impl Blocks {
         (self.range.end - self.range.start).div_ceil(self.values)
     }
 
+    fn bytes(&self) -> u64 {
+        (self.range.end - self.range.start) * self.item_size
+    }
+
     fn block(&self, number: u64) -> Range<u64> {
         let start = self.range.start + number * self.values;
         start..(start + self.values).min(self.range.end)
@@ -89,11 +97,12 @@ impl Blocks {
         number: u64,
         query: &Q,
         buffer: &mut Buffer,
+        at_once: u64,
         mut read: impl FnMut(u64, &mut [u8]) -> std::result::Result<(), E>,
     ) -> std::result::Result<Q::Part, E> {
         let block = self.block(number);
         let (at_once, chunk) = (
-            values_in(READ, self.item_size),
+            values_in(at_once, self.item_size),
             values_in(CHUNK, self.item_size),
         );
         let mut part = Q::Part::default();
@@ -127,7 +136,7 @@ pub fn scan<Q: Query>(view: &mut View<'_>, range: Range<u64>, query: &Q) -> Resu
         if query.has_enough() {
             break;
         }
-        let part = blocks.go_over(number, query, &mut buffer, |index, out| {
+        let part = blocks.go_over(number, query, &mut buffer, READ, |index, out| {
             view.read(index, out)
         })?;
         parts.push(part);
@@ -175,6 +184,7 @@ impl<Q: Query> Request<Q> {
             pool.submit(Box::new(Helper {
                 scan,
                 buffer: None,
+                window: None,
                 pool: pool.clone(),
             }));
         }
@@ -203,13 +213,15 @@ struct Progress<P> {
 struct Helper<Q: Query> {
     scan: Arc<Scan<Q>>,
     buffer: Option<Buffer>,
+    /// What it read through last.
+    window: Option<Arc<Window>>,
     pool: Queue,
 }
 
 impl<Q: Query> Job for Helper<Q> {
     fn step(mut self: Box<Self>) -> Option<Box<dyn Job>> {
         let buffer = self.buffer.get_or_insert_with(|| self.scan.blocks.buffer());
-        if self.scan.do_block(buffer) {
+        if self.scan.do_block(buffer, &mut self.window) {
             return Some(self);
         }
         let Self { scan, pool, .. } = *self;
@@ -238,12 +250,22 @@ impl<Q: Query> Scan<Q> {
     }
 
     /// Goes over the next block; `false` if there is nothing left to do.
-    fn do_block(&self, buffer: &mut Buffer) -> bool {
+    fn do_block(&self, buffer: &mut Buffer, window: &mut Option<Arc<Window>>) -> bool {
         let Some(number) = self.take_block() else {
             return false;
         };
-        let read = |index, out: &mut [u8]| self.snapshot.read(index, out);
-        let part = self.blocks.go_over(number, &self.query, buffer, read);
+        let is_mapped = self.blocks.bytes() >= MAPPED;
+        let at_once = if is_mapped { CHUNK } else { READ };
+        let read = |index, out: &mut [u8]| {
+            if is_mapped {
+                self.snapshot.read_through(window, index, out)
+            } else {
+                self.snapshot.read(index, out)
+            }
+        };
+        let part = self
+            .blocks
+            .go_over(number, &self.query, buffer, at_once, read);
         let mut progress = self.progress.lock();
         match part {
             Ok(part) => progress.parts[number as usize] = Some(part),

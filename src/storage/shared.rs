@@ -1,20 +1,23 @@
 //! What all arrays of a server share.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::Sender;
 
 use super::error::{Error, Result};
+use super::mapping::Mapping;
 use super::pace::Dirty;
 use super::settings::Settings;
 use super::stats::Stats;
+use super::window::Windows;
 use super::worker::Job;
 
-/// Settings, counters, and the way to the worker.
+/// Settings, counters, windows into files, and the way to the worker.
 pub struct Shared {
     pub(super) settings: Settings,
     pub(super) stats: Stats,
     pub(super) dirty: Dirty,
+    pub(super) windows: Windows,
     jobs: Sender<Job>,
     death: OnceLock<String>,
 }
@@ -25,6 +28,7 @@ impl Shared {
             settings: Settings::default(),
             stats: Stats::default(),
             dirty: Dirty::default(),
+            windows: Windows::default(),
             jobs,
             death: OnceLock::new(),
         }
@@ -39,6 +43,13 @@ impl Shared {
     #[inline]
     pub(super) fn is_behind(&self) -> bool {
         self.dirty.is_too_much(&self.settings)
+    }
+
+    /// Has the worker let go of mappings: that takes long where much is mapped.
+    pub(super) fn unmap(&self, maps: Vec<Arc<Mapping>>) {
+        for map in maps {
+            self.send(Job::Unmap(map));
+        }
     }
 
     pub(super) fn jobs_queued(&self) -> usize {

@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, compiler_fence, fence};
 
 /// Size of the pages that are replaced. Replacing less than a larger page of the system would fail, and the
 /// fault then is treated as a foreign one.
@@ -26,7 +26,8 @@ pub struct Fault;
 struct Access {
     start: AtomicUsize,
     end: AtomicUsize,
-    faulted: AtomicBool,
+    /// What is to be set when a page is lost.
+    lost: AtomicPtr<AtomicBool>,
 }
 
 thread_local! {
@@ -35,7 +36,7 @@ thread_local! {
         Access {
             start: AtomicUsize::new(0),
             end: AtomicUsize::new(0),
-            faulted: AtomicBool::new(false),
+            lost: AtomicPtr::new(ptr::null_mut()),
         }
     };
 }
@@ -46,8 +47,23 @@ thread_local! {
 /// If a page was not to be had.
 #[inline]
 pub fn guarded<R>(range: Range<usize>, access: impl FnOnce() -> R) -> Result<R, Fault> {
+    guarded_with_others(range, &AtomicBool::new(false), access)
+}
+
+/// [`guarded`], for memory that other threads touch at the same time: they all pass the same `lost`, which is set before
+/// the page is replaced, so that whoever reads of the zeros in its place finds it set.
+///
+/// # Errors
+/// If a page was not to be had, now or before.
+#[inline]
+pub fn guarded_with_others<R>(
+    range: Range<usize>,
+    lost: &AtomicBool,
+    access: impl FnOnce() -> R,
+) -> Result<R, Fault> {
     ACCESS.with(|current| {
-        current.faulted.store(false, Ordering::Relaxed);
+        let flag = ptr::from_ref(lost).cast_mut();
+        current.lost.store(flag, Ordering::Relaxed);
         current.start.store(range.start, Ordering::Relaxed);
         current.end.store(range.end, Ordering::Relaxed);
         // The handler runs on this thread: only the compiler could reorder this.
@@ -55,7 +71,9 @@ pub fn guarded<R>(range: Range<usize>, access: impl FnOnce() -> R) -> Result<R, 
         let result = access();
         compiler_fence(Ordering::SeqCst);
         current.end.store(0, Ordering::Relaxed);
-        if current.faulted.load(Ordering::Relaxed) {
+        // What was read is looked at before the flag.
+        fence(Ordering::Acquire);
+        if lost.load(Ordering::Relaxed) {
             Err(Fault)
         } else {
             Ok(result)
@@ -94,11 +112,13 @@ extern "C" fn on_sigbus(signal: c_int, info: *mut libc::siginfo_t, context: *mut
     let address = unsafe { (*info).si_addr() } as usize;
     let ours = ACCESS.with(|access| {
         let range = access.start.load(Ordering::Relaxed)..access.end.load(Ordering::Relaxed);
-        if range.contains(&address) && replace_page(address) {
-            access.faulted.store(true, Ordering::Relaxed);
-            return true;
+        if !range.contains(&address) {
+            return false;
         }
-        false
+        // SAFETY: the flag of the access that was interrupted, which has a reference to it.
+        let lost = unsafe { &*access.lost.load(Ordering::Relaxed) };
+        lost.store(true, Ordering::SeqCst);
+        replace_page(address)
     });
     if !ours {
         pass_on(signal, info, context);

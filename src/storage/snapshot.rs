@@ -1,13 +1,13 @@
 //! The values of an array as they were at one moment, for work that takes longer than commands may wait.
 //!
-//! A snapshot copies nothing when it is taken. It reads the file with `pread`, a chunk at a time and without the array's
-//! lock. Before a command changes values that a snapshot has, it leaves the old ones in the snapshot's [`Undo`]; a
+//! A snapshot copies nothing when it is taken. It copies a chunk of the file at a time, without the array's lock. Before a command changes values that a snapshot has, it leaves the old ones in the snapshot's [`Undo`]; a
 //! reader lays them over what it read. Appends concern no snapshot. A change that is too large to be undone breaks
 //! the snapshot instead: its reader is told, and begins again with a new one.
 //!
-//! `pread` and not the mapping: there is no page fault that another thread's truncation could turn into SIGBUS, a page
-//! that is not in memory is read by the thread that asks, and copying is the kernel's, so that values which change
-//! meanwhile are no data race of ours.
+//! It copies with `pread`, or for a range that is long from a mapping of its own (see [`super::window`]), which spares a
+//! copy in the kernel. It is never the mapping that commands write through: what happens to a page there is theirs. Where
+//! a window fails, `pread` says what is wrong. In either way a page that is not in memory is read by the thread that
+//! asks.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,6 +22,8 @@ use super::array::{Array, State};
 use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::root::Access;
+use super::sigbus::Fault;
+use super::window::Window;
 
 /// Most values of one write that are kept for a snapshot: more would cost the writer milliseconds.
 const MOST_VALUES: u64 = 4096;
@@ -240,12 +242,44 @@ impl Snapshot {
     /// # Errors
     /// If the file was closed, truncated by another process or cannot be read, or if too much of it was changed.
     pub fn read(&self, index: u64, out: &mut [u8]) -> std::result::Result<(), Broken> {
+        self.read_by(index, out, |offset, out| self.read_file(offset, out))
+    }
+
+    /// [`Self::read`] through a window, which the thread that reads keeps from one read to the next; what no window shows is
+    /// read from the file.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) fn read_through(
+        &self,
+        window: &mut Option<Arc<Window>>,
+        index: u64,
+        out: &mut [u8],
+    ) -> std::result::Result<(), Broken> {
+        self.read_by(index, out, |offset, out| {
+            // Behind these, values were cut off: they may be there no more.
+            let intact = self.undo.offset(self.undo.intact.load(Ordering::Acquire));
+            let is_there = offset + out.len() as u64 <= intact;
+            if is_there && self.read_windows(window, offset, out)?.is_ok() {
+                return Ok(out.len());
+            }
+            self.read_file(offset, out)
+        })
+    }
+
+    /// Reads what is at an offset by `read`, and puts back what was changed.
+    fn read_by(
+        &self,
+        index: u64,
+        out: &mut [u8],
+        read: impl FnOnce(u64, &mut [u8]) -> std::result::Result<usize, Broken>,
+    ) -> std::result::Result<(), Broken> {
         if self.undo.is_broken() {
             return Err(Broken::Changed);
         }
-        let read = self.read_file(self.undo.offset(index), out)?;
-        // What was seen to change has been kept before.
-        fence(Ordering::SeqCst);
+        let read = read(self.undo.offset(index), out)?;
+        // What was seen to change has been kept before: the writer has a fence between the two.
+        fence(Ordering::Acquire);
         let intact = self.undo.intact.load(Ordering::Acquire) * self.undo.item_size;
         let expected = intact.saturating_sub(index * self.undo.item_size);
         if (read as u64) < expected.min(out.len() as u64) {
@@ -255,29 +289,78 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Reads as much as there is of the bytes from `offset` on.
-    fn read_file(&self, offset: u64, out: &mut [u8]) -> std::result::Result<usize, Broken> {
-        let path = self.array.path();
-        let _reading = self.array.reading.read();
-        let closed = || {
-            Broken::Failed(Error::Unbound {
-                path: path.to_string(),
-            })
-        };
-        if self.undo.closed.load(Ordering::SeqCst) {
-            return Err(closed());
-        }
-        let file = self.file.upgrade().ok_or_else(closed)?;
+    /// Reads all of `out` through one window after the other; [`Fault`] if that cannot be done.
+    ///
+    /// It holds up nobody who closes the file: a window needs no descriptor. What is read of a file that is closed meanwhile
+    /// may be another array's by then, and is not used.
+    fn read_windows(
+        &self,
+        window: &mut Option<Arc<Window>>,
+        offset: u64,
+        out: &mut [u8],
+    ) -> std::result::Result<std::result::Result<(), Fault>, Broken> {
         let mut read = 0;
         while read < out.len() {
-            match file.read_at(&mut out[read..], offset + read as u64) {
-                Ok(0) => break,
-                Ok(bytes) => read += bytes,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Broken::Failed(self.array.failed("read", error))),
-            }
+            let at = offset + read as u64;
+            let shown = match window.take_if(|window| window.shows(at)) {
+                Some(window) => window,
+                None => match self.window_at(at)? {
+                    Some(window) => window,
+                    None => return Ok(Err(Fault)),
+                },
+            };
+            let Ok(bytes) = shown.read(at, &mut out[read..]) else {
+                return Ok(Err(Fault));
+            };
+            read += bytes;
+            *window = Some(shown);
         }
-        Ok(read)
+        fence(Ordering::Acquire);
+        if self.undo.closed.load(Ordering::Acquire) {
+            return Err(self.closed());
+        }
+        Ok(Ok(()))
+    }
+
+    /// The window at an offset; `None` if the system has none.
+    fn window_at(&self, offset: u64) -> std::result::Result<Option<Arc<Window>>, Broken> {
+        let shared = &self.array.shared;
+        let shown = self.with_file(|file| shared.windows.showing(file, offset))?;
+        Ok(shown.ok().map(|(window, gone)| {
+            shared.unmap(gone);
+            window
+        }))
+    }
+
+    /// Does something with the file, which is not closed meanwhile.
+    fn with_file<R>(&self, work: impl FnOnce(&Arc<File>) -> R) -> std::result::Result<R, Broken> {
+        let _reading = self.array.reading.read();
+        if self.undo.closed.load(Ordering::SeqCst) {
+            return Err(self.closed());
+        }
+        let file = self.file.upgrade().ok_or_else(|| self.closed())?;
+        Ok(work(&file))
+    }
+
+    fn closed(&self) -> Broken {
+        let path = self.array.path().to_string();
+        Broken::Failed(Error::Unbound { path })
+    }
+
+    /// Reads as much as there is of the bytes from `offset` on.
+    fn read_file(&self, offset: u64, out: &mut [u8]) -> std::result::Result<usize, Broken> {
+        self.with_file(|file| {
+            let mut read = 0;
+            while read < out.len() {
+                match file.read_at(&mut out[read..], offset + read as u64) {
+                    Ok(0) => break,
+                    Ok(bytes) => read += bytes,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(Broken::Failed(self.array.failed("read", error))),
+                }
+            }
+            Ok(read)
+        })?
     }
 
     /// Whether all that was read was there at one moment.
@@ -285,10 +368,29 @@ impl Snapshot {
     /// # Errors
     /// As [`Self::read`].
     pub fn check(&self) -> std::result::Result<(), Broken> {
+        self.check_length()?;
         // No write is halfway under the lock.
         let _state = self.array.state.lock();
         if self.undo.is_broken() {
             return Err(Broken::Changed);
+        }
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    /// Finds out whether another process cut the file: of a page that still has some of it, a window shows the rest as
+    /// zeros.
+    fn check_length(&self) -> std::result::Result<(), Broken> {
+        let Ok(len) = self.with_file(|file| file.metadata().map(|file| file.len())) else {
+            // It is closed, and was not when it was read.
+            return Ok(());
+        };
+        let len = len.map_err(|error| Broken::Failed(self.array.failed("look at", error)))?;
+        // What the array cut off itself it had noted before.
+        fence(Ordering::SeqCst);
+        if len < self.undo.offset(self.undo.intact.load(Ordering::Acquire)) {
+            return Err(self.array.explain_short_file());
         }
         Ok(())
     }
@@ -334,12 +436,25 @@ mod tests {
             .collect()
     }
 
+    type Read = fn(&Snapshot, u64, &mut [u8]) -> std::result::Result<(), Broken>;
+
+    /// From the file, and through windows.
+    const WAYS: [Read; 2] = [
+        |snapshot, index, out| snapshot.read(index, out),
+        |snapshot, index, out| snapshot.read_through(&mut None, index, out),
+    ];
+
+    /// All values, which are the same in whatever way they are read.
     fn read(snapshot: &Snapshot) -> Vec<u8> {
-        let mut out = vec![0xff; snapshot.count() as usize * 8];
-        for (i, chunk) in out.chunks_mut(8 * 999).enumerate() {
-            snapshot.read(i as u64 * 999, chunk).unwrap();
-        }
-        out
+        let [from_file, through_windows] = WAYS.map(|way| {
+            let mut out = vec![0xff; snapshot.count() as usize * 8];
+            for (i, chunk) in out.chunks_mut(8 * 999).enumerate() {
+                way(snapshot, i as u64 * 999, chunk).unwrap();
+            }
+            out
+        });
+        assert!(from_file == through_windows);
+        from_file
     }
 
     #[test]
@@ -383,10 +498,10 @@ mod tests {
         let bound = array(&store);
         let snapshot = bound.snapshot().unwrap();
         bound.clear().unwrap();
-        assert!(matches!(
-            snapshot.read(0, &mut [0; 8]),
-            Err(Broken::Changed)
-        ));
+        for way in WAYS {
+            let read = way(&snapshot, 0, &mut [0; 8]);
+            assert!(matches!(read, Err(Broken::Changed)), "{read:?}");
+        }
         assert!(matches!(snapshot.check(), Err(Broken::Changed)));
         assert_eq!(bound.snapshot().unwrap().count(), 0);
     }
@@ -418,7 +533,31 @@ mod tests {
             false,
         );
         assert_eq!(again.unwrap().view().unwrap().count(), COUNT);
-        let error = snapshot.read(0, &mut [0; 8]).unwrap_err();
+        for way in WAYS {
+            let error = way(&snapshot, 0, &mut [0; 8]).unwrap_err();
+            assert!(
+                matches!(error, Broken::Failed(Error::Unbound { .. })),
+                "{error:?}"
+            );
+        }
+    }
+
+    /// A thread may have a window in hand when the file becomes another array's.
+    #[test]
+    fn a_window_shows_nothing_of_an_array_that_is_unbound() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = array(&store);
+        let snapshot = bound.snapshot().unwrap();
+        let (mut window, mut out) = (None, [0; 8]);
+        snapshot.read_through(&mut window, 5, &mut out).unwrap();
+        assert_eq!(out[..], bytes(5..6));
+        drop(bound);
+        let path = FilePath::new(b"f").unwrap();
+        let again = store.bind(&path, ItemType::DOUBLE, Access::Writable, false);
+        again.unwrap().set(&[5], &bytes(6..7)).unwrap();
+        assert!(window.is_some());
+        let error = snapshot.read_through(&mut window, 5, &mut out).unwrap_err();
         assert!(
             matches!(error, Broken::Failed(Error::Unbound { .. })),
             "{error:?}"
@@ -427,6 +566,12 @@ mod tests {
 
     #[test]
     fn a_file_that_another_process_cut_is_an_error() {
+        for way in WAYS {
+            another_process_cuts(way);
+        }
+    }
+
+    fn another_process_cuts(way: Read) {
         let dir = TempDir::new().unwrap();
         let store = store_in(dir.path());
         let bound = array(&store);
@@ -437,12 +582,17 @@ mod tests {
             .open(dir.path().join("f"))
             .unwrap();
         file.set_len(8000).unwrap();
-        snapshot.read(0, &mut [0; 8000]).unwrap();
-        let error = snapshot.read(900, &mut [0; 1600]).unwrap_err();
-        assert!(
-            matches!(error, Broken::Failed(Error::Lost { .. })),
-            "{error:?}"
-        );
+        way(&snapshot, 0, &mut [0; 8000]).unwrap();
+        let in_the_last_page = way(&snapshot, 1000, &mut [0; 8]);
+        let beyond = way(&snapshot, 900, &mut [0; 1600]);
+        // What a window shows in the last page is zeros, but that is found out in the end.
+        for read in [in_the_last_page.and_then(|()| snapshot.check()), beyond] {
+            let error = read.unwrap_err();
+            assert!(
+                matches!(error, Broken::Failed(Error::Lost { .. })),
+                "{error:?}"
+            );
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::cache::{evict_all, resident_pages};
 use crate::support::{Client, Reply, Server, doubles, wait_until};
 
 /// More than a command goes over while the server waits.
@@ -380,6 +381,38 @@ fn a_file_truncated_by_another_process_is_an_error_and_the_server_lives() {
         db.say("VAGG db 0 -1 COUNT"),
         format!("[(integer) {}]", MANY / 2)
     );
+}
+
+/// How often the server has the file mapped.
+fn mappings(db: &Server) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", db.pid())).unwrap();
+    let path = db.path("f").canonicalize().unwrap();
+    maps.lines()
+        .filter(|line| line.ends_with(path.to_str().unwrap()))
+        .count()
+}
+
+#[test]
+fn a_file_is_not_mapped_for_longer_than_it_is_asked() {
+    let db = server_with_many();
+    let before = mappings(&db);
+    db.say("VAGG db 0 -1 SUM");
+    wait_until("the window is gone", || mappings(&db) == before);
+    db.say("VAGG db 0 -1 SUM");
+    db.say("DEL db");
+    wait_until("nothing is mapped", || mappings(&db) == 0);
+}
+
+#[test]
+fn values_that_were_just_asked_can_be_dropped_from_ram() {
+    let db = server_with_many();
+    // What was just written is not dropped at the first word.
+    db.say("VADVISE db DONTNEED");
+    evict_all(&db.path("f"));
+    db.say("VAGG db 0 -1 SUM");
+    assert!(resident_pages(&db.path("f")) > 0);
+    assert_eq!(db.say("VADVISE db DONTNEED"), "OK");
+    assert_eq!(resident_pages(&db.path("f")), 0);
 }
 
 #[test]

@@ -58,23 +58,37 @@ impl Command for VAgg {
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
         let asked = Asked::parse(args, 4)?;
-        let Some(binding) = binding::for_reading(ctx, args)? else {
-            asked.reply(ctx, ctx.resp(), ItemType::DOUBLE, &asked.of_nothing());
-            return Ok(());
-        };
-        let item = binding.item;
-        let question = asked.of(item)?;
-        let query = move || Buckets::new(question.clone(), 1);
-        reply_from_scan(
-            ctx,
-            binding.bound()?,
-            wanted,
-            query,
-            move |ctx, resp, answers| {
-                asked.reply(ctx, resp, item, answers.first().map_or(&[], Vec::as_slice));
-            },
-        )
+        aggregate(ctx, args, wanted, asked, 1, |_, _| ())
     }
+}
+
+/// Replies with what each of `parts` parts of a range comes to, after what `begin` says of their number.
+pub fn aggregate(
+    ctx: &Ctx,
+    args: Args<'_>,
+    wanted: Wanted,
+    asked: Asked,
+    parts: u64,
+    begin: fn(&Ctx, usize),
+) -> Outcome {
+    let Some(binding) = binding::for_reading(ctx, args)? else {
+        let (resp, nothing) = (ctx.resp(), asked.of_nothing());
+        begin(ctx, parts as usize);
+        for _ in 0..parts {
+            asked.reply(ctx, resp, ItemType::DOUBLE, &nothing);
+        }
+        return Ok(());
+    };
+    let item = binding.item;
+    let question = asked.of(item)?;
+    let query = move || Buckets::new(question.clone(), parts);
+    let reply = move |ctx: &Ctx, resp, answers: Vec<Vec<Answer>>| {
+        begin(ctx, answers.len());
+        for answers in &answers {
+            asked.reply(ctx, resp, item, answers);
+        }
+    };
+    reply_from_scan(ctx, binding.bound()?, wanted, query, reply)
 }
 
 /// The end of the arguments: `op [op ...] [SKIPNAN]`.
@@ -124,7 +138,7 @@ impl Asked {
     ///
     /// # Errors
     /// If the type does not have an operation.
-    pub fn of(&self, item: ItemType) -> Result<Question, Failure> {
+    fn of(&self, item: ItemType) -> Result<Question, Failure> {
         let impossible = (self.position..)
             .zip(&self.ops)
             .find(|(_, op)| !op.is_possible(item.kind()));
@@ -139,12 +153,12 @@ impl Asked {
     }
 
     /// The answers of an array without values.
-    pub fn of_nothing(&self) -> Vec<Answer> {
+    fn of_nothing(&self) -> Vec<Answer> {
         Question::new(ItemType::DOUBLE, self.ops.clone(), self.skip_nan).answers_of_nothing()
     }
 
     /// Replies with an array of the answers.
-    pub fn reply(&self, ctx: &Ctx, resp: Resp, item: ItemType, answers: &[Answer]) {
+    fn reply(&self, ctx: &Ctx, resp: Resp, item: ItemType, answers: &[Answer]) {
         ctx.reply_array(answers.len());
         let replier = Replier::speaking(ctx, item, resp);
         for answer in answers {

@@ -3,14 +3,11 @@
 use std::ffi::{CStr, c_int};
 
 use super::range::Wanted;
-use super::scan::reply_from_scan;
-use super::vagg::{Asked, OP, SKIPNAN};
+use super::vagg::{Asked, OP, SKIPNAN, aggregate};
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
-use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
-use crate::storage::aggregate::Buckets;
-use crate::storage::types::{ItemType, excerpt, parse_index};
+use crate::storage::types::{excerpt, parse_index};
 
 /// Most parts: a chart has fewer pixels, and their answers are put together in memory.
 const MOST_BUCKETS: u64 = 1_000_000;
@@ -44,29 +41,7 @@ impl Command for VBuckets {
         let wanted = Wanted::parse(args, 2)?;
         let buckets = buckets(args, 4)?;
         let asked = Asked::parse(args, 5)?;
-        let Some(binding) = binding::for_reading(ctx, args)? else {
-            let (resp, nothing) = (ctx.resp(), asked.of_nothing());
-            ctx.reply_array(buckets as usize);
-            for _ in 0..buckets {
-                asked.reply(ctx, resp, ItemType::DOUBLE, &nothing);
-            }
-            return Ok(());
-        };
-        let item = binding.item;
-        let question = asked.of(item)?;
-        let query = move || Buckets::new(question.clone(), buckets);
-        reply_from_scan(
-            ctx,
-            binding.bound()?,
-            wanted,
-            query,
-            move |ctx, resp, answers| {
-                ctx.reply_array(answers.len());
-                for answers in &answers {
-                    asked.reply(ctx, resp, item, answers);
-                }
-            },
-        )
+        aggregate(ctx, args, wanted, asked, buckets, Ctx::reply_array)
     }
 }
 

@@ -21,6 +21,9 @@ impl Buckets {
 
     /// The part that has the value at `index`, and the index after its last value.
     fn bucket(&self, range: &Range<u64>, index: u64) -> (u64, u64) {
+        if self.number == 1 {
+            return (0, range.end);
+        }
         let wide = u128::from;
         let (len, number) = (wide(range.end - range.start), wide(self.number));
         let bucket = ((wide(index - range.start) + 1) * number - 1) / len;

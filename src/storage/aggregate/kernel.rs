@@ -1,14 +1,18 @@
-//! The loops over many numbers. Each is written once, in plain Rust over [`LANES`] independent lanes; `pulp` has it
-//! compiled for several sets of vector instructions and picks the best that the CPU has when it is called: AVX-512,
-//! AVX2 or SSE2 on x86-64, NEON on AArch64. As the lanes are the same everywhere, so are the results, to the last bit.
+//! The loops over many numbers. Each is written once, over [`LANES`] independent lanes, in plain Rust or, where the compiler
+//! makes no vectors of that, [in vectors](super::doubles); `pulp` has it compiled for several sets of vector instructions
+//! and picks the best that the CPU has when it is called: AVX-512, AVX2 or SSE2 on x86-64, NEON on AArch64. As the lanes
+//! are the same everywhere, so are the results, to the last bit.
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::doubles;
 use super::extended::Extended;
-use super::sum::{Sum, two_sum};
+use super::sum::Sum;
 
 /// Values that are worked on side by side: two vectors of AVX-512, four of AVX2.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
+/// Values that are converted to doubles at once.
+const TILE: usize = 1024;
 
 /// A type of numbers, ordered as IEEE 754 has it: NaN is unequal to everything.
 pub trait Number: Copy + PartialOrd + Send + Sync {
@@ -16,16 +20,35 @@ pub trait Number: Copy + PartialOrd + Send + Sync {
     const GREATEST: Self;
     const LEAST: Self;
 
+    /// The value as it lies in a file.
+    type Item: AsRef<[u8]>;
+
     fn to_f64(self) -> f64;
     fn is_nan(self) -> bool;
     /// The lesser of two, and the greater; the other one if one is NaN. (Methods of the types themselves, as the
     /// compiler has vector instructions for these and not for an `if`.)
     fn lesser(self, other: Self) -> Self;
     fn greater(self, other: Self) -> Self;
-    /// As it lies in a file.
-    fn to_item(self) -> Box<[u8]>;
+    fn to_item(self) -> Self::Item;
     /// The total of integers, exactly, or of others; the one that it is not is 0. NaN counts as 0 if `SKIP_NAN`.
-    fn total<const SKIP_NAN: bool>(xs: &[Self]) -> (i128, Sum);
+    fn total<S: Simd, const SKIP_NAN: bool>(simd: S, xs: &[Self]) -> (i128, Sum);
+
+    /// The values, at most [`TILE`] of them, as doubles, for which there is room.
+    #[inline(always)]
+    fn doubles<'a>(xs: &'a [Self], room: &'a mut [f64; TILE]) -> &'a [f64] {
+        for (double, &x) in room.iter_mut().zip(xs) {
+            *double = x.to_f64();
+        }
+        &room[..xs.len()]
+    }
+
+    /// The least and the greatest value, or nothing if there is a NaN.
+    #[inline(always)]
+    fn extremes<S: Simd>(_: S, xs: &[Self]) -> Option<(Self, Self)> {
+        // Two loops, as the compiler makes vectors of each.
+        let extremes = (least(xs), greatest(xs));
+        (!xs.iter().any(|x| x.is_nan())).then_some(extremes)
+    }
 }
 
 macro_rules! integers {
@@ -33,6 +56,7 @@ macro_rules! integers {
         impl Number for $type {
             const GREATEST: Self = Self::MAX;
             const LEAST: Self = Self::MIN;
+            type Item = [u8; size_of::<Self>()];
 
             #[inline(always)]
             fn to_f64(self) -> f64 {
@@ -54,12 +78,12 @@ macro_rules! integers {
                 self.max(other)
             }
 
-            fn to_item(self) -> Box<[u8]> {
-                self.to_le_bytes().into()
+            fn to_item(self) -> Self::Item {
+                self.to_le_bytes()
             }
 
             #[inline(always)]
-            fn total<const SKIP_NAN: bool>(xs: &[Self]) -> (i128, Sum) {
+            fn total<S: Simd, const SKIP_NAN: bool>(_: S, xs: &[Self]) -> (i128, Sum) {
                 ($total!(xs, $type), Sum::default())
             }
         }
@@ -95,10 +119,11 @@ integers!(
 );
 
 macro_rules! floats {
-    ($($type:ty)*) => {$(
+    ($($type:ty: {$($special:item)*})*) => {$(
         impl Number for $type {
             const GREATEST: Self = Self::INFINITY;
             const LEAST: Self = Self::NEG_INFINITY;
+            type Item = [u8; size_of::<Self>()];
 
             #[inline(always)]
             fn to_f64(self) -> f64 {
@@ -120,50 +145,51 @@ macro_rules! floats {
                 self.max(other)
             }
 
-            fn to_item(self) -> Box<[u8]> {
-                self.to_le_bytes().into()
+            fn to_item(self) -> Self::Item {
+                self.to_le_bytes()
             }
 
             #[inline(always)]
-            fn total<const SKIP_NAN: bool>(xs: &[Self]) -> (i128, Sum) {
-                (0, float_total::<_, SKIP_NAN>(xs))
+            fn total<S: Simd, const SKIP_NAN: bool>(simd: S, xs: &[Self]) -> (i128, Sum) {
+                let (mut sum, mut room) = (Sum::default(), [0.0; TILE]);
+                for xs in xs.chunks(TILE) {
+                    let doubles = Self::doubles(xs, &mut room);
+                    sum.merge(doubles::total::<S, SKIP_NAN>(simd, doubles));
+                }
+                (0, sum)
             }
+
+            $($special)*
         }
     )*};
 }
 
-floats!(f32 f64 Extended);
+floats!(
+    f64: {
+        #[inline(always)]
+        fn doubles<'a>(xs: &'a [Self], _: &'a mut [f64; TILE]) -> &'a [f64] {
+            xs
+        }
 
-/// The value, or what stands for NaN if that is to be skipped.
-#[inline(always)]
-fn value_or<T: Number, const SKIP_NAN: bool>(x: T, instead: f64) -> f64 {
-    if SKIP_NAN && x.is_nan() {
-        instead
-    } else {
-        x.to_f64()
-    }
-}
-
-#[inline(always)]
-fn float_total<T: Number, const SKIP_NAN: bool>(xs: &[T]) -> Sum {
-    let (mut high, mut low) = ([0.0; LANES], [0.0; LANES]);
-    let (rows, rest) = xs.as_chunks::<LANES>();
-    for row in rows {
-        for lane in 0..LANES {
-            let (sum, error) = two_sum(high[lane], value_or::<T, SKIP_NAN>(row[lane], 0.0));
-            high[lane] = sum;
-            low[lane] += error;
+        #[inline(always)]
+        fn extremes<S: Simd>(simd: S, xs: &[Self]) -> Option<(Self, Self)> {
+            doubles::extremes(simd, xs)
         }
     }
-    let mut sum = Sum::default();
-    for (&high, &low) in high.iter().zip(&low) {
-        sum.merge(Sum::new(high, low));
+    f32: {
+        #[inline(always)]
+        fn extremes<S: Simd>(simd: S, xs: &[Self]) -> Option<(Self, Self)> {
+            let (mut ends, mut room) = ((Self::GREATEST, Self::LEAST), [0.0; TILE]);
+            for xs in xs.chunks(TILE) {
+                let (least, greatest) = doubles::extremes(simd, Self::doubles(xs, &mut room))?;
+                // They were f32 before.
+                ends = (ends.0.min(least as f32), ends.1.max(greatest as f32));
+            }
+            Some(ends)
+        }
     }
-    for &x in rest {
-        sum.add(value_or::<T, SKIP_NAN>(x, 0.0));
-    }
-    sum
-}
+    Extended: {}
+);
 
 /// A loop. It calls nothing that the compiler may leave as a call, closures included: that would be code without the
 /// vector instructions.
@@ -171,7 +197,7 @@ pub trait Kernel<T> {
     type Output;
 
     /// Must be `#[inline(always)]`.
-    fn over(self, xs: &[T]) -> Self::Output;
+    fn over<S: Simd>(self, simd: S, xs: &[T]) -> Self::Output;
 }
 
 /// A loop and the values it goes over, as `pulp` takes it.
@@ -184,8 +210,8 @@ impl<T, K: Kernel<T>> WithSimd for Task<'_, T, K> {
     type Output = K::Output;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> K::Output {
-        self.kernel.over(self.xs)
+    fn with_simd<S: Simd>(self, simd: S) -> K::Output {
+        self.kernel.over(simd, self.xs)
     }
 }
 
@@ -203,8 +229,8 @@ impl<T: Number, const SKIP_NAN: bool> Kernel<T> for Total<SKIP_NAN> {
     type Output = (i128, Sum);
 
     #[inline(always)]
-    fn over(self, xs: &[T]) -> (i128, Sum) {
-        T::total::<SKIP_NAN>(xs)
+    fn over<S: Simd>(self, simd: S, xs: &[T]) -> (i128, Sum) {
+        T::total::<S, SKIP_NAN>(simd, xs)
     }
 }
 
@@ -216,7 +242,7 @@ impl<T: Number> Kernel<T> for CountNan {
     type Output = usize;
 
     #[inline(always)]
-    fn over(self, xs: &[T]) -> usize {
+    fn over<S: Simd>(self, _: S, xs: &[T]) -> usize {
         let mut count = 0;
         for x in xs {
             count += usize::from(x.is_nan());
@@ -225,40 +251,50 @@ impl<T: Number> Kernel<T> for CountNan {
     }
 }
 
-/// The least value. NaN is passed over; if there is nothing else, the answer means nothing. Of 0 and -0 it may be either.
+/// The least and the greatest value, or nothing if there is a NaN. Of 0 and -0 it may be either.
 #[derive(Clone, Copy)]
-pub struct Least;
+pub struct Extremes;
 
-impl<T: Number> Kernel<T> for Least {
-    type Output = T;
+impl<T: Number> Kernel<T> for Extremes {
+    type Output = Option<(T, T)>;
 
     #[inline(always)]
-    fn over(self, xs: &[T]) -> T {
-        fold(
-            xs,
-            T::GREATEST,
-            #[inline(always)]
-            |least, x| least.lesser(x),
-        )
+    fn over<S: Simd>(self, simd: S, xs: &[T]) -> Option<(T, T)> {
+        T::extremes(simd, xs)
     }
 }
 
-/// The greatest value, as [`Least`].
+/// The least and the greatest value. NaN is passed over; if there is nothing else, the answer means nothing.
 #[derive(Clone, Copy)]
-pub struct Greatest;
+pub struct ExtremesOfNumbers;
 
-impl<T: Number> Kernel<T> for Greatest {
-    type Output = T;
+impl<T: Number> Kernel<T> for ExtremesOfNumbers {
+    type Output = (T, T);
 
     #[inline(always)]
-    fn over(self, xs: &[T]) -> T {
-        fold(
-            xs,
-            T::LEAST,
-            #[inline(always)]
-            |greatest, x| greatest.greater(x),
-        )
+    fn over<S: Simd>(self, _: S, xs: &[T]) -> (T, T) {
+        (least(xs), greatest(xs))
     }
+}
+
+#[inline(always)]
+fn least<T: Number>(xs: &[T]) -> T {
+    fold(
+        xs,
+        T::GREATEST,
+        #[inline(always)]
+        |least, x| least.lesser(x),
+    )
+}
+
+#[inline(always)]
+fn greatest<T: Number>(xs: &[T]) -> T {
+    fold(
+        xs,
+        T::LEAST,
+        #[inline(always)]
+        |greatest, x| greatest.greater(x),
+    )
 }
 
 #[inline(always)]
@@ -287,29 +323,17 @@ impl<T: Number, const SKIP_NAN: bool> Kernel<T> for Deviation<SKIP_NAN> {
     type Output = f64;
 
     #[inline(always)]
-    fn over(self, xs: &[T]) -> f64 {
-        let mean = self.mean;
-        let (mut squares, mut distances) = ([0.0; LANES], [0.0; LANES]);
-        let (rows, rest) = xs.as_chunks::<LANES>();
-        for row in rows {
-            for lane in 0..LANES {
-                let distance = value_or::<T, SKIP_NAN>(row[lane], mean) - mean;
-                distances[lane] += distance;
-                squares[lane] += distance * distance;
-            }
-        }
-        let (mut square, mut distance_sum) = (0.0, 0.0);
-        for &x in rest {
-            let distance = value_or::<T, SKIP_NAN>(x, mean) - mean;
-            distance_sum += distance;
-            square += distance * distance;
-        }
-        for lane in 0..LANES {
-            distance_sum += distances[lane];
-            square += squares[lane];
+    fn over<S: Simd>(self, simd: S, xs: &[T]) -> f64 {
+        let (mut distance_sum, mut square_sum) = (0.0, 0.0);
+        let mut room = [0.0; TILE];
+        for xs in xs.chunks(TILE) {
+            let doubles = T::doubles(xs, &mut room);
+            let (distances, squares) = doubles::deviation::<S, SKIP_NAN>(simd, doubles, self.mean);
+            distance_sum += distances;
+            square_sum += squares;
         }
         // What is left of the distances is the rounding error of the mean.
-        square - distance_sum * distance_sum / xs.len().max(1) as f64
+        square_sum - distance_sum * distance_sum / xs.len().max(1) as f64
     }
 }
 
@@ -350,7 +374,7 @@ impl<T: Number> Kernel<T> for Mask<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn over(self, xs: &[T]) {
+    fn over<S: Simd>(self, _: S, xs: &[T]) {
         let Self {
             comparison,
             value,
@@ -380,7 +404,7 @@ impl Kernel<u8> for CountOnes {
     type Output = usize;
 
     #[inline(always)]
-    fn over(self, xs: &[u8]) -> usize {
+    fn over<S: Simd>(self, _: S, xs: &[u8]) -> usize {
         let mut count = 0;
         for &x in xs {
             count += usize::from(x);
@@ -434,7 +458,7 @@ mod tests {
             if x.to_f64() == 0.0 {
                 Vec::new()
             } else {
-                x.to_item().to_vec()
+                x.to_item().as_ref().to_vec()
             }
         };
         agree(Total::<false>, xs, total_bits)?;
@@ -443,12 +467,23 @@ mod tests {
         agree(Deviation::<true> { mean }, xs, f64_bits)?;
         let nans = agree(CountNan, xs, |count| count.to_le_bytes().to_vec())?;
         prop_assert_eq!(nans, xs.iter().filter(|x| x.is_nan()).count().to_le_bytes());
-        agree(Least, xs, without_sign_of_zero)?;
-        agree(Greatest, xs, without_sign_of_zero)?;
+        let both = |(least, greatest): (T, T)| {
+            let mut bits = without_sign_of_zero(least);
+            bits.push(b'/');
+            bits.extend(without_sign_of_zero(greatest));
+            bits
+        };
+        let passing_over_nan = agree(ExtremesOfNumbers, xs, both)?;
+        let extremes = agree(Extremes, xs, |extremes| extremes.map_or(Vec::new(), both))?;
         let numbers = || xs.iter().copied().filter(|x| !x.is_nan());
+        let expected = if numbers().count() == xs.len() {
+            passing_over_nan
+        } else {
+            Vec::new()
+        };
+        prop_assert_eq!(extremes, expected);
         if numbers().next().is_some() {
-            let least = run(Least, xs);
-            let greatest = run(Greatest, xs);
+            let (least, greatest) = run(ExtremesOfNumbers, xs);
             prop_assert!(numbers().all(|x| least <= x && x <= greatest));
             prop_assert!(numbers().any(|x| x == least) && numbers().any(|x| x == greatest));
         }
@@ -480,20 +515,28 @@ mod tests {
         Ok(())
     }
 
-    fn integers<T: Arbitrary>() -> impl Strategy<Value = Vec<T>> {
-        prop::collection::vec(any::<T>(), 0..100)
+    /// Some rows of lanes and a rest, or more than is converted at once.
+    fn lengths() -> impl Strategy<Value = usize> {
+        prop_oneof![20 => 0..100_usize, 1 => TILE - 1..TILE + 40]
     }
 
-    /// Numbers of all sizes, with NaN and infinities, but NaN of one kind: which of several comes out is nobody's word.
+    fn integers<T: Arbitrary>() -> impl Strategy<Value = Vec<T>> {
+        lengths().prop_flat_map(|len| prop::collection::vec(any::<T>(), len))
+    }
+
+    /// Numbers of all sizes, in half of the cases with NaN and infinities; NaN of one kind, as which of several comes out is
+    /// nobody's word.
     fn doubles() -> impl Strategy<Value = Vec<f64>> {
         let number = prop_oneof![
-            8 => prop::num::f64::ANY.prop_map(|x| if x.is_nan() { f64::NAN } else { x }),
-            8 => -1e3..1e3,
-            1 => Just(f64::NAN),
-            1 => Just(f64::INFINITY),
-            1 => Just(f64::NEG_INFINITY),
+            1 => prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO,
+            1 => -1e3..1e3,
         ];
-        prop::collection::vec(number, 0..100)
+        let special = prop::sample::select(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
+        let any = prop_oneof![8 => number.clone(), 1 => special];
+        lengths().prop_flat_map(move |len| {
+            let numbers = prop::collection::vec(number.clone(), len);
+            prop_oneof![numbers, prop::collection::vec(any.clone(), len)]
+        })
     }
 
     macro_rules! integer_tests {

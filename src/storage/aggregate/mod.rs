@@ -5,6 +5,7 @@
 //! are merged in their order, and give the same answer however the array was divided.
 
 mod buckets;
+mod doubles;
 mod extended;
 pub mod kernel;
 mod sum;
@@ -14,7 +15,7 @@ mod tests;
 pub use buckets::Buckets;
 pub use extended::Extended;
 
-use kernel::{CountNan, Deviation, Greatest, Least, Number, Total};
+use kernel::{CountNan, Deviation, Extremes, ExtremesOfNumbers, Number, Total};
 use sum::Sum;
 
 use super::types::{ItemType, Kind, Value};
@@ -100,7 +101,9 @@ struct Found {
 #[derive(Clone, Debug, Default)]
 pub struct Partial {
     values: u64,
+    /// Number of NaN, where that matters.
     nans: u64,
+    /// Known where least or greatest are.
     first_nan: Option<u64>,
     integers: i128,
     floats: Sum,
@@ -153,15 +156,14 @@ impl Question {
 
     /// What is to be known of numbers, where `before` is known of those before them.
     fn look_at<T: Number>(&self, before: &Partial, index: u64, xs: &[T]) -> Partial {
-        let nans = kernel::run(CountNan, xs) as u64;
         let mut partial = Partial {
             values: xs.len() as u64,
-            nans,
             ..Partial::default()
         };
-        if nans > 0 {
-            let position = xs.iter().position(|x| x.is_nan());
-            partial.first_nan = position.map(|position| index + position as u64);
+        if self.needs_least || self.needs_greatest {
+            self.look_for_extremes(&mut partial, before, index, xs);
+        } else if self.skip_nan {
+            partial.nans = kernel::run(CountNan, xs) as u64;
         }
         if self.needs_sum {
             (partial.integers, partial.floats) = if self.skip_nan {
@@ -179,38 +181,52 @@ impl Question {
             };
             partial.deviation.add(deviation);
         }
-        if nans == partial.values {
-            return partial;
+        partial
+    }
+
+    /// Finds what is less or greater than all before, and NaN.
+    fn look_for_extremes<T: Number>(
+        &self,
+        partial: &mut Partial,
+        before: &Partial,
+        index: u64,
+        xs: &[T],
+    ) {
+        let first = |wanted: &dyn Fn(&T) -> bool| {
+            let position = xs.iter().position(wanted)?;
+            Some((index + position as u64, xs[position]))
+        };
+        let (least, greatest) = kernel::run(Extremes, xs).unwrap_or_else(|| {
+            partial.nans = kernel::run(CountNan, xs) as u64;
+            partial.first_nan = first(&|x| x.is_nan()).map(|(index, _)| index);
+            kernel::run(ExtremesOfNumbers, xs)
+        });
+        if partial.nans == partial.values {
+            return;
         }
         // Looking for its position is worth the time only where the value is better than all before.
         let found = |value: T| {
-            let position = xs.iter().position(|&x| x == value)?;
-            Some(Found {
-                item: xs[position].to_item(),
-                index: index + position as u64,
-            })
+            let (index, item) = first(&|&x| x == value)?;
+            let item = item.to_item().as_ref().into();
+            Some(Found { item, index })
         };
-        if self.needs_least {
-            let least = kernel::run(Least, xs);
-            let is_better = |old: &Found| self.is_less(&least.to_item(), &old.item);
-            partial.least = before
-                .least
-                .as_ref()
-                .is_none_or(is_better)
-                .then(|| found(least))
-                .flatten();
+        let is_best = |old: &Option<Found>, is_better: &dyn Fn(&[u8]) -> bool| {
+            old.as_ref().is_none_or(|old| is_better(&old.item))
+        };
+        if self.needs_least
+            && is_best(&before.least, &|old| {
+                self.is_less(least.to_item().as_ref(), old)
+            })
+        {
+            partial.least = found(least);
         }
-        if self.needs_greatest {
-            let greatest = kernel::run(Greatest, xs);
-            let is_better = |old: &Found| self.is_less(&old.item, &greatest.to_item());
-            partial.greatest = before
-                .greatest
-                .as_ref()
-                .is_none_or(is_better)
-                .then(|| found(greatest))
-                .flatten();
+        if self.needs_greatest
+            && is_best(&before.greatest, &|old| {
+                self.is_less(old, greatest.to_item().as_ref())
+            })
+        {
+            partial.greatest = found(greatest);
         }
-        partial
     }
 
     fn look_at_strings(&self, index: u64, bytes: &[u8]) -> Partial {
