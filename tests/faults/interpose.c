@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,10 +19,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* In the order of `Call` in interposer.rs; 0 is none. */
-enum call { NONE, MSYNC, FDATASYNC, FSYNC, FTRUNCATE, FALLOCATE, MMAP, FSTAT, PWRITE, PREAD, FSETXATTR, FGETXATTR };
+enum call { NONE, MSYNC, FDATASYNC, FSYNC, FTRUNCATE, FALLOCATE, MMAP, FSTAT, PWRITE, PREAD, FSETXATTR, FGETXATTR,
+    SYNC_FILE_RANGE };
 
 struct plan {
     /* Which call fails, and with which errno; 0 is for a write of half the bytes. */
@@ -168,6 +171,22 @@ int fsetxattr(int fd, const char *name, const void *value, size_t len, int flags
 ssize_t fgetxattr(int fd, const char *name, void *value, size_t len)
 {
     return fails_on(FGETXATTR, fd) ? -1 : syscall(SYS_fgetxattr, fd, name, value, len);
+}
+
+int sync_file_range(int fd, off64_t from, off64_t len, unsigned int flags)
+{
+    return fails_on(SYNC_FILE_RANGE, fd) ? -1 : (int)syscall(SYS_sync_file_range, fd, from, len, flags);
+}
+
+/* Which of two calls the module syncs with depends on the file system. */
+int fstatfs64(int fd, struct statfs64 *out)
+{
+    int status = (int)syscall(SYS_fstatfs, fd, out);
+    if (plan && plan->call == MSYNC)
+        out->f_type = TMPFS_MAGIC;
+    if (plan && plan->call == SYNC_FILE_RANGE)
+        out->f_type = EXT4_SUPER_MAGIC;
+    return status;
 }
 
 /* Valkey has a module look for calls in its own libraries first (RTLD_DEEPBIND), where it would not find these. */

@@ -22,6 +22,7 @@ pub enum Call {
     Pread,
     Fsetxattr,
     Fgetxattr,
+    SyncFileRange,
 }
 
 /// As errno: a write of half the bytes, and no error.

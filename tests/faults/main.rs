@@ -223,6 +223,7 @@ macro_rules! faults {
 faults! {
     ALL_KINDS;
     msync_fails: Msync EIO 1, Msync EIO FOR_GOOD;
+    sync_file_range_fails: SyncFileRange EIO 1, SyncFileRange EIO FOR_GOOD;
     fdatasync_fails: Fdatasync EIO 1, Fdatasync EIO FOR_GOOD;
     fsync_fails: Fsync EIO 1, Fsync EIO FOR_GOOD;
     ftruncate_fails: Ftruncate EIO 1, Ftruncate EIO FOR_GOOD;

@@ -32,7 +32,7 @@ fn assert_counts_up(db: &Server, count: u64) {
 
 #[test]
 fn writes_are_refused_until_a_sync_succeeds() {
-    for call in [Call::Msync, Call::Fsync] {
+    for call in [Call::Msync, Call::SyncFileRange, Call::Fsync] {
         let (db, plan) = server("everysec");
         plan.fail(call, libc::EIO, 0, FOR_GOOD);
         let mut count = wait_until_refused(&db);
@@ -75,7 +75,7 @@ fn without_fsync_a_failed_sync_is_tried_again_as_soon() {
 
 #[test]
 fn a_sync_that_failed_is_not_forgotten_with_the_key() {
-    for call in [Call::Msync, Call::Fsync] {
+    for call in [Call::Msync, Call::SyncFileRange, Call::Fsync] {
         let (db, plan) = server("everysec");
         plan.fail(call, libc::EIO, 0, FOR_GOOD);
         let count = wait_until_refused(&db);
