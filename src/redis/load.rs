@@ -10,7 +10,17 @@ use super::{STORE, acl, binding, commands, config, info, latency, rdb, replicati
 use crate::storage::{Root, Store};
 
 const NAME: &[u8] = b"mmap\0";
-const VERSION: c_int = 1;
+/// 200 for 0.2.0, as Redis' own modules count.
+const VERSION: c_int = 10_000 * number(env!("CARGO_PKG_VERSION_MAJOR"))
+    + 100 * number(env!("CARGO_PKG_VERSION_MINOR"))
+    + number(env!("CARGO_PKG_VERSION_PATCH"));
+
+const fn number(digits: &str) -> c_int {
+    match c_int::from_str_radix(digits, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("Cargo's versions are numbers"),
+    }
+}
 
 /// The server calls it first.
 ///

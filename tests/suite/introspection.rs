@@ -52,6 +52,21 @@ fn words(argument: &HashMap<String, Reply>) -> (i64, bool) {
 }
 
 #[test]
+fn the_version_of_the_module_is_told() {
+    let db = Server::start();
+    let parts: Vec<u32> = env!("CARGO_PKG_VERSION")
+        .split('.')
+        .map(|part| part.parse().unwrap())
+        .collect();
+    let number = 10_000 * parts[0] + 100 * parts[1] + parts[2];
+    let told = db.say("MODULE LIST");
+    assert!(
+        told.contains(&format!("ver, (integer) {number},")),
+        "{told}"
+    );
+}
+
+#[test]
 fn every_command_is_documented() {
     let db = Server::start();
     for name in commands(&db) {
