@@ -103,6 +103,8 @@ pub(super) struct State {
     pub watch: Option<Watch>,
     /// Whether the file has slack, and so ends in a record.
     pub slack: bool,
+    /// No key is bound to it any more: it gets no slack again. The next binding is one of another array.
+    pub unbound: bool,
     /// Who may set the file's length. Exact appends always may.
     pub end: End,
     /// Counts growths and their cancellations: a growth ends well only if its number still stands.
@@ -211,6 +213,7 @@ impl Array {
                 head,
                 watch: None,
                 slack: contents.slack,
+                unbound: false,
                 end: End::Free,
                 growth_number: 0,
                 growth_asked: false,

@@ -94,6 +94,10 @@ impl Array {
 
     fn begin_growth(&self) -> Option<(Plan, u64)> {
         let mut state = self.state.lock();
+        if state.unbound {
+            // It was asked for before.
+            return None;
+        }
         let end = self.end_of_values(&state);
         if state.slack
             && self
@@ -512,6 +516,11 @@ impl Array {
 
 #[cfg(test)]
 impl Array {
+    /// The first step of `grow_ahead`; whether it would go on.
+    pub(super) fn begins_growth_for_test(&self) -> bool {
+        self.begin_growth().is_some()
+    }
+
     /// The first half of `grow_ahead`, as if the process were stopped there.
     pub(super) fn announce_growth_for_test(&self) -> Grown {
         self.state.lock().grow_at = 0;

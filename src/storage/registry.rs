@@ -300,7 +300,9 @@ impl Array {
 
     /// Nobody may find slack in a file that no key is bound to.
     fn trim_at_unbinding(&self) {
-        if let Err(error) = self.make_exact(&mut self.state.lock()) {
+        let mut state = self.state.lock();
+        state.unbound = true;
+        if let Err(error) = self.make_exact(&mut state) {
             tracing::error!("on unbinding: {error}");
         }
     }

@@ -496,6 +496,21 @@ fn a_dead_worker_stops_writes_and_nothing_else() {
     assert!(contents(&bound).len() >= 8);
 }
 
+/// The worker may come to a growth only when the key is gone.
+#[test]
+fn a_file_that_no_key_is_bound_to_gets_no_slack() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    let array = Arc::clone(&bound.array);
+    // The worker cannot close it meanwhile.
+    let busy = array.syncing.lock();
+    assert!(array.begins_growth_for_test());
+    drop(bound);
+    assert!(!array.begins_growth_for_test());
+    drop(busy);
+}
+
 /// Whether this process holds a lock on a file, as the kernel says.
 fn is_locked(file: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
