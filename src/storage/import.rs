@@ -128,14 +128,6 @@ impl Import {
             place.set_former_aside(&path)?;
         }
         place.install(&path)?;
-        // A descriptor that was made without a name never knows one, and `VTRIM` looks for it.
-        let found = store.root.find(&path)?.ok_or_else(|| Error::Missing {
-            path: path.to_string(),
-            hint: "; it was made just now",
-        })?;
-        let file = store.root.open_found(&found, &path, Access::Writable)?;
-        let Bound { array, registry } = &bound;
-        registry.reopen(array, file, Access::Writable)?;
         bind(bound)
     }
 }

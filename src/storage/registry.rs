@@ -225,7 +225,7 @@ impl Registry {
     }
 
     /// Gives an array another descriptor of its file.
-    pub(super) fn reopen(&self, array: &Array, file: File, access: Access) -> Result<()> {
+    fn reopen(&self, array: &Array, file: File, access: Access) -> Result<()> {
         array.reopen(file, access, |old| {
             self.lingering.lock().push((array.id(), old));
         })
