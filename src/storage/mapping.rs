@@ -204,7 +204,6 @@ impl Mapping {
     /// # Errors
     /// The system's: after one, nothing is known of what reached the disk.
     pub fn sync(&self, from: u64, to: u64) -> io::Result<()> {
-        self.release(from, to);
         let to = to.min(self.len());
         let from = from.min(to.saturating_sub(1));
         disk::sync_mapped(&self.raw, from, (to - from).max(1))

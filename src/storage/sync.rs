@@ -105,13 +105,12 @@ impl Array {
         let Work {
             file, map, written, ..
         } = work;
+        map.release(written.start, written.end);
         if work.vouched {
-            map.release(written.start, written.end);
             return disk::sync_all(file);
         }
         // Where the journal keeps the mark behind the values, one flush of the disk does for both.
         if disk::orders_data_before_metadata(file) {
-            map.release(written.start, written.end);
             disk::write_back(file, written.clone())?;
         } else {
             map.sync(written.start, written.end)?;
