@@ -1,21 +1,7 @@
 //! Values as bytes, in and out.
 
 use crate::support::{Reply, Server, doubles};
-
-const TYPES: [(&str, usize); 12] = [
-    ("int8", 1),
-    ("uint8", 1),
-    ("int16", 2),
-    ("uint16", 2),
-    ("int32", 4),
-    ("uint32", 4),
-    ("int64", 8),
-    ("uint64", 8),
-    ("float", 4),
-    ("double", 8),
-    ("long_double", 16),
-    ("string 5", 5),
-];
+use crate::types::NUMBERS;
 
 /// Bytes in which no two neighbours are the same.
 fn pattern(len: usize) -> Vec<u8> {
@@ -29,7 +15,8 @@ fn raw(db: &Server, start: &str, stop: &str) -> Vec<u8> {
 #[test]
 fn bytes_of_every_type_come_back_as_they_were_sent_and_lie_so_in_the_file() {
     let db = Server::start();
-    for (i, (words, size)) in TYPES.into_iter().enumerate() {
+    let types = NUMBERS.into_iter().chain([("string 5", 5)]);
+    for (i, (words, size)) in types.enumerate() {
         let file = format!("f{i}");
         db.ask("DEL db");
         db.say(&format!("MMAP db {file} {words} WRITABLE"));

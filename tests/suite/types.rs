@@ -4,6 +4,21 @@ use std::cell::{Cell, RefCell};
 use std::fmt::{Debug, Display};
 use std::process::Command;
 
+/// The types of numbers, and bytes per value.
+pub const NUMBERS: [(&str, usize); 11] = [
+    ("int8", 1),
+    ("uint8", 1),
+    ("int16", 2),
+    ("uint16", 2),
+    ("int32", 4),
+    ("uint32", 4),
+    ("int64", 8),
+    ("uint64", 8),
+    ("float", 4),
+    ("double", 8),
+    ("long_double", 16),
+];
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -679,19 +694,7 @@ fn numpy_names_mean_the_same_types() {
 #[test]
 fn every_type_has_its_width() {
     let db = Server::start();
-    for (kind, size) in [
-        ("int8", 1),
-        ("uint8", 1),
-        ("int16", 2),
-        ("uint16", 2),
-        ("int32", 4),
-        ("uint32", 4),
-        ("int64", 8),
-        ("uint64", 8),
-        ("float", 4),
-        ("double", 8),
-        ("long_double", 16),
-    ] {
+    for (kind, size) in NUMBERS {
         assert_eq!(
             db.say(&format!("MMAP {kind} {kind} {kind} WRITABLE")),
             "(integer) 0"
@@ -702,6 +705,6 @@ fn every_type_has_its_width() {
         );
         assert_eq!(db.say(&format!("VTYPE {kind}")), kind);
         assert_eq!(db.say(&format!("VPUSH {kind} 1 2 3")), "(integer) 3");
-        assert_eq!(db.file_len(kind), 3 * size);
+        assert_eq!(db.file_len(kind), 3 * size as u64);
     }
 }
