@@ -268,12 +268,6 @@ impl Ctx {
         self.flags() & raw::REDISMODULE_CTX_FLAGS_REPLICATED != 0
     }
 
-    /// Whether writes are to wait, as by `CLIENT PAUSE` and during `FAILOVER`.
-    pub fn writes_are_paused(&self) -> bool {
-        // SAFETY: the call takes nothing and is made on the main thread.
-        unsafe { raw::RedisModule_AvoidReplicaTraffic.is_some_and(|ask| ask() != 0) }
-    }
-
     /// Sends a command to the AOF or to replicas, with the database of this context.
     pub fn propagate(&self, to: Audience, command: &CStr, words: &[Word<'_>]) {
         let format = match to {
@@ -358,6 +352,13 @@ impl Ctx {
             waiting: Some(waiting),
         }
     }
+}
+
+/// Whether writes are to wait, and nothing may be sent to replicas, as by `CLIENT PAUSE` and during `FAILOVER`. On the
+/// main thread only.
+pub fn writes_are_paused() -> bool {
+    // SAFETY: the call takes nothing.
+    unsafe { raw::RedisModule_AvoidReplicaTraffic.is_some_and(|ask| ask() != 0) }
 }
 
 /// What is to be cancelled when a waiting client goes away, by the address of its handle.

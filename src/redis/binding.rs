@@ -9,7 +9,7 @@ use redis_module::raw;
 
 use super::api::{Args, Ctx, Failure, Key, Mode};
 use super::unavailable::Unavailable;
-use super::{rdb, store};
+use super::{config, rdb, store};
 use crate::storage::types::ItemType;
 use crate::storage::{Access, Bound, FilePath};
 
@@ -90,12 +90,24 @@ impl Binding {
     pub fn bound(&self) -> Result<&Bound, Failure> {
         let bound = self.target_array()?;
         if bound.is_incomplete() {
-            return Err(Failure::Message(format!(
-                "the values of file '{}' are still on their way from the primary: try again later",
-                self.path
-            )));
+            return Err(self.incomplete());
         }
         Ok(bound)
+    }
+
+    #[cold]
+    fn incomplete(&self) -> Failure {
+        let path = &self.path;
+        Failure::Message(if config::is_replica() {
+            format!(
+                "the values of file '{path}' are still on their way from the primary: try again later"
+            )
+        } else {
+            format!(
+                "not all values of file '{path}' had come from the primary when this server took over: \
+                 DEL the key, copy the file from there, and MMAP it again"
+            )
+        })
     }
 
     /// The array, even while values are on their way to it.

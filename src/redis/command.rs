@@ -8,9 +8,9 @@ use std::ptr;
 use redis_module::raw;
 
 use super::acl;
-use super::api::{Args, Ctx, Failure, Outcome};
-use super::store;
+use super::api::{Args, Ctx, Failure, Outcome, on_main_thread};
 use super::usage::{Arg, RawArgs};
+use super::{replication, store};
 use crate::storage::Cancel;
 use crate::storage::cold::Cold;
 
@@ -167,16 +167,12 @@ fn run_when_in_ram<C: Command>(ctx: &Ctx, cold: Cold) {
     store().stats().cold_waits.add_one();
     let cancel = Cancel::default();
     let waiting = ctx.block_with(&cancel);
+    let go_on = move || waiting.end(Box::new(|ctx, args| C::run(ctx, args)));
     store().bring_in(cold, cancel, move || {
-        waiting.end(Box::new(|ctx, args| {
-            if C::KEY_ACCESS != KeyAccess::Read && ctx.writes_are_paused() {
-                return Err(Failure::Message(
-                    "writes were paused (CLIENT PAUSE or FAILOVER) while this one waited for the disk: \
-                     nothing was written, try again"
-                        .to_owned(),
-                ));
-            }
-            C::run(ctx, args)
-        }));
+        if C::KEY_ACCESS == KeyAccess::Read {
+            go_on();
+        } else {
+            on_main_thread(Box::new(|| replication::when_writes_go_on(Box::new(go_on))));
+        }
     });
 }

@@ -393,12 +393,19 @@ pub fn apply() {
     settings.set_max_file_bytes(limit(&MAX_FILE_BYTES));
 }
 
-/// The server became a replica, or a primary.
-pub fn set_replica(is_replica: bool) {
+/// The server is a replica, or a primary; says whether it was a replica so far.
+pub fn set_replica(is_replica: bool) -> bool {
+    let was_replica = IS_REPLICA.swap(is_replica, Ordering::Relaxed);
     // It is asked often, and applying settings goes through all arrays.
-    if IS_REPLICA.swap(is_replica, Ordering::Relaxed) != is_replica {
+    if was_replica != is_replica {
         apply();
     }
+    was_replica
+}
+
+/// Whether this server follows a primary.
+pub fn is_replica() -> bool {
+    IS_REPLICA.load(Ordering::Relaxed)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -215,7 +215,7 @@ fn save_values(rdb: &Writer, array: &Bound) {
     rdb.number(contents::VALUES);
     rdb.bytes(&array.id().on_this_machine());
     rdb.number(array.head());
-    rdb.number(u64::from(array.is_incomplete()));
+    rdb.number(u64::from(array.is_incomplete()) | u64::from(array.unannounced()) << 1);
     let size = array.item().size();
     let per_chunk = (CHUNK / size).max(1);
     let mut buffer = vec![0; per_chunk * size];
@@ -378,7 +378,8 @@ fn load_binding(rdb: &Reader, version: c_int) -> Result<Binding, Damaged> {
 fn load_values(rdb: &Reader, header: Header, phase: Phase) -> Result<Binding, Damaged> {
     let identity = rdb.bytes(<[u8]>::to_vec)?;
     let head = rdb.number()?;
-    let is_incomplete = rdb.number()? != 0;
+    let flags = rdb.number()?;
+    let (is_incomplete, unannounced) = (flags & 1 != 0, (flags >> 1) as u32);
     let existing = store().identify(&header.path);
     let import = match (&existing, phase) {
         // The file is the data, and is newer than any copy of it. What was lost is not taken from an AOF, which
@@ -407,8 +408,10 @@ fn load_values(rdb: &Reader, header: Header, phase: Phase) -> Result<Binding, Da
             Some(reason) => Ok(header.unavailable(reason)),
         };
     };
+    // What is missing of values on their way may be in the file that is here.
     let former = match phase {
         Phase::Idle => Former::SetAside,
+        _ if is_incomplete => Former::SetAside,
         _ => Former::Replaced,
     };
     let bound = match failure {
@@ -422,6 +425,7 @@ fn load_values(rdb: &Reader, header: Header, phase: Phase) -> Result<Binding, Da
     match bound {
         Ok(bound) => {
             bound.set_incomplete(is_incomplete);
+            bound.set_unannounced(unannounced);
             if phase == Phase::LoadingFile {
                 tracing::warn!(
                     "file '{}' was missing: it was made anew of {values} values in the RDB",

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use rustix::io::{Errno, pread};
@@ -63,6 +63,8 @@ pub struct Array {
     published_fd: AtomicI32,
     /// Whether values are still on their way from a primary.
     incomplete: AtomicBool,
+    /// See [`Array::unannounced`].
+    unannounced: AtomicU32,
     /// The number of values dropped from the head, as far as those were told who count with it.
     announced_head: AtomicU64,
     pub(super) state: Mutex<State>,
@@ -200,6 +202,7 @@ impl Array {
             published_head: AtomicU64::new(head),
             published_fd: AtomicI32::new(file.as_raw_fd()),
             incomplete: AtomicBool::new(false),
+            unannounced: AtomicU32::new(0),
             announced_head: AtomicU64::new(head),
             state: Mutex::new(State {
                 file: Some(Arc::new(file)),
@@ -419,6 +422,17 @@ impl Array {
     /// Says whether values are still on their way.
     pub fn set_incomplete(&self, incomplete: bool) {
         self.incomplete.store(incomplete, Ordering::Relaxed);
+    }
+
+    /// Number of long writes of which not all is announced: another server that has this array, too, may have more of
+    /// them or less.
+    pub fn unannounced(&self) -> u32 {
+        self.unannounced.load(Ordering::Relaxed)
+    }
+
+    /// Says how many they are. On one thread only.
+    pub fn set_unannounced(&self, writes: u32) {
+        self.unannounced.store(writes, Ordering::Relaxed);
     }
 
     /// What it adds to the totals.

@@ -8,6 +8,7 @@ use parking_lot::MutexGuard;
 
 use super::array::Array;
 use super::error::{Error, Result};
+use super::pool::Cancel;
 
 /// How much of a range is filled before others have their turn, in bytes.
 const FILLED_AT_ONCE: u64 = 1 << 20;
@@ -66,15 +67,27 @@ impl Array {
         Ok(values)
     }
 
+    /// To be asked under the lock before each part of a long write: who cancels it and then takes the lock knows that
+    /// nothing of it follows.
+    pub(super) fn not_cancelled(&self, cancel: &Cancel) -> Result<()> {
+        if cancel.is_cancelled() {
+            return Err(Error::Stopped {
+                path: self.path.to_string(),
+            });
+        }
+        Ok(())
+    }
+
     /// Sets all values of a range to one, and says how many: those that are there when their turn comes. Between
     /// parts of a long range others have their turn, and `between` is done.
     ///
     /// # Errors
-    /// If the array cannot be written to, or as `between`; a long range may have been filled in part.
+    /// If the array cannot be written to, it is cancelled, or as `between`; a long range may have been filled in part.
     pub(super) fn fill(
         self: &Arc<Self>,
         range: Range<u64>,
         value: &[u8],
+        cancel: &Cancel,
         between: impl Fn() -> Result<()>,
     ) -> Result<u64> {
         let size = self.item_size();
@@ -85,6 +98,7 @@ impl Array {
             // A page that has to come from the disk is not to come while others wait for the lock.
             self.warm_up(&(index..range.end.min(index + at_once)));
             let mut state = self.lock_for_writing()?;
+            self.not_cancelled(cancel)?;
             let values = range
                 .end
                 .min(state.count)

@@ -98,6 +98,8 @@ pub enum Error {
     },
     #[error("the head of file '{path}' cannot be removed: {why}")]
     Trimming { path: String, why: &'static str },
+    #[error("the work on file '{path}' was stopped before its end")]
+    Stopped { path: String },
     #[error("internal error of the mmap module; see the server's log")]
     TaskPanicked,
     #[error(transparent)]

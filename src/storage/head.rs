@@ -20,6 +20,7 @@ use super::disk;
 use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::mark::Mark;
+use super::pool::Cancel;
 use super::registry::Registry;
 use super::replacement::Replacement;
 use super::root::{self, Access, Root};
@@ -103,6 +104,7 @@ struct Copy<'a> {
     new: Replacement,
     /// Up to where, in bytes of the old file, values of the copy are on disk.
     synced_to: u64,
+    cancel: &'a Cancel,
 }
 
 impl Array {
@@ -113,13 +115,17 @@ impl Array {
     }
 
     /// Says how many values were removed at the head, of an array that is made as a copy of another.
-    pub(super) fn set_head(&self, head: u64) -> Result<()> {
+    ///
+    /// # Errors
+    /// If it cannot be noted in the file.
+    pub fn set_head(&self, head: u64) -> Result<()> {
         let mut state = self.state.lock();
         if head != state.head {
             let file = self.file(&state)?;
             note(&file, head).map_err(|e| self.failed("mark", e))?;
             self.publish_head(&mut state, head);
         }
+        self.announce_head(head);
         Ok(())
     }
 
@@ -139,7 +145,8 @@ impl Array {
             return self.set_head(self.head() + values);
         }
         let trim = self.begin_trim(&(values..count))?;
-        self.end_trim(trim, root, registry).map(drop)
+        self.end_trim(trim, root, registry, &Cancel::default())
+            .map(drop)
     }
 
     /// Begins to keep a range of values: removes the tail at once, and notes from now on what becomes of the rest,
@@ -173,21 +180,27 @@ impl Array {
     /// Ends what [`Self::begin_trim`] began: removes the head. Says how many values went in all.
     ///
     /// # Errors
-    /// If the head cannot be removed: then the tail is gone, and the rest is as it was.
+    /// If the head cannot be removed, or it is cancelled: then the tail is gone, and the rest is as it was.
     pub(super) fn end_trim(
         self: &Arc<Self>,
         trim: Trim,
         root: &Root,
         registry: &Registry,
+        cancel: &Cancel,
     ) -> Result<u64> {
         let result = self
-            .begin_copy(trim.head, root)
+            .begin_copy(trim.head, root, cancel)
             .and_then(|copy| copy.carry_out(registry));
         self.state.lock().watch = None;
         result.map(|()| trim.tail + trim.head)
     }
 
-    fn begin_copy<'a>(self: &'a Arc<Self>, head: u64, root: &Root) -> Result<Copy<'a>> {
+    fn begin_copy<'a>(
+        self: &'a Arc<Self>,
+        head: u64,
+        root: &Root,
+        cancel: &'a Cancel,
+    ) -> Result<Copy<'a>> {
         let mut state = self.lock_for_writing()?;
         let old = self.file_as_left(&mut state)?;
         let new = Replacement::of(&old, self.id(), &self.path, root)?;
@@ -197,6 +210,7 @@ impl Array {
             old,
             new,
             synced_to: 0,
+            cancel,
         })
     }
 }
@@ -240,6 +254,7 @@ impl Copy<'_> {
     fn copy_and_sync(&mut self, todo: &Range<u64>) -> Result<()> {
         let mut at = todo.start;
         while at < todo.end {
+            self.array.not_cancelled(self.cancel)?;
             let part = at..todo.end.min(at + SYNCED_AT_ONCE);
             at = part.end;
             self.copy(part, self.shift())?;
@@ -313,6 +328,7 @@ impl Copy<'_> {
         let mut entries = registry.lock();
         let mut state = array.lock_for_writing()?;
         array.claim_end(&mut state)?;
+        array.not_cancelled(self.cancel)?;
         let (missing, lowest) = self.missing(&mut state)?;
         if missing.end - missing.start > LAST_ROUND {
             return Ok(Some(missing));

@@ -91,9 +91,7 @@ impl Import {
     /// # Errors
     /// If it cannot be noted in the file.
     pub fn set_head(&self, head: u64) -> Result<()> {
-        self.bound.set_head(head)?;
-        self.bound.announce_head(head);
-        Ok(())
+        self.bound.set_head(head)
     }
 
     /// Makes the array `count` values long. The new ones are zeros, and their space is allocated.

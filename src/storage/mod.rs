@@ -416,9 +416,16 @@ impl Store {
         array.drop_head(values, &self.root, &self.registry)
     }
 
-    /// Has a write that may take long carried out, after those that came before.
-    pub fn carry_out_in_background(&self, bound: &Bound, task: Task, done: TaskDone) {
-        self.task_thread.send(&bound.array, task, done);
+    /// Has a write that may take long carried out, after those that came before. Once it is cancelled, and nobody holds
+    /// the lock of the array, it changes nothing more.
+    pub fn carry_out_in_background(
+        &self,
+        bound: &Bound,
+        task: Task,
+        cancel: Cancel,
+        done: TaskDone,
+    ) {
+        self.task_thread.send(&bound.array, task, cancel, done);
     }
 
     /// Gives every file its exact length and syncs it, as the server is about to exit.

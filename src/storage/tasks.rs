@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::array::Array;
 use super::error::{Error, Result};
 use super::head::Trim;
+use super::pool::Cancel;
 use super::registry::Registry;
 use super::root::Root;
 
@@ -32,7 +33,7 @@ pub(super) struct Tasks {
     registry: Arc<Registry>,
 }
 
-type Queued = (Arc<Array>, Task, TaskDone);
+type Queued = (Arc<Array>, Task, Cancel, TaskDone);
 
 /// The thread that carries out one task after the other.
 pub(super) struct TaskThread {
@@ -54,27 +55,28 @@ impl Tasks {
     /// # Errors
     /// As the task's own.
     pub(super) fn carry_out(&self, array: &Arc<Array>, task: Task) -> Result<u64> {
-        self.carry_out_and(array, task, || Ok(()))
+        self.carry_out_and(array, task, &Cancel::default(), || Ok(()))
     }
 
     fn carry_out_and(
         &self,
         array: &Arc<Array>,
         task: Task,
+        cancel: &Cancel,
         between: impl Fn() -> Result<()>,
     ) -> Result<u64> {
         match task {
-            Task::Fill { range, value } => array.fill(range, &value, between),
+            Task::Fill { range, value } => array.fill(range, &value, cancel, between),
             // It syncs its copy itself.
-            Task::Trim(trim) => array.end_trim(trim, &self.root, &self.registry),
+            Task::Trim(trim) => array.end_trim(trim, &self.root, &self.registry, cancel),
         }
     }
 
     fn serve(&self, queue: &Receiver<Queued>) {
-        for (array, task, done) in queue {
+        for (array, task, cancel, done) in queue {
             // Whoever waits must be told, and the next task be done.
             let result = catch_unwind(AssertUnwindSafe(|| {
-                self.carry_out_and(&array, task, || array.keep_pace())
+                self.carry_out_and(&array, task, &cancel, || array.keep_pace())
             }));
             done(result.unwrap_or(Err(Error::TaskPanicked)));
         }
@@ -98,10 +100,10 @@ impl TaskThread {
     }
 
     /// Has a task carried out after those that came before.
-    pub(super) fn send(&self, array: &Arc<Array>, task: Task, done: TaskDone) {
-        let queued = (Arc::clone(array), task, done);
+    pub(super) fn send(&self, array: &Arc<Array>, task: Task, cancel: Cancel, done: TaskDone) {
+        let queued = (Arc::clone(array), task, cancel, done);
         if let Some(Err(error)) = self.queue.as_ref().map(|queue| queue.send(queued)) {
-            let (_, _, done) = error.into_inner();
+            let (.., done) = error.into_inner();
             done(Err(Error::TaskPanicked));
         }
     }

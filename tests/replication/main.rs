@@ -12,6 +12,7 @@ mod random;
 mod cluster;
 mod cold;
 mod contents;
+mod long_writes;
 mod pair;
 mod stream;
 mod sync;

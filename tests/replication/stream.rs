@@ -236,6 +236,27 @@ fn a_primary_whose_files_are_ahead_of_its_snapshot_sends_them_again() {
 }
 
 #[test]
+fn a_head_that_was_dropped_after_the_snapshot_is_dropped_at_the_replica() {
+    let mut pair = Pair::start();
+    pair.primary.ask("MMAP k f");
+    pair.primary.ask("VPUSH k 1 2 3 4 5 6");
+    pair.assert_same();
+    pair.primary.wait_for_background_jobs();
+    assert_eq!(pair.primary.say("SAVE"), "OK");
+    pair.assert_same();
+    assert_eq!(pair.replica.say("REPLICAOF 127.0.0.1 1"), "OK");
+    pair.primary.ask("VTRIM k 2 -1");
+    pair.primary.ask("VSET k 0 9");
+    pair.primary.kill_9();
+    pair.primary.start_again();
+    pair.connect();
+    wait_until("the replica has what the snapshot did not know", || {
+        pair.replica.say("VALL k") == "[9, 4, 5, 6]"
+    });
+    pair.assert_same();
+}
+
+#[test]
 fn work_in_the_background_and_what_goes_on_meanwhile_reaches_the_replica() {
     let pair = Pair::start();
     let numbers: Vec<u8> = (0..4_000_000_u32).flat_map(|i| i.to_le_bytes()).collect();

@@ -3,7 +3,7 @@
 
 use super::commit::{announce, reply_when_durable};
 use crate::redis::api::{Ctx, Failure, Key, Outcome, Pending, on_main_thread};
-use crate::redis::replication::{self, Change, InBackground};
+use crate::redis::replication::{Change, Kind, LongWrite, tell_of_ended, when_writes_go_on};
 use crate::redis::store;
 use crate::storage::{Bound, Fsync, Result, Task};
 
@@ -14,11 +14,13 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
         return run_here(ctx, key, bound, task);
     }
     let (event, work) = match &task {
-        Task::Fill { range, .. } => (c"vfill", InBackground::Filled(range.clone())),
-        Task::Trim(_) => (c"vtrim", InBackground::HeadDropped),
+        Task::Fill { range, .. } => (c"vfill", Kind::Fills(range.clone())),
+        Task::Trim(_) => (c"vtrim", Kind::DropsHead),
     };
     let name = key.full_name();
     let array = bound.share();
+    let write = LongWrite::begin(key, bound.share(), work);
+    let cancel = write.cancel.clone();
     let waiting = ctx.block();
     let done = move |result: Result<u64>| {
         // With `mmap.fsync always` the reply comes after the disk's, and the disk is not the main thread's to wait for.
@@ -29,19 +31,20 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
             Ok(values)
         });
         on_main_thread(Box::new(move || {
-            if may_have_written(&result) {
+            let may_have_written = may_have_written(&result);
+            if may_have_written {
                 name.announce(event);
-                replication::note_background_work(array, work);
             }
+            write.ended(may_have_written);
             let pending: Pending = Box::new(move |ctx, _| {
-                replication::tell_of_background_work(ctx);
+                tell_of_ended(ctx);
                 ctx.reply_count(result.map_err(Failure::from)?);
                 Ok(())
             });
-            waiting.end(pending);
+            when_writes_go_on(Box::new(|| waiting.end(pending)));
         }));
     };
-    store().carry_out_in_background(bound, task, Box::new(done));
+    store().carry_out_in_background(bound, task, cancel, Box::new(done));
     Ok(())
 }
 

@@ -43,7 +43,10 @@ impl Command for VReplicate {
             b"BIND" => bind(ctx, args)?,
             b"FILL" => fill(args)?,
             b"FILLED" => filled(args)?,
+            b"REFILL" => refill(args)?,
             b"HEAD" => head(args)?,
+            b"BEGIN" => long_writes(args, |writes| writes + 1)?,
+            b"END" => long_writes(args, |writes| writes.saturating_sub(1))?,
             operation => change(ctx, args, operation)?,
         }
         ctx.reply_ok();
@@ -58,6 +61,7 @@ fn change(ctx: &Ctx, args: Args<'_>, operation: &[u8]) -> Outcome {
         return Ok(());
     };
     match operation {
+        b"APPEND" => append(bound, number(args, 3)?, word(args, 4)?)?,
         b"SET" => {
             for position in (3..args.len()).step_by(2) {
                 put(bound, number(args, position)?, word(args, position + 1)?)?;
@@ -92,6 +96,13 @@ fn put(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> {
     array.put(position + dropped - array.head(), bytes)
 }
 
+/// Makes the values from a position on these, and the last ones.
+fn append(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> {
+    put(array, position, bytes)?;
+    let end = position + (bytes.len() / array.item().size()) as u64;
+    array.truncate(end.saturating_sub(array.head()))
+}
+
 /// Makes `count` values from a position on one value.
 fn repeat(array: &Arc<Array>, position: u64, count: u64, value: &[u8]) -> Result<(), Error> {
     let at_once = (REPEATED_AT_ONCE / value.len().max(1) as u64).max(1);
@@ -111,8 +122,8 @@ fn repeat(array: &Arc<Array>, position: u64, count: u64, value: &[u8]) -> Result
 
 /// Drops the values before a position. There are replicas that have done so already.
 fn head(args: Args<'_>) -> Outcome {
-    if let Some(array) = store().find(&FilePath::new(args.get(1))?)? {
-        let position = number(args, 3)?;
+    if let Some(array) = store().find(&path(args)?)? {
+        let position = number(args, 4)?;
         store().drop_head(&array, position.saturating_sub(array.head()))?;
         array.announce_head(array.head());
     }
@@ -121,14 +132,41 @@ fn head(args: Args<'_>) -> Outcome {
 
 fn fill(args: Args<'_>) -> Outcome {
     if let Some(array) = writable_array(args)? {
-        put(&array, number(args, 3)?, word(args, 4)?)?;
+        put(&array, number(args, 4)?, word(args, 5)?)?;
     }
     Ok(())
 }
 
-/// The array of the file that argument 1 names, open for writing even where keys are bound to it read-only.
+/// Where the contents are to come anew: what is there is overwritten, unless it lies at other positions.
+fn refill(args: Args<'_>) -> Outcome {
+    if let Some(array) = writable_array(args)? {
+        let head = number(args, 4)?;
+        array.set_unannounced(0);
+        if array.head() != head {
+            array.set_incomplete(true);
+            array.clear()?;
+            array.set_head(head)?;
+        }
+    }
+    Ok(())
+}
+
+/// A long write begins or ends at the primary.
+fn long_writes(args: Args<'_>, count: impl Fn(u32) -> u32) -> Outcome {
+    if let Some(array) = store().find(&path(args)?)? {
+        array.set_unannounced(count(array.unannounced()));
+    }
+    Ok(())
+}
+
+/// The path in operations on a file.
+fn path(args: Args<'_>) -> Result<FilePath, Failure> {
+    Ok(FilePath::new(word(args, 3)?)?)
+}
+
+/// The array of the file that is named, open for writing even where keys are bound to it read-only.
 fn writable_array(args: Args<'_>) -> Result<Option<Arc<Array>>, Failure> {
-    let path = FilePath::new(args.get(1))?;
+    let path = path(args)?;
     let array = store().find(&path)?;
     if let Some(array) = &array
         && !array.is_writable()
@@ -141,7 +179,7 @@ fn writable_array(args: Args<'_>) -> Result<Option<Arc<Array>>, Failure> {
 
 fn filled(args: Args<'_>) -> Outcome {
     if let Some(array) = writable_array(args)? {
-        array.truncate(number(args, 3)?.saturating_sub(array.head()))?;
+        array.truncate(number(args, 4)?.saturating_sub(array.head()))?;
         array.set_incomplete(false);
     }
     Ok(())

@@ -1,0 +1,161 @@
+//! Long writes, which other threads do: replicas are told of one when it has ended. They are told when it begins, too:
+//! one that takes over in between has more of it or less than the former primary, which then follows it and is sent
+//! that array anew.
+//!
+//! While writes are paused (`CLIENT PAUSE`, `FAILOVER`, `SHUTDOWN` with replicas that lag) nothing may be sent: the server
+//! ends itself by an assertion if anything is. What ends meanwhile is told, and answered, when the pause is over.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{COMMAND, fill, is_listening, tell_head};
+use crate::redis::api::{Audience, Ctx, Key, Word, writes_are_paused};
+use crate::redis::store;
+use crate::storage::{Array, Cancel};
+
+/// What another thread does to an array.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It removes values at the head.
+    DropsHead,
+    /// It changes values of a range of indices in place.
+    Fills(Range<u64>),
+}
+
+/// A long write, from its begin on.
+#[derive(Clone)]
+pub struct LongWrite {
+    key: Arc<[u8]>,
+    array: Arc<Array>,
+    kind: Kind,
+    /// To stop it, when this server is no primary any more.
+    pub cancel: Cancel,
+}
+
+/// Done on the main thread, when writes are not paused.
+type Held = Box<dyn FnOnce() + Send>;
+
+/// What is under way, what is to be told, and what waits for the end of a pause. Only the main thread uses it.
+#[derive(Default)]
+struct Background {
+    running: Vec<Cancel>,
+    ended: Vec<(LongWrite, bool)>,
+    held: Vec<Held>,
+}
+
+static BACKGROUND: Mutex<Background> = Mutex::new(Background {
+    running: Vec::new(),
+    ended: Vec::new(),
+    held: Vec::new(),
+});
+
+fn background() -> MutexGuard<'static, Background> {
+    BACKGROUND.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LongWrite {
+    /// Tells replicas that a long write begins.
+    pub fn begin(key: &Key<'_>, array: Arc<Array>, kind: Kind) -> Self {
+        let write = Self {
+            key: key.name().into(),
+            array,
+            kind,
+            cancel: Cancel::default(),
+        };
+        write.array.set_unannounced(write.array.unannounced() + 1);
+        announce(key.ctx(), b"BEGIN", &write.key, &write.array);
+        background().running.push(write.cancel.clone());
+        write
+    }
+
+    /// It has ended: replicas are told with the next [`tell_of_ended`]. On the main thread.
+    pub fn ended(self, may_have_written: bool) {
+        let mut background = background();
+        let at = background
+            .running
+            .iter()
+            .position(|cancel| cancel.is_same(&self.cancel));
+        if let Some(at) = at {
+            background.running.swap_remove(at);
+        }
+        background.ended.push((self, may_have_written));
+    }
+}
+
+/// Tells replicas what long writes have done, unless writes are paused.
+pub fn tell_of_ended(ctx: &Ctx) {
+    if writes_are_paused() {
+        return;
+    }
+    let ended = std::mem::take(&mut background().ended);
+    for (write, may_have_written) in ended {
+        let LongWrite {
+            key, array, kind, ..
+        } = &write;
+        match kind {
+            Kind::DropsHead if may_have_written => tell_head(ctx, key, array),
+            // Others may have changed values in between: what it holds now is sent, piece by piece.
+            Kind::Fills(range) if may_have_written && is_listening() => {
+                // Values may have been dropped from the head since; the first and last that can be meant are these.
+                let from = array.announced_head() + range.start;
+                fill::send_long_write(ctx, key, array, from, array.head() + range.end);
+                continue;
+            }
+            _ => {}
+        }
+        announce_end(ctx, key, array);
+    }
+}
+
+/// Tells replicas that they have all of a long write.
+pub fn announce_end(ctx: &Ctx, key: &[u8], array: &Array) {
+    array.set_unannounced(array.unannounced().saturating_sub(1));
+    announce(ctx, b"END", key, array);
+}
+
+fn announce(ctx: &Ctx, what: &[u8], key: &[u8], array: &Array) {
+    if is_listening() {
+        let path = array.path().as_bytes();
+        let words = [Word::Bytes(key), Word::Bytes(what), Word::Bytes(path)];
+        ctx.propagate(Audience::Replicas, COMMAND, &words);
+    }
+}
+
+/// Does something now or, if writes are paused, when they are not.
+pub fn when_writes_go_on(work: Held) {
+    if writes_are_paused() {
+        background().held.push(work);
+    } else {
+        work();
+    }
+}
+
+/// Does what was held up by a pause that is over.
+pub fn go_on(ctx: &Ctx) {
+    tell_of_ended(ctx);
+    if writes_are_paused() {
+        return;
+    }
+    let held = std::mem::take(&mut background().held);
+    for work in held {
+        work();
+    }
+}
+
+/// This server follows a primary from now on: what is there changes by its word alone.
+pub fn stop_all() {
+    for cancel in &background().running {
+        cancel.cancel();
+    }
+}
+
+/// This server is a primary from now on. Of arrays to which its former primary has done more or less than is known here,
+/// it sends the contents anew, before anything else.
+pub fn send_uncertain(ctx: &Ctx) {
+    for array in store().arrays() {
+        if array.unannounced() > 0 {
+            array.set_unannounced(0);
+            fill::send_anew(ctx, &array);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Contents of files on their way to replicas: piece by piece, between other commands. As each piece says what the array
+//! holds at that moment, writes in between do no harm.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis_module::raw;
+
+use super::{COMMAND, background, is_listening, replicas};
+use crate::redis::api::{Audience, Ctx, Word, guarded, writes_are_paused};
+use crate::redis::store;
+use crate::storage::Array;
+
+/// How much of a file one `FILL` carries, in bytes.
+const CHUNK: u64 = 1 << 20;
+/// How many chunks are sent before the server serves its clients again.
+const CHUNKS_AT_ONCE: usize = 4;
+/// How much is sent ahead of what replicas have acknowledged, in bytes: their output buffers are bounded.
+const WINDOW: u64 = 32 << 20;
+/// Time between two looks at what can be sent, in milliseconds.
+const PAUSE: i64 = 2;
+/// The same while writes are paused, and nothing can be sent.
+const LONG_PAUSE: i64 = 50;
+
+/// The files that are being sent. Only the main thread uses it.
+static FILLS: Mutex<Vec<Fill>> = Mutex::new(Vec::new());
+
+/// A file whose contents are being sent.
+struct Fill {
+    array: Arc<Array>,
+    /// A key that is or was bound to it, which says in what slot of a Cluster the array is.
+    key: Box<[u8]>,
+    /// The position from which on it is to be sent.
+    next: u64,
+    part: Part,
+    /// Up to which position the worker was asked to read ahead, so that the main thread does not wait for a disk.
+    asked: u64,
+    /// Up to which position it has.
+    read_ahead: Arc<AtomicU64>,
+}
+
+/// How much of an array is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    /// All, and that this was all.
+    All,
+    /// What a long write has changed, up to this position, and that this was all of that write.
+    LongWrite { to: u64 },
+}
+
+enum Progress {
+    Sent,
+    /// The worker has not read that far yet.
+    Waits,
+    /// All is sent, or there is nothing to be sent any more.
+    Ended,
+}
+
+/// Sends all that an array holds, which replicas have made room for.
+pub fn send_all(ctx: &Ctx, key: &[u8], array: &Arc<Array>) {
+    fills().retain(|fill| fill.part != Part::All || fill.array.id() != array.id());
+    send(ctx, Fill::new(array, key, array.head(), Part::All));
+}
+
+/// Sends all that an array holds to replicas that may hold anything else.
+pub fn send_anew(ctx: &Ctx, array: &Arc<Array>) {
+    if array.is_incomplete() {
+        // What is missing here may be elsewhere: it is not to be overwritten.
+        return;
+    }
+    let path = array.path().as_bytes();
+    let words = [
+        Word::Bytes(path),
+        Word::Bytes(b"REFILL"),
+        Word::Bytes(path),
+        Word::Number(array.head()),
+    ];
+    ctx.propagate(Audience::Replicas, COMMAND, &words);
+    send_all(ctx, path, array);
+}
+
+/// Sends what a long write has changed, and that it has ended.
+pub fn send_long_write(ctx: &Ctx, key: &[u8], array: &Arc<Array>, from: u64, to: u64) {
+    send(ctx, Fill::new(array, key, from, Part::LongWrite { to }));
+}
+
+fn send(ctx: &Ctx, fill: Fill) {
+    let mut fills = fills();
+    fills.push(fill);
+    if fills.len() == 1 {
+        set_timer(ctx, PAUSE);
+    }
+}
+
+fn fills() -> MutexGuard<'static, Vec<Fill>> {
+    FILLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn set_timer(ctx: &Ctx, milliseconds: i64) {
+    // SAFETY: the context is valid during the callback; the timer takes no data.
+    unsafe {
+        raw::RedisModule_CreateTimer.unwrap()(
+            ctx.raw(),
+            milliseconds,
+            Some(on_timer),
+            ptr::null_mut(),
+        )
+    };
+}
+
+extern "C" fn on_timer(raw_ctx: *mut raw::RedisModuleCtx, _data: *mut c_void) {
+    guarded("sending files to replicas", || {
+        send_next(&Ctx::new(raw_ctx))
+    });
+}
+
+/// Sends as much as replicas can take now, and sets the timer again while anything is left.
+fn send_next(ctx: &Ctx) {
+    let mut fills = fills();
+    if !is_listening() {
+        fills.clear();
+        return;
+    }
+    if writes_are_paused() {
+        return set_timer(ctx, LONG_PAUSE);
+    }
+    if can_take_more(ctx) {
+        for _ in 0..CHUNKS_AT_ONCE {
+            let Some(fill) = fills.first_mut() else {
+                break;
+            };
+            match fill.send_chunk(ctx) {
+                Progress::Sent => {}
+                Progress::Waits => break,
+                Progress::Ended => {
+                    let fill = fills.remove(0);
+                    if fill.part != Part::All {
+                        background::announce_end(ctx, &fill.key, &fill.array);
+                    }
+                }
+            }
+        }
+        // Replicas acknowledge once a second unless they are asked.
+        ctx.propagate(
+            Audience::Replicas,
+            c"REPLCONF",
+            &[Word::Bytes(b"GETACK"), Word::Bytes(b"*")],
+        );
+    }
+    if !fills.is_empty() {
+        set_timer(ctx, PAUSE);
+    }
+}
+
+/// Whether replicas keep up. Where there is none at the moment, what is sent would only push out of the backlog what
+/// one needs that comes back.
+fn can_take_more(ctx: &Ctx) -> bool {
+    let info = ctx.server_info(c"replication");
+    let sent = info.number(c"master_repl_offset");
+    replicas(&info)
+        .iter()
+        .filter(|replica| replica.state == b"online")
+        .map(|replica| sent.saturating_sub(replica.acknowledged))
+        .max()
+        .is_some_and(|behind| behind < WINDOW)
+}
+
+impl Fill {
+    fn new(array: &Arc<Array>, key: &[u8], from: u64, part: Part) -> Self {
+        Self {
+            array: Arc::clone(array),
+            key: key.into(),
+            next: from,
+            part,
+            asked: from,
+            read_ahead: Arc::new(AtomicU64::new(from)),
+        }
+    }
+
+    fn send_chunk(&mut self, ctx: &Ctx) -> Progress {
+        let item_size = self.array.item().size() as u64;
+        let per_chunk = (CHUNK / item_size).max(1);
+        let is_bound = store()
+            .find_by_id(self.array.id())
+            .is_some_and(|array| Arc::ptr_eq(&array, &self.array));
+        if !is_bound {
+            return Progress::Ended;
+        }
+        let Ok(mut view) = self.array.view() else {
+            // The key says what is wrong, and MMAP begins anew.
+            return Progress::Ended;
+        };
+        let head = view.head();
+        self.next = self.next.max(head);
+        let end = head + view.count();
+        let end = match self.part {
+            Part::All => end,
+            Part::LongWrite { to } => to.min(end),
+        };
+        if self.next >= end {
+            drop(view);
+            if self.part == Part::All {
+                self.tell(ctx, &[Word::Bytes(b"FILLED")], &[Word::Number(end)]);
+            }
+            return Progress::Ended;
+        }
+        let values = per_chunk.min(end - self.next);
+        if self.read_ahead.load(Ordering::Acquire) < self.next + values {
+            drop(view);
+            self.read_ahead(self.next + values, head);
+            return Progress::Waits;
+        }
+        let mut bytes = vec![0; (values * item_size) as usize];
+        if view.read(self.next - head, &mut bytes).is_err() {
+            return Progress::Ended;
+        }
+        drop(view);
+        self.tell(
+            ctx,
+            &[Word::Bytes(b"FILL")],
+            &[Word::Number(self.next), Word::Bytes(&bytes)],
+        );
+        self.next += values;
+        Progress::Sent
+    }
+
+    /// Tells replicas something of the file.
+    fn tell(&self, ctx: &Ctx, operation: &[Word<'_>], what: &[Word<'_>]) {
+        let path = Word::Bytes(self.array.path().as_bytes());
+        let words = [&[Word::Bytes(&self.key)], operation, &[path], what].concat();
+        ctx.propagate(Audience::Replicas, COMMAND, &words);
+    }
+
+    /// Has the worker read the next chunks into the page cache.
+    fn read_ahead(&mut self, needed: u64, head: u64) {
+        if needed <= self.asked {
+            return;
+        }
+        let item_size = self.array.item().size() as u64;
+        let ahead = (CHUNK / item_size).max(1) * 2 * CHUNKS_AT_ONCE as u64;
+        let upto = needed + ahead;
+        let done = Arc::clone(&self.read_ahead);
+        let from = self.asked.max(head) - head;
+        store().read_ahead(
+            &self.array,
+            from * item_size..(upto - head) * item_size,
+            Box::new(move || done.store(upto, Ordering::Release)),
+        );
+        self.asked = upto;
+    }
+}

@@ -1,0 +1,198 @@
+//! Long writes, which other threads do: what becomes of them while writes are paused, and when another server takes over.
+
+use crate::pair::{Pair, assert_same, follow};
+use crate::support::{Client, Reply, Server, wait_until};
+
+/// Number of values of the array `k`, of one byte each.
+const VALUES: u64 = 64 << 20;
+
+/// A primary with the array `k` and a replica that has it, too.
+#[track_caller]
+fn pair() -> Pair {
+    let backlog = |setup: crate::support::Setup| setup.config("repl-backlog-size", "512mb");
+    let pair = Pair::of(backlog(Server::setup()), backlog(Server::setup()));
+    sparse_file(&pair.primary, "f");
+    pair.primary.ask("MMAP k f uint8 WRITABLE");
+    pair.assert_same();
+    pair
+}
+
+fn sparse_file(server: &Server, name: &str) {
+    let file = std::fs::File::create(server.path(name)).unwrap();
+    file.set_len(VALUES).unwrap();
+}
+
+/// Clients whose long writes have begun, one after the other.
+#[track_caller]
+fn begin(server: &Server, commands: &[&str]) -> Vec<Client> {
+    let words = |command: &&str| command.split_whitespace().map(str::to_owned).collect();
+    let words: Vec<Vec<String>> = commands.iter().map(words).collect();
+    let send = |words: &Vec<String>| {
+        let mut client = server.client();
+        client.set_patience(None);
+        client.send(words);
+        client
+    };
+    let clients = words.iter().map(send).collect();
+    wait_until("the server has got the long writes", || {
+        let list = server.ask("CLIENT LIST").text();
+        list.matches("cmd=vfill").count() + list.matches("cmd=vtrim").count() >= commands.len()
+    });
+    clients
+}
+
+const FILLS: [&str; 8] = [
+    "VFILL k 0 -1 1",
+    "VFILL k 0 -1 2",
+    "VFILL k 0 -1 3",
+    "VFILL k 0 -1 4",
+    "VFILL k 0 -1 5",
+    "VFILL k 0 -1 6",
+    "VFILL k 0 -1 7",
+    "VFILL k 0 -1 8",
+];
+
+/// Waits for so long that the server's clock has gone on, by its own account.
+fn let_the_clock_tick(server: &Server) {
+    let uptime = || {
+        server
+            .info("server", "uptime_in_seconds")
+            .parse::<u64>()
+            .unwrap()
+    };
+    let start = uptime();
+    wait_until("the server's clock goes on", || uptime() >= start + 2);
+}
+
+#[test]
+fn what_ends_while_writes_are_paused_is_sent_and_answered_afterwards() {
+    for last_command in [FILLS[7], "VTRIM k 1000 -1"] {
+        let mut pair = pair();
+        let commands = [&FILLS[..7], &[last_command]].concat();
+        let values = |server: &Server| server.int("VSIZE k");
+        // They may end before the pause begins: then there is another try.
+        let mut before = values(&pair.primary);
+        let mut clients = begin(&pair.primary, &commands);
+        assert_eq!(pair.primary.say("CLIENT PAUSE 100000 WRITE"), "OK");
+        while pair.primary.info("clients", "blocked_clients") == "0" {
+            assert_eq!(pair.primary.say("CLIENT UNPAUSE"), "OK");
+            before = values(&pair.primary);
+            drop(clients);
+            clients = begin(&pair.primary, &commands);
+            assert_eq!(pair.primary.say("CLIENT PAUSE 100000 WRITE"), "OK");
+        }
+        // Reading goes on, and shows when the last of them has ended.
+        wait_until("the last long write is carried out", || {
+            pair.primary.int(&format!("VGET k {}", before - 1001)) == 8
+                || values(&pair.primary) != before
+        });
+        let_the_clock_tick(&pair.primary);
+        assert!(pair.primary.is_running(), "{}", pair.primary.log());
+        let sent = pair.primary.info("replication", "master_repl_offset");
+        let_the_clock_tick(&pair.primary);
+        assert_eq!(
+            pair.primary.info("replication", "master_repl_offset"),
+            sent,
+            "nothing is sent during a pause"
+        );
+        assert_eq!(pair.primary.say("CLIENT UNPAUSE"), "OK");
+        for client in &mut clients {
+            assert!(matches!(client.receive(), Reply::Int(_)));
+        }
+        pair.assert_same();
+        assert!(pair.primary.is_running());
+    }
+}
+
+#[test]
+fn contents_wait_for_the_end_of_a_pause() {
+    let mut pair = Pair::start();
+    sparse_file(&pair.primary, "big");
+    pair.primary.ask("MMAP big big uint8 WRITABLE");
+    assert_eq!(pair.primary.say("CLIENT PAUSE 100000 WRITE"), "OK");
+    let_the_clock_tick(&pair.primary);
+    assert!(pair.primary.is_running(), "{}", pair.primary.log());
+    assert!(pair.replica.error("VSIZE big").contains("on their way"));
+    assert_eq!(pair.primary.say("CLIENT UNPAUSE"), "OK");
+    pair.assert_same();
+}
+
+/// Has the replica take over, by `FAILOVER`.
+#[track_caller]
+fn fail_over(pair: &Pair) {
+    assert_eq!(pair.primary.say("FAILOVER"), "OK");
+    wait_until("they have changed places", || {
+        pair.replica.info("replication", "role") == "master"
+            && pair.primary.info("replication", "role") == "slave"
+            && pair.primary.info("replication", "master_link_status") == "up"
+    });
+}
+
+#[test]
+fn a_failover_during_long_writes_leaves_both_the_same() {
+    for commands in [
+        &FILLS[..],
+        &["VFILL k 0 -1 1", "VFILL k 0 -1 2", "VTRIM k 1000 -1"],
+        &["VTRIM k 1000 -1"],
+    ] {
+        let mut pair = pair();
+        let clients = begin(&pair.primary, commands);
+        let full_syncs = pair.replica.info("stats", "sync_full");
+        fail_over(&pair);
+        assert!(pair.primary.is_running() && pair.replica.is_running());
+        assert_same(&pair.replica, &pair.primary);
+        assert_eq!(pair.replica.info("stats", "sync_full"), full_syncs);
+        drop(clients);
+        pair.replica.ask("VPUSH k 9");
+        assert_same(&pair.replica, &pair.primary);
+    }
+}
+
+#[test]
+fn a_primary_that_is_made_a_replica_by_hand_ends_like_the_new_one() {
+    let pair = pair();
+    let clients = begin(
+        &pair.primary,
+        &["VFILL k 0 -1 1", "VTRIM k 10 -1", FILLS[2], FILLS[3]],
+    );
+    assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+    follow(&pair.primary, &pair.replica);
+    assert_same(&pair.replica, &pair.primary);
+    drop(clients);
+}
+
+#[test]
+fn values_that_the_new_primary_never_got_are_not_overwritten_at_the_old_one() {
+    let pair = Pair::start();
+    let bytes: Vec<u8> = (0..VALUES).map(|i| (i % 251) as u8).collect();
+    pair.primary.write("precious", &bytes);
+    pair.primary.ask("MMAP k precious uint8 WRITABLE");
+    wait_until("the replica has begun", || {
+        pair.replica.ask("EXISTS k") == Reply::Int(1)
+    });
+    assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+    let error = pair.replica.ask("VSIZE k");
+    if error.is_error() {
+        let error = error.error();
+        assert!(error.contains("copy the file"), "{error}");
+        follow(&pair.primary, &pair.replica);
+        let kept = [
+            pair.primary.path("precious"),
+            pair.primary.path("precious.replaced"),
+        ];
+        assert!(
+            kept.iter()
+                .any(|path| std::fs::read(path).is_ok_and(|read| read == bytes)),
+            "the values are nowhere any more"
+        );
+        // As the error says.
+        pair.replica.ask("DEL k");
+        std::fs::remove_file(pair.replica.path("precious")).unwrap();
+        pair.replica.write("precious", &bytes);
+        assert_eq!(
+            pair.replica.ask("MMAP k precious uint8 WRITABLE"),
+            Reply::Int(VALUES as i64)
+        );
+        assert_same(&pair.replica, &pair.primary);
+    }
+}
