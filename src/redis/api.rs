@@ -275,38 +275,16 @@ impl Ctx {
             Audience::Replicas => c"vA",
             Audience::Nobody => c"vAR",
         };
-        let strings: Vec<_> = words.iter().map(|word| self.string(*word)).collect();
-        // SAFETY: the format takes an array and its length; the strings are retained by the server, and given
-        // up here, once each.
+        let strings = Strings::of(words);
+        // SAFETY: the format takes an array and its length; the server retains the strings.
         unsafe {
             raw::RedisModule_Replicate.unwrap()(
                 self.raw,
                 command.as_ptr(),
                 format.as_ptr(),
-                strings.as_ptr(),
-                strings.len(),
+                strings.0.as_ptr(),
+                strings.0.len(),
             );
-            for string in strings {
-                raw::RedisModule_FreeString.unwrap()(ptr::null_mut(), string);
-            }
-        }
-    }
-
-    /// A new string of the server, to be freed.
-    fn string(&self, word: Word<'_>) -> *mut raw::RedisModuleString {
-        let create = |bytes: &[u8]| {
-            // SAFETY: the bytes are copied; without a context the string is ours.
-            unsafe {
-                raw::RedisModule_CreateString.unwrap()(
-                    ptr::null_mut(),
-                    bytes.as_ptr().cast(),
-                    bytes.len(),
-                )
-            }
-        };
-        match word {
-            Word::Bytes(bytes) => create(bytes),
-            Word::Number(number) => create(number.to_string().as_bytes()),
         }
     }
 
@@ -403,6 +381,65 @@ pub enum Audience {
 pub enum Word<'a> {
     Bytes(&'a [u8]),
     Number(u64),
+}
+
+/// Strings of the server.
+struct Strings(Vec<*mut raw::RedisModuleString>);
+
+impl Strings {
+    fn of(words: &[Word<'_>]) -> Self {
+        let create = |bytes: &[u8]| {
+            // SAFETY: the bytes are copied; without a context the string is ours.
+            unsafe {
+                raw::RedisModule_CreateString.unwrap()(
+                    ptr::null_mut(),
+                    bytes.as_ptr().cast(),
+                    bytes.len(),
+                )
+            }
+        };
+        let string = |word: &Word<'_>| match word {
+            Word::Bytes(bytes) => create(bytes),
+            Word::Number(number) => create(number.to_string().as_bytes()),
+        };
+        Self(words.iter().map(string).collect())
+    }
+}
+
+impl Drop for Strings {
+    fn drop(&mut self) {
+        for &string in &self.0 {
+            // SAFETY: made by `of` without a context, given up once.
+            unsafe { raw::RedisModule_FreeString.unwrap()(ptr::null_mut(), string) };
+        }
+    }
+}
+
+/// Commands from which a key can be made again: those of an AOF that is being rewritten.
+pub struct Aof(*mut raw::RedisModuleIO);
+
+impl Aof {
+    /// # Safety
+    /// The server has given the handle for the time for which this is used.
+    pub unsafe fn from_raw(raw: *mut raw::RedisModuleIO) -> Self {
+        Self(raw)
+    }
+
+    /// Adds a command.
+    pub fn emit(&self, command: &CStr, words: &[Word<'_>]) {
+        let strings = Strings::of(words);
+        // SAFETY: the handle is valid by the word of `from_raw`; the format takes an array and its length, which the server
+        // only reads.
+        unsafe {
+            raw::RedisModule_EmitAOF.unwrap()(
+                self.0,
+                command.as_ptr(),
+                c"v".as_ptr(),
+                strings.0.as_ptr(),
+                strings.0.len(),
+            );
+        }
+    }
 }
 
 /// A section of `INFO`.

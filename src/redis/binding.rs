@@ -1,15 +1,15 @@
 //! The key type: what a key of this module holds, and how it goes into the AOF.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::OnceLock;
 
 use redis_module::raw;
 
-use super::api::{Args, Ctx, Failure, Key, Mode};
+use super::api::{Aof, Args, Ctx, Failure, Key, Mode, guarded, string_bytes};
 use super::unavailable::Unavailable;
-use super::{config, rdb, store};
+use super::{config, rdb, replication, store};
 use crate::storage::types::ItemType;
 use crate::storage::{Access, Bound, FilePath};
 
@@ -237,38 +237,22 @@ pub fn register(ctx: &Ctx) -> bool {
 }
 
 extern "C" fn aof_rewrite(
-    aof: *mut raw::RedisModuleIO,
+    raw_aof: *mut raw::RedisModuleIO,
     key: *mut raw::RedisModuleString,
     value: *mut c_void,
 ) {
     // SAFETY: the server passes a value of this type. It may be in a child: nothing here waits for a lock.
     let binding = unsafe { &*value.cast::<Binding>() };
-    let path = binding.path.as_bytes();
-    let type_name = binding.item.name();
-    let size = binding.item.size().to_string();
-    let mode: &[u8] = match binding.access {
-        Access::Writable => b"WRITABLE",
-        Access::ReadOnly => b"",
-    };
-    let format = if mode.is_empty() { c"sbbb" } else { c"sbbbb" };
-    // SAFETY: the format says what follows: a string and then pointers with lengths. A `b` less is read
-    // where there is no mode.
-    unsafe {
-        raw::RedisModule_EmitAOF.unwrap()(
-            aof,
-            c"MMAP".as_ptr(),
-            format.as_ptr(),
-            key,
-            path.as_ptr().cast::<c_char>(),
-            path.len(),
-            type_name.as_ptr().cast::<c_char>(),
-            type_name.len(),
-            size.as_ptr().cast::<c_char>(),
-            size.len(),
-            mode.as_ptr().cast::<c_char>(),
-            mode.len(),
-        );
-    }
+    guarded("rewriting a key", || {
+        // SAFETY: the handle is used during this call alone.
+        let aof = unsafe { Aof::from_raw(raw_aof) };
+        let key = string_bytes(key);
+        if rdb::is_saving_aof() {
+            aof.emit(c"MMAP", &replication::mmap_words(key, binding));
+        } else {
+            replication::export(&aof, key, binding);
+        }
+    });
 }
 
 extern "C" fn mem_usage(value: *const c_void) -> usize {

@@ -63,14 +63,11 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     if unsafe { raw::RedisModule_LoadConfigs }.is_none() {
         return Err("this server is too old: Redis 7.0 or Valkey 7.2 is needed".to_owned());
     }
+    let options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
+        | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED
+        | replication::subscribe_to_slot_migrations(ctx);
     // SAFETY: the context is that of OnLoad.
-    unsafe {
-        raw::RedisModule_SetModuleOptions.unwrap()(
-            ctx.raw(),
-            (raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
-                | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED) as c_int,
-        );
-    }
+    unsafe { raw::RedisModule_SetModuleOptions.unwrap()(ctx.raw(), options as c_int) };
     let dir = config::load(ctx, args)?;
     let root = Root::open(&dir)
         .map_err(|e| format!("mmap.dir '{}' cannot be opened: {e}", dir.display()))?;

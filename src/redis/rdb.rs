@@ -95,8 +95,13 @@ impl Phase {
     }
 }
 
+/// Whether the server is writing an AOF; else it is asked for commands to send to another server.
+pub fn is_saving_aof() -> bool {
+    Phase::now() == Phase::SavingAof
+}
+
 /// Notes that a file's values are in this RDB; `false` if that was noted before.
-fn first_time(file: &[u8]) -> bool {
+pub fn first_time(file: &[u8]) -> bool {
     SEEN.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .get_or_insert_default()

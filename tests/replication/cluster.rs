@@ -10,15 +10,15 @@ use std::time::Duration;
 use crate::pair::catch_up;
 use crate::support::{Client, Reply, Server, wait_at_most};
 
-const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(60);
 
-struct Cluster {
-    nodes: Vec<Server>,
+pub struct Cluster {
+    pub nodes: Vec<Server>,
 }
 
 impl Cluster {
     #[track_caller]
-    fn start() -> Cluster {
+    pub fn start() -> Cluster {
         let nodes: Vec<Server> = (0..6)
             .map(|_| {
                 let bus = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -60,12 +60,12 @@ impl Cluster {
             .find(|node| node.port().to_string() == port)
     }
 
-    fn primaries(&self) -> Vec<&Server> {
+    pub fn primaries(&self) -> Vec<&Server> {
         self.nodes.iter().filter(|node| is_primary(node)).collect()
     }
 
     /// The primary that serves a key.
-    fn primary_of(&self, key: &str) -> &Server {
+    pub fn primary_of(&self, key: &str) -> &Server {
         let mut client = Router::new(self.nodes[0].port());
         assert!(!client.ask(&format!("VSIZE {key}")).is_error());
         let port = client.last_port.to_string();
@@ -73,7 +73,7 @@ impl Cluster {
     }
 }
 
-trait ClusterNode {
+pub trait ClusterNode {
     fn info_of_cluster(&self, field: &str) -> String;
     fn id(&self) -> String;
 }
@@ -90,7 +90,7 @@ impl ClusterNode for Server {
     }
 }
 
-fn is_primary(node: &Server) -> bool {
+pub fn is_primary(node: &Server) -> bool {
     node.info("replication", "role") == "master"
 }
 
@@ -112,14 +112,14 @@ fn redis_cli(args: &[&str]) -> String {
 }
 
 /// A client that goes where the nodes send it.
-struct Router {
+pub struct Router {
     start: u16,
     last_port: u16,
     clients: HashMap<u16, Client>,
 }
 
 impl Router {
-    fn new(port: u16) -> Router {
+    pub fn new(port: u16) -> Router {
         Router {
             start: port,
             last_port: port,
@@ -142,7 +142,7 @@ impl Router {
     }
 
     /// Asks until a node answers for itself. Errors that say to try again are obeyed.
-    fn ask(&mut self, command: &str) -> Reply {
+    pub fn ask(&mut self, command: &str) -> Reply {
         let words: Vec<&str> = command.split_whitespace().collect();
         let mut answer = None;
         wait_at_most(LONG, command, || {
@@ -180,7 +180,7 @@ impl Router {
     }
 }
 
-struct StopAtEnd<'a>(&'a AtomicBool);
+pub struct StopAtEnd<'a>(pub &'a AtomicBool);
 
 impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
@@ -190,11 +190,11 @@ impl Drop for StopAtEnd<'_> {
 
 const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 /// How many slots are moved; moving one takes many commands, whatever is in it.
-const SLOTS: i64 = 50;
+pub const SLOTS: i64 = 50;
 
 /// Keys in the first slots of the first primary.
 #[track_caller]
-fn keys_in_first_slots(cluster: &Cluster) -> Vec<String> {
+pub fn keys_in_first_slots(cluster: &Cluster) -> Vec<String> {
     let node = &cluster.nodes[0];
     (0..)
         .map(|i| format!("key:{i}"))
@@ -204,7 +204,7 @@ fn keys_in_first_slots(cluster: &Cluster) -> Vec<String> {
 }
 
 #[track_caller]
-fn map_and_push(cluster: &Cluster, keys: &[impl AsRef<str>], count: i64) {
+pub fn map_and_push(cluster: &Cluster, keys: &[impl AsRef<str>], count: i64) {
     for primary in cluster.primaries() {
         std::fs::create_dir(primary.path("dir")).unwrap();
     }
@@ -219,7 +219,7 @@ fn map_and_push(cluster: &Cluster, keys: &[impl AsRef<str>], count: i64) {
 }
 
 /// What an array of that many consecutive numbers holds.
-fn numbers(count: i64) -> Vec<Reply> {
+pub fn numbers(count: i64) -> Vec<Reply> {
     (0..count).map(Reply::Int).collect()
 }
 

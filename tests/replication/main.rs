@@ -14,6 +14,7 @@ mod cold;
 mod contents;
 mod long_writes;
 mod pair;
+mod slots;
 mod stream;
 mod sync;
 mod workload;

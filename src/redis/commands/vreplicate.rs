@@ -7,7 +7,7 @@ use crate::redis::api::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::binding::{self, Binding};
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
-use crate::redis::{rdb, replication, store};
+use crate::redis::{config, rdb, replication, store};
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Access, Array, Bound, Error, FilePath, Former};
 
@@ -45,6 +45,7 @@ impl Command for VReplicate {
             b"FILLED" => filled(args)?,
             b"REFILL" => refill(args)?,
             b"HEAD" => head(args)?,
+            b"FAILED" => return Err(Failure::Message(failure(args)?)),
             b"BEGIN" => long_writes(args, |writes| writes + 1)?,
             b"END" => long_writes(args, |writes| writes.saturating_sub(1))?,
             operation => change(ctx, args, operation)?,
@@ -159,6 +160,13 @@ fn long_writes(args: Args<'_>, count: impl Fn(u32) -> u32) -> Outcome {
     Ok(())
 }
 
+/// Why a node that gives slots away cannot send what is in them.
+fn failure(args: Args<'_>) -> Result<String, Failure> {
+    let reason = String::from_utf8_lossy(word(args, 4)?);
+    let key = excerpt(args.get(1));
+    Ok(format!("key '{key}' cannot be moved: {reason}"))
+}
+
 /// The path in operations on a file.
 fn path(args: Args<'_>) -> Result<FilePath, Failure> {
     Ok(FilePath::new(word(args, 3)?)?)
@@ -209,6 +217,12 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         }
         _ => make_anew(&path, item, access, count, head).map_err(|error| error.to_string()),
     };
+    if let Err(reason) = &bound
+        && !config::is_replica()
+    {
+        // Slots that move to this node: they stay where they are.
+        return Err(Failure::Message(reason.clone()));
+    }
     if let Ok(bound) = &bound
         && state == b"FILLING"
     {
@@ -225,7 +239,8 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// The file as a replica has it: of as many values as the primary's, all still zeros.
+/// The file as a replica has it: of as many values as the primary's, all still zeros. A replica's files are copies, which
+/// may be replaced; those of a node that takes slots over are its own.
 fn make_anew(
     path: &FilePath,
     item: ItemType,
@@ -233,11 +248,17 @@ fn make_anew(
     count: u64,
     head: u64,
 ) -> Result<Bound, Error> {
-    store().check_unowned(path, true)?;
+    let former = if config::is_replica() {
+        Former::Replaced
+    } else {
+        store().has_room_for(path)?;
+        Former::SetAside
+    };
+    store().check_unowned(path, former == Former::Replaced)?;
     let import = store().import(path, item)?;
     import.set_head(head)?;
     import.extend_to(count)?;
-    import.finish(store(), access, Former::Replaced)
+    import.finish(store(), access, former)
 }
 
 /// The argument at a position, which a primary of this version always sends.

@@ -22,6 +22,7 @@
 
 mod background;
 mod fill;
+mod slots;
 
 use std::ffi::{CStr, c_void};
 use std::ops::Range;
@@ -35,11 +36,13 @@ use super::{config, store};
 use crate::storage::{Access, Array, Bound};
 
 pub use background::{Kind, LongWrite, tell_of_ended, when_writes_go_on};
+pub use slots::{export, subscribe as subscribe_to_slot_migrations};
 
 /// The command by which replicas are told.
 pub const COMMAND: &CStr = c"VREPLICATE";
 
-/// Whether there is anybody to be told: a replica, or a backlog for one that comes back.
+/// Whether there is anybody to be told: a replica, a backlog for one that comes back, or a node of the Cluster that takes
+/// slots over.
 static LISTENING: AtomicBool = AtomicBool::new(false);
 /// This server was made a primary, and has not yet sent what its former replicas may lack.
 static PROMOTED: AtomicBool = AtomicBool::new(false);
@@ -77,7 +80,8 @@ pub fn look_for_replicas(ctx: &Ctx) {
     let is_primary = replication.field(c"role") == Some(b"master");
     let has_replicas = replication.number(c"connected_slaves") > 0
         || replication.number(c"repl_backlog_active") > 0;
-    LISTENING.store(is_primary && has_replicas, Ordering::Relaxed);
+    let is_heard = has_replicas || slots::are_exported();
+    LISTENING.store(is_primary && is_heard, Ordering::Relaxed);
     match (config::set_replica(!is_primary), is_primary) {
         (true, true) => PROMOTED.store(true, Ordering::Relaxed),
         (false, false) => background::stop_all(),
@@ -239,39 +243,44 @@ pub fn bound(key: &Key<'_>, binding: &Binding, is_alone: bool) {
         (true, 0) => b"EMPTY",
         (true, _) => b"FILLING",
     };
-    key.ctx().propagate(
-        Audience::Replicas,
-        COMMAND,
-        &[
-            Word::Bytes(key.name()),
-            Word::Bytes(b"BIND"),
-            Word::Bytes(binding.path.as_bytes()),
-            Word::Bytes(binding.item.name().as_bytes()),
-            Word::Number(binding.item.size() as u64),
-            Word::Bytes(mode_word(binding.access)),
-            Word::Number(count),
-            Word::Number(array.head()),
-            Word::Bytes(state),
-            Word::Bytes(&array.id().on_this_machine()),
-        ],
-    );
+    let identity = array.id().on_this_machine();
+    let words = bind_words(key.name(), binding, array, count, state, &identity);
+    key.ctx().propagate(Audience::Replicas, COMMAND, &words);
     if state == b"FILLING" {
         fill::send_all(key.ctx(), key.name(), array);
     }
 }
 
-/// The word for a mode in `VREPLICATE BIND`.
-fn mode_word(access: Access) -> &'static [u8] {
-    match access {
-        Access::Writable => b"WRITABLE",
-        Access::ReadOnly => b"READONLY",
-    }
+/// The words of `VREPLICATE BIND`. `state` says what becomes of the values.
+fn bind_words<'a>(
+    key: &'a [u8],
+    binding: &'a Binding,
+    array: &Array,
+    count: u64,
+    state: &'a [u8],
+    identity: &'a [u8],
+) -> [Word<'a>; 10] {
+    [
+        Word::Bytes(key),
+        Word::Bytes(b"BIND"),
+        Word::Bytes(binding.path.as_bytes()),
+        Word::Bytes(binding.item.name().as_bytes()),
+        Word::Number(binding.item.size() as u64),
+        Word::Bytes(match binding.access {
+            Access::Writable => b"WRITABLE",
+            Access::ReadOnly => b"READONLY",
+        }),
+        Word::Number(count),
+        Word::Number(array.head()),
+        Word::Bytes(state),
+        Word::Bytes(identity),
+    ]
 }
 
-/// Writes a binding to the AOF, as `MMAP` would be typed.
-pub fn write_to_aof(key: &Key<'_>, binding: &Binding) {
+/// The words of the `MMAP` that would be typed for a binding.
+pub fn mmap_words<'a>(key: &'a [u8], binding: &'a Binding) -> Vec<Word<'a>> {
     let mut words = vec![
-        Word::Bytes(key.name()),
+        Word::Bytes(key),
         Word::Bytes(binding.path.as_bytes()),
         Word::Bytes(binding.item.name().as_bytes()),
         Word::Number(binding.item.size() as u64),
@@ -279,6 +288,12 @@ pub fn write_to_aof(key: &Key<'_>, binding: &Binding) {
     if binding.access == Access::Writable {
         words.push(Word::Bytes(b"WRITABLE"));
     }
+    words
+}
+
+/// Writes a binding to the AOF.
+pub fn write_to_aof(key: &Key<'_>, binding: &Binding) {
+    let words = mmap_words(key.name(), binding);
     key.ctx().propagate(Audience::Aof, c"MMAP", &words);
 }
 

@@ -1,0 +1,136 @@
+//! Slots that move to another node of a Cluster all at once: `CLUSTER MIGRATESLOTS`, from Valkey 9.0 on. A child sends what
+//! the slots hold, as commands, and the server all writes since; the other node takes them as a replica would, except that
+//! it never touches a file of its own.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use redis_module::raw;
+
+use super::{COMMAND, bind_words, look_for_replicas};
+use crate::redis::api::{Aof, Ctx, Word, guarded};
+use crate::redis::binding::Binding;
+use crate::redis::rdb;
+use crate::storage::Array;
+
+/// Valkey's constants that redis-module does not know, from its `src/valkeymodule.h`. Other servers use the same numbers
+/// for other things.
+const OPTION_HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
+const EVENT_ATOMIC_SLOT_MIGRATION: u64 = 19;
+const EXPORT_STARTED: u64 = 1;
+const EXPORT_ABORTED: u64 = 3;
+const EXPORT_COMPLETED: u64 = 5;
+
+/// How much of a file one `FILL` carries, in bytes.
+const CHUNK: usize = 1 << 20;
+
+/// How many migrations of slots away from this node are under way.
+static EXPORTS: AtomicU32 = AtomicU32::new(0);
+
+/// Whether slots are being moved away from this node.
+pub fn are_exported() -> bool {
+    EXPORTS.load(Ordering::Relaxed) > 0
+}
+
+/// Tells a server that can move slots this way that its module can; says what that adds to the module's options.
+pub fn subscribe(ctx: &Ctx) -> u32 {
+    if ctx.server_info(c"server").field(c"server_name") != Some(b"valkey") {
+        return 0;
+    }
+    let event = raw::RedisModuleEvent {
+        id: EVENT_ATOMIC_SLOT_MIGRATION,
+        dataver: 1,
+    };
+    // SAFETY: the context is that of OnLoad.
+    let status = unsafe {
+        raw::RedisModule_SubscribeToServerEvent.unwrap()(ctx.raw(), event, Some(on_migration))
+    };
+    if status == raw::REDISMODULE_OK as i32 {
+        OPTION_HANDLE_ATOMIC_SLOT_MIGRATION
+    } else {
+        0
+    }
+}
+
+extern "C" fn on_migration(
+    raw_ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    subevent: u64,
+    _data: *mut c_void,
+) {
+    guarded("a server event", || {
+        match subevent {
+            EXPORT_STARTED => EXPORTS.fetch_add(1, Ordering::Relaxed),
+            EXPORT_ABORTED | EXPORT_COMPLETED => EXPORTS.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
+        look_for_replicas(&Ctx::new(raw_ctx));
+    });
+}
+
+/// Sends a key and what it holds to the node that takes its slot over. It is called in a child: nothing waits for a lock.
+pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {
+    let send = |words: &[Word<'_>]| aof.emit(COMMAND, words);
+    let array = match binding.target_array() {
+        Ok(array) => array,
+        Err(failure) => return send(&failed(key, binding, &failure.to_string())),
+    };
+    let identity = array.id().on_this_machine();
+    if !rdb::first_time(&identity) {
+        return send(&bind_words(key, binding, array, 0, b"SHARED", &identity));
+    }
+    let count = array.published_count();
+    send(&bind_words(
+        key, binding, array, count, b"FILLING", &identity,
+    ));
+    match export_values(key, array, count, send) {
+        Ok(end) => send(&[
+            Word::Bytes(key),
+            Word::Bytes(b"FILLED"),
+            Word::Bytes(array.path().as_bytes()),
+            Word::Number(end),
+        ]),
+        Err(error) => send(&failed(key, binding, &error.to_string())),
+    }
+}
+
+/// Sends values, read from the file in pieces, and says up to which position.
+fn export_values(
+    key: &[u8],
+    array: &Array,
+    count: u64,
+    send: impl Fn(&[Word<'_>]),
+) -> std::io::Result<u64> {
+    let (head, size) = (array.head(), array.item().size());
+    let per_chunk = (CHUNK / size).max(1);
+    let mut buffer = vec![0; per_chunk * size];
+    let mut sent = 0;
+    while sent < count {
+        let wanted = (count - sent).min(per_chunk as u64) as usize;
+        let values = array.read_values(sent, &mut buffer[..wanted * size])?;
+        if values == 0 {
+            // The array became shorter since the child was forked: the other node is told of that after this.
+            break;
+        }
+        send(&[
+            Word::Bytes(key),
+            Word::Bytes(b"FILL"),
+            Word::Bytes(array.path().as_bytes()),
+            Word::Number(head + sent),
+            Word::Bytes(&buffer[..values as usize * size]),
+        ]);
+        sent += values;
+    }
+    // What lies behind the values of an array that was shortened meanwhile is none.
+    Ok(head + array.count_in_file().map_or(sent, |now| now.min(sent)))
+}
+
+/// That a key cannot be sent: the other node answers it with an error, which ends the migration.
+fn failed<'a>(key: &'a [u8], binding: &'a Binding, reason: &'a str) -> [Word<'a>; 4] {
+    [
+        Word::Bytes(key),
+        Word::Bytes(b"FAILED"),
+        Word::Bytes(binding.path.as_bytes()),
+        Word::Bytes(reason.as_bytes()),
+    ]
+}
