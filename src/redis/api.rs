@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::{fmt, ptr, slice};
 
 use redis_module::raw;
@@ -607,6 +607,43 @@ extern "C" fn run_work(work: *mut c_void) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         tracing::error!("work on the main thread panicked: this is a bug in the mmap module");
     }
+}
+
+/// A context of this module that lives as long as the server, for calls that only want to know whose they are.
+struct Detached(*mut raw::RedisModuleCtx);
+
+// SAFETY: it is used on the main thread alone.
+unsafe impl Send for Detached {}
+// SAFETY: as above.
+unsafe impl Sync for Detached {}
+
+static DETACHED: OnceLock<Detached> = OnceLock::new();
+
+/// Makes ready for [`after`], once, when the module is loaded.
+pub fn install_timers(ctx: &Ctx) {
+    DETACHED.get_or_init(|| {
+        // SAFETY: the context is that of OnLoad.
+        Detached(unsafe { raw::RedisModule_GetDetachedThreadSafeContext.unwrap()(ctx.raw) })
+    });
+}
+
+/// Has the server run `work` in so many milliseconds, with a context by which it may send to replicas. On the main thread
+/// only.
+pub fn after(milliseconds: i64, work: Box<dyn FnOnce(&Ctx)>) {
+    let Some(detached) = DETACHED.get() else {
+        return;
+    };
+    let work = Box::into_raw(Box::new(work)).cast::<c_void>();
+    // SAFETY: this is the main thread; the callback frees what it gets, and the server calls it once.
+    unsafe {
+        raw::RedisModule_CreateTimer.unwrap()(detached.0, milliseconds, Some(on_timer), work);
+    }
+}
+
+extern "C" fn on_timer(raw_ctx: *mut raw::RedisModuleCtx, work: *mut c_void) {
+    // SAFETY: made by `after`, for this one call.
+    let work = unsafe { Box::from_raw(work.cast::<Box<dyn FnOnce(&Ctx)>>()) };
+    guarded("a timer", || work(&Ctx::new(raw_ctx)));
 }
 
 /// The name of a key in its database, when its command is over.

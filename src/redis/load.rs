@@ -59,6 +59,7 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
 
 fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     super::log::install(ctx);
+    api::install_timers(ctx);
     // SAFETY: the table was filled by Export_RedisModule_Init and is only read from now on.
     if unsafe { raw::RedisModule_LoadConfigs }.is_none() {
         return Err("this server is too old: Redis 7.0 or Valkey 7.2 is needed".to_owned());

@@ -212,9 +212,11 @@ impl Store {
         Ok(found.and_then(|found| self.registry.find(found.id)))
     }
 
-    /// The array of a file that is bound to a key.
-    pub fn find_by_id(&self, id: FileId) -> Option<Arc<Array>> {
-        self.registry.find(id)
+    /// Whether a key is bound to an array, and not to another one of the same file.
+    pub fn is_bound(&self, array: &Arc<Array>) -> bool {
+        self.registry
+            .find(array.id())
+            .is_some_and(|found| Arc::ptr_eq(&found, array))
     }
 
     /// Has the worker read those bytes of an array's file, so that they are in memory when a command comes to them.

@@ -3,9 +3,9 @@
 
 use super::commit::{announce, reply_when_durable};
 use crate::redis::api::{Ctx, Failure, Key, Outcome, Pending, on_main_thread};
-use crate::redis::replication::{Change, Kind, LongWrite, tell_of_ended, when_writes_go_on};
+use crate::redis::replication::{Change, Kind, LongWrite};
 use crate::redis::store;
-use crate::storage::{Bound, Fsync, Result, Task};
+use crate::storage::{Array, Bound, Fsync, Result, Task};
 
 /// Carries out a task and replies with the number of values that it set or removed; in the background if it is a
 /// `long` one.
@@ -35,17 +35,27 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
             if may_have_written {
                 name.announce(event);
             }
-            write.ended(may_have_written);
             let pending: Pending = Box::new(move |ctx, _| {
-                tell_of_ended(ctx);
-                ctx.reply_count(result.map_err(Failure::from)?);
+                let values = result?;
+                if !store().is_bound(&array) {
+                    return Err(unbound(&array));
+                }
+                ctx.reply_count(values);
                 Ok(())
             });
-            when_writes_go_on(Box::new(|| waiting.end(pending)));
+            write.end(may_have_written, Box::new(|| waiting.end(pending)));
         }));
     };
     store().carry_out_in_background(bound, task, cancel, Box::new(done));
     Ok(())
+}
+
+/// What was written is in the file, but the key is gone; in a Cluster the values may be elsewhere by now, without it.
+fn unbound(array: &Array) -> Failure {
+    Failure::Message(format!(
+        "the key was deleted, or moved to another node, before this write of file '{}' had ended",
+        array.path()
+    ))
 }
 
 /// Carries out a task while the server waits.

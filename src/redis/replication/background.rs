@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{COMMAND, fill, is_listening, tell_head};
-use crate::redis::api::{Audience, Ctx, Key, Word, writes_are_paused};
+use crate::redis::api::{Audience, Ctx, Key, Word, after, writes_are_paused};
 use crate::redis::store;
 use crate::storage::{Array, Cancel};
 
@@ -32,15 +32,21 @@ pub struct LongWrite {
     pub cancel: Cancel,
 }
 
-/// Done on the main thread, when writes are not paused.
-type Held = Box<dyn FnOnce() + Send>;
+/// What is done on the main thread at some later time.
+pub type Then = Box<dyn FnOnce() + Send>;
+
+/// A long write that has ended, of which replicas are to be told.
+struct Ended {
+    write: LongWrite,
+    may_have_written: bool,
+    then: Then,
+}
 
 /// What is under way, what is to be told, and what waits for the end of a pause. Only the main thread uses it.
-#[derive(Default)]
 struct Background {
     running: Vec<Cancel>,
-    ended: Vec<(LongWrite, bool)>,
-    held: Vec<Held>,
+    ended: Vec<Ended>,
+    held: Vec<Then>,
 }
 
 static BACKGROUND: Mutex<Background> = Mutex::new(Background {
@@ -68,8 +74,9 @@ impl LongWrite {
         write
     }
 
-    /// It has ended: replicas are told with the next [`tell_of_ended`]. On the main thread.
-    pub fn ended(self, may_have_written: bool) {
+    /// It has ended: replicas are told of it, unless writes are paused as soon as they are not, and then `then` is
+    /// done. On the main thread.
+    pub fn end(self, may_have_written: bool, then: Then) {
         let mut background = background();
         let at = background
             .running
@@ -78,17 +85,27 @@ impl LongWrite {
         if let Some(at) = at {
             background.running.swap_remove(at);
         }
-        background.ended.push((self, may_have_written));
+        background.ended.push(Ended {
+            write: self,
+            may_have_written,
+            then,
+        });
+        // Here is no context by which to tell.
+        after(0, Box::new(tell_of_ended));
     }
 }
 
-/// Tells replicas what long writes have done, unless writes are paused.
-pub fn tell_of_ended(ctx: &Ctx) {
+fn tell_of_ended(ctx: &Ctx) {
     if writes_are_paused() {
         return;
     }
     let ended = std::mem::take(&mut background().ended);
-    for (write, may_have_written) in ended {
+    for Ended {
+        write,
+        may_have_written,
+        then,
+    } in ended
+    {
         let LongWrite {
             key, array, kind, ..
         } = &write;
@@ -98,12 +115,14 @@ pub fn tell_of_ended(ctx: &Ctx) {
             Kind::Fills(range) if may_have_written && is_listening() => {
                 // Values may have been dropped from the head since; the first and last that can be meant are these.
                 let from = array.announced_head() + range.start;
-                fill::send_long_write(ctx, key, array, from, array.head() + range.end);
+                let to = array.head() + range.end;
+                fill::send_long_write(key, array, from..to, then);
                 continue;
             }
             _ => {}
         }
         announce_end(ctx, key, array);
+        then();
     }
 }
 
@@ -122,7 +141,7 @@ fn announce(ctx: &Ctx, what: &[u8], key: &[u8], array: &Array) {
 }
 
 /// Does something now or, if writes are paused, when they are not.
-pub fn when_writes_go_on(work: Held) {
+pub fn when_writes_go_on(work: Then) {
     if writes_are_paused() {
         background().held.push(work);
     } else {

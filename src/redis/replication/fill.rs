@@ -1,15 +1,13 @@
 //! Contents of files on their way to replicas: piece by piece, between other commands. As each piece says what the array
 //! holds at that moment, writes in between do no harm.
 
-use std::ffi::c_void;
-use std::ptr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis_module::raw;
-
+use super::background::Then;
 use super::{COMMAND, background, is_listening, replicas, slots};
-use crate::redis::api::{Audience, Ctx, Word, guarded, writes_are_paused};
+use crate::redis::api::{Audience, Ctx, Word, after, writes_are_paused};
 use crate::redis::store;
 use crate::storage::Array;
 
@@ -39,6 +37,8 @@ struct Fill {
     asked: u64,
     /// Up to which position it has.
     read_ahead: Arc<AtomicU64>,
+    /// What is to be done when it was sent.
+    then: Option<Then>,
 }
 
 /// How much of an array is sent.
@@ -59,9 +59,9 @@ enum Progress {
 }
 
 /// Sends all that an array holds, which replicas have made room for.
-pub fn send_all(ctx: &Ctx, key: &[u8], array: &Arc<Array>) {
+pub fn send_all(key: &[u8], array: &Arc<Array>) {
     fills().retain(|fill| fill.part != Part::All || fill.array.id() != array.id());
-    send(ctx, Fill::new(array, key, array.head(), Part::All));
+    send(Fill::new(array, key, array.head(), Part::All));
 }
 
 /// Sends all that an array holds to replicas that may hold anything else.
@@ -78,19 +78,22 @@ pub fn send_anew(ctx: &Ctx, array: &Arc<Array>) {
         Word::Number(array.head()),
     ];
     ctx.propagate(Audience::Replicas, COMMAND, &words);
-    send_all(ctx, path, array);
+    send_all(path, array);
 }
 
-/// Sends what a long write has changed, and that it has ended.
-pub fn send_long_write(ctx: &Ctx, key: &[u8], array: &Arc<Array>, from: u64, to: u64) {
-    send(ctx, Fill::new(array, key, from, Part::LongWrite { to }));
+/// Sends what a long write has changed and that it has ended, and then does `then`; without waiting for replicas that are
+/// not there.
+pub fn send_long_write(key: &[u8], array: &Arc<Array>, range: Range<u64>, then: Then) {
+    let mut fill = Fill::new(array, key, range.start, Part::LongWrite { to: range.end });
+    fill.then = Some(then);
+    send(fill);
 }
 
-fn send(ctx: &Ctx, fill: Fill) {
+fn send(fill: Fill) {
     let mut fills = fills();
     fills.push(fill);
     if fills.len() == 1 {
-        set_timer(ctx, PAUSE);
+        set_timer(PAUSE);
     }
 }
 
@@ -98,35 +101,25 @@ fn fills() -> MutexGuard<'static, Vec<Fill>> {
     FILLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn set_timer(ctx: &Ctx, milliseconds: i64) {
-    // SAFETY: the context is valid during the callback; the timer takes no data.
-    unsafe {
-        raw::RedisModule_CreateTimer.unwrap()(
-            ctx.raw(),
-            milliseconds,
-            Some(on_timer),
-            ptr::null_mut(),
-        )
-    };
-}
-
-extern "C" fn on_timer(raw_ctx: *mut raw::RedisModuleCtx, _data: *mut c_void) {
-    guarded("sending files to replicas", || {
-        send_next(&Ctx::new(raw_ctx))
-    });
+fn set_timer(milliseconds: i64) {
+    after(milliseconds, Box::new(send_next));
 }
 
 /// Sends as much as replicas can take now, and sets the timer again while anything is left.
 fn send_next(ctx: &Ctx) {
     let mut fills = fills();
     if !is_listening() {
-        fills.clear();
+        fills.drain(..).for_each(Fill::end);
         return;
     }
     if writes_are_paused() {
-        return set_timer(ctx, LONG_PAUSE);
+        return set_timer(LONG_PAUSE);
     }
     let (chunks, pause) = pace(ctx);
+    if pause == LONG_PAUSE {
+        let waiting = fills.iter_mut().filter_map(|fill| fill.then.take());
+        waiting.for_each(|then| then());
+    }
     if chunks > 0 {
         for _ in 0..chunks {
             let Some(fill) = fills.first_mut() else {
@@ -140,6 +133,7 @@ fn send_next(ctx: &Ctx) {
                     if fill.part != Part::All {
                         background::announce_end(ctx, &fill.key, &fill.array);
                     }
+                    fill.end();
                 }
             }
         }
@@ -151,7 +145,7 @@ fn send_next(ctx: &Ctx) {
         );
     }
     if !fills.is_empty() {
-        set_timer(ctx, pause);
+        set_timer(pause);
     }
 }
 
@@ -181,16 +175,20 @@ impl Fill {
             part,
             asked: from,
             read_ahead: Arc::new(AtomicU64::new(from)),
+            then: None,
+        }
+    }
+
+    fn end(self) {
+        if let Some(then) = self.then {
+            then();
         }
     }
 
     fn send_chunk(&mut self, ctx: &Ctx) -> Progress {
         let item_size = self.array.item().size() as u64;
         let per_chunk = (CHUNK / item_size).max(1);
-        let is_bound = store()
-            .find_by_id(self.array.id())
-            .is_some_and(|array| Arc::ptr_eq(&array, &self.array));
-        if !is_bound {
+        if !store().is_bound(&self.array) {
             return Progress::Ended;
         }
         let Ok(mut view) = self.array.view() else {

@@ -35,7 +35,7 @@ use super::binding::Binding;
 use super::{config, store};
 use crate::storage::{Access, Array, Bound};
 
-pub use background::{Kind, LongWrite, tell_of_ended, when_writes_go_on};
+pub use background::{Kind, LongWrite, when_writes_go_on};
 pub use slots::{export, subscribe as subscribe_to_slot_migrations};
 
 /// The command by which replicas are told.
@@ -247,7 +247,7 @@ pub fn bound(key: &Key<'_>, binding: &Binding, is_alone: bool) {
     let words = bind_words(key.name(), binding, array, count, state, &identity);
     key.ctx().propagate(Audience::Replicas, COMMAND, &words);
     if state == b"FILLING" {
-        fill::send_all(key.ctx(), key.name(), array);
+        fill::send_all(key.name(), array);
     }
 }
 
