@@ -9,6 +9,7 @@ mod support;
 #[path = "../support/random.rs"]
 mod random;
 
+mod chaos;
 mod cluster;
 mod cold;
 mod contents;

@@ -142,7 +142,8 @@ fn fill(args: Args<'_>) -> Outcome {
 fn refill(args: Args<'_>) -> Outcome {
     if let Some(array) = writable_array(args)? {
         let head = number(args, 4)?;
-        array.set_unannounced(0);
+        // Until all is there, this is not what the primary has: that is one more reason to send it anew.
+        array.set_unannounced(number(args, 5)? as u32 + 1);
         if array.head() != head {
             array.set_incomplete(true);
             array.clear()?;
@@ -189,6 +190,7 @@ fn filled(args: Args<'_>) -> Outcome {
     if let Some(array) = writable_array(args)? {
         array.truncate(number(args, 4)?.saturating_sub(array.head()))?;
         array.set_incomplete(false);
+        array.set_unannounced(array.unannounced().saturating_sub(1));
     }
     Ok(())
 }
@@ -227,6 +229,7 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         && state == b"FILLING"
     {
         bound.set_incomplete(true);
+        bound.set_unannounced(1);
     }
     let binding = match bound {
         Ok(bound) => Binding::open(path, item, access, bound),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{COMMAND, fill, is_listening, tell_head};
 use crate::redis::api::{Audience, Ctx, Key, Word, after, writes_are_paused};
-use crate::redis::store;
+use crate::redis::{config, store};
 use crate::storage::{Array, Cancel};
 
 /// What another thread does to an array.
@@ -128,6 +128,10 @@ fn tell_of_ended(ctx: &Ctx) {
 
 /// Tells replicas that they have all of a long write.
 pub fn announce_end(ctx: &Ctx, key: &[u8], array: &Array) {
+    if config::is_replica() {
+        // Nobody was told, and now it is not this server's to tell. It stays uncertain until the primary sends it anew.
+        return;
+    }
     array.set_unannounced(array.unannounced().saturating_sub(1));
     announce(ctx, b"END", key, array);
 }

@@ -76,6 +76,7 @@ pub fn send_anew(ctx: &Ctx, array: &Arc<Array>) {
         Word::Bytes(b"REFILL"),
         Word::Bytes(path),
         Word::Number(array.head()),
+        Word::Number(array.unannounced().into()),
     ];
     ctx.propagate(Audience::Replicas, COMMAND, &words);
     send_all(path, array);

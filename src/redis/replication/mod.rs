@@ -11,7 +11,7 @@
 //! | `VREPLICATE key HEAD path position` | there are no values before that position |
 //! | `VREPLICATE key FILL path position bytes` | a part of the contents, which are sent by and by |
 //! | `VREPLICATE key FILLED path position` | that was all, and there are no values from that position on |
-//! | `VREPLICATE key REFILL path position` | all contents follow anew, from that position on |
+//! | `VREPLICATE key REFILL path position count` | all contents follow anew, from that position on; so many long writes have begun |
 //! | `VREPLICATE key BEGIN path`, `... END path` | a long write begins; all of it was sent |
 //!
 //! Where a path is given, it says which file is meant: the key may have another name by then, or none. It then says in
