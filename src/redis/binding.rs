@@ -11,7 +11,7 @@ use super::api::{Args, Ctx, Failure, Key, Mode};
 use super::unavailable::Unavailable;
 use super::{rdb, store};
 use crate::storage::types::ItemType;
-use crate::storage::{Access, Bound, FilePath};
+use crate::storage::{Access, Bound, FileId, FilePath};
 
 /// The name of the type, as `TYPE` answers it. The server wants nine characters.
 const NAME: &std::ffi::CStr = c"mmaparray";
@@ -126,6 +126,27 @@ impl Binding {
             )));
         }
         Ok(bound)
+    }
+
+    /// Whether it leads to that file, and no other key does.
+    pub fn is_alone_with(&self, file: FileId) -> bool {
+        matches!(&self.target, Target::Open(bound) if bound.id() == file && bound.is_alone())
+    }
+
+    /// Lets go of the file, for another binding to take this one's place.
+    pub fn unbind(&mut self) {
+        self.target = Target::Unavailable {
+            count: self.published_count(),
+            reason: Unavailable::new(&"the key is about to be replaced"),
+        };
+    }
+
+    /// Undoes [`Self::unbind`].
+    pub fn bind_again(&mut self) {
+        match store().bind(&self.path, self.item, self.access, false) {
+            Ok(bound) => self.target = Target::Open(bound),
+            Err(error) => tracing::error!("{error}; its key has lost it"),
+        }
     }
 
     /// Number of values, without waiting for a lock: this is for the child that saves.

@@ -393,6 +393,11 @@ pub fn apply() {
     settings.set_max_file_bytes(limit(&MAX_FILE_BYTES));
 }
 
+/// Whether this server follows a primary.
+pub fn is_replica() -> bool {
+    IS_REPLICA.load(Ordering::Relaxed)
+}
+
 /// The server became a replica, or a primary.
 pub fn set_replica(is_replica: bool) {
     // It is asked often, and applying settings goes through all arrays.

@@ -7,16 +7,16 @@ fn with_contents(setting: &str) -> Server {
 }
 
 #[track_caller]
-fn dump(db: &Server, key: &str) -> Vec<u8> {
+pub fn dump(db: &Server, key: &str) -> Vec<u8> {
     db.ask(&format!("DUMP {key}")).bytes()
 }
 
 #[track_caller]
-fn restore(db: &Server, key: &str, payload: &[u8]) -> Reply {
+pub fn restore(db: &Server, key: &str, payload: &[u8]) -> Reply {
     db.run(&[b"RESTORE".as_slice(), key.as_bytes(), b"0", payload])
 }
 
-fn names(db: &Server) -> Vec<String> {
+pub fn names(db: &Server) -> Vec<String> {
     let mut names: Vec<_> = std::fs::read_dir(db.dir())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -109,7 +109,7 @@ fn a_damaged_dump_leaves_nothing_behind() {
 }
 
 /// The checksum of `DUMP`: CRC-64 "Jones", as the server's src/crc64.c has it.
-fn crc64(bytes: &[u8]) -> u64 {
+pub fn crc64(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |mut crc, &byte| {
         crc ^= u64::from(byte);
         for _ in 0..8 {
