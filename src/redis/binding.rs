@@ -287,6 +287,7 @@ extern "C" fn mem_usage(value: *const c_void) -> usize {
 }
 
 extern "C" fn free(value: *mut c_void) {
+    rdb::restored::undo(value);
     // SAFETY: the server gives the value up, once; it may be on its lazy-free thread.
     let binding = unsafe { Box::from_raw(value.cast::<Binding>()) };
     if catch_unwind(AssertUnwindSafe(|| drop(binding))).is_err() {

@@ -109,7 +109,7 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     let subscribed = handlers
         .into_iter()
         .all(|(event, handler)| subscribe(ctx, event, handler));
-    if !info::register(ctx) || !subscribed {
+    if !info::register(ctx) || !subscribed || !rdb::restored::subscribe(ctx) {
         return Err("the server does not take its callbacks".to_owned());
     }
     Ok(())
@@ -153,6 +153,7 @@ extern "C" fn on_cron(
 ) {
     api::guarded("a server event", || {
         let ctx = Ctx::new(raw_ctx);
+        rdb::restored::keep();
         super::store().notice_faults();
         latency::report(&ctx);
         replication::tick(&ctx);

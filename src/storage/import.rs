@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::error::{Error, Result};
 use super::head;
 use super::path::FilePath;
-use super::root::{Access, Destination};
+use super::root::{Access, Destination, Undo};
 use super::types::ItemType;
 use super::{Bound, Store};
 
@@ -24,13 +24,12 @@ pub struct Import {
 }
 
 /// What becomes of a file that has the name already.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Former {
+pub enum Former<'a> {
     /// It is replaced: it was a copy of what now comes anew.
     Replaced,
-    /// It is kept under the same name with `.replaced` behind it, since nobody knows what it was, unless it holds the
-    /// same bytes.
-    SetAside,
+    /// It is kept under the same name with `.replaced` behind it, since nobody knows what it was, unless it is the same
+    /// array. Where the new file was put in its place, it is said here how that is undone.
+    SetAside(&'a mut Option<Undo>),
 }
 
 impl Store {
@@ -126,28 +125,24 @@ impl Import {
         self.bound.extend_to(count)
     }
 
-    /// Gives the file its name and binds it. Where a file of the same bytes is to be set aside, it stays instead.
+    /// Gives the file its name and binds it.
     ///
     /// # Errors
     /// If it cannot take the name; then what was there before is still there.
-    pub fn finish(self, store: &Store, access: Access, former: Former) -> Result<Bound> {
+    pub fn finish(self, store: &Store, access: Access, former: Former<'_>) -> Result<Bound> {
         let Self { bound, place, path } = self;
         bound.make_exact_now()?;
         let item = bound.item();
-        let likeness = match former {
-            Former::Replaced => Likeness::Irrelevant,
-            Former::SetAside => Likeness::between(store, &path, &bound)?,
-        };
-        if likeness == Likeness::Same {
+        if matches!(former, Former::SetAside(_)) && is_there_already(store, &path, &bound)? {
             drop(bound);
             return store.bind(&path, item, access, false);
         }
         {
             // A copy of the former file, without its head, must not take the name afterwards.
             let _nobody_else = store.registry.lock();
-            match likeness {
-                Likeness::Different => place.install_beside_former(&path)?,
-                _ => place.install(&path)?,
+            match former {
+                Former::Replaced => place.install(&path)?,
+                Former::SetAside(undo) => *undo = Some(place.install_beside_former(&path)?),
             }
         }
         if access == Access::Writable {
@@ -159,47 +154,27 @@ impl Import {
     }
 }
 
-/// What the file that has the name has in common with the one that was made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Likeness {
-    /// There is none, or nobody wants to know.
-    Irrelevant,
-    /// It is the same array.
-    Same,
-    /// The bytes; but the keys that are bound to it take them for values of another type, or it counts other values
-    /// as dropped from its head.
-    Bytes,
-    Different,
-}
-
-impl Likeness {
-    fn between(store: &Store, path: &FilePath, made: &Bound) -> Result<Self> {
-        let Some(found) = store.root.find(path)? else {
-            return Ok(Self::Irrelevant);
-        };
-        // A file that is open must not be opened a second time: closing that would drop its lock.
-        let (same_bytes, same_meaning) = match store.registry.find(found.id) {
-            Some(array) if array.is_lost() => return Ok(Self::Different),
-            Some(array) => {
-                array.make_exact_now()?;
-                let same_meaning = array.item() == made.item() && array.head() == made.head();
-                let read = |at, out: &mut [u8]| array.read_file(at, out);
-                (same_bytes(made, read), same_meaning)
-            }
-            None => {
-                let file = store.root.open_found(&found, path, Access::ReadOnly)?;
-                let same_meaning = head::of(&file) == made.head();
-                let read = |at, out: &mut [u8]| read_at(&file, at, out);
-                (same_bytes(made, read), same_meaning)
-            }
-        };
-        let same_bytes = same_bytes.map_err(|error| Error::io("read", path, error))?;
-        Ok(match (same_bytes, same_meaning) {
-            (false, _) => Self::Different,
-            (true, false) => Self::Bytes,
-            (true, true) => Self::Same,
-        })
-    }
+/// Whether the file at `path` is the same array as the one that was made: the same bytes, taken for the same by
+/// the keys that are bound to it, if any, and with as many values dropped from its head.
+fn is_there_already(store: &Store, path: &FilePath, made: &Bound) -> Result<bool> {
+    let Some(found) = store.root.find(path)? else {
+        return Ok(false);
+    };
+    // A file that is open must not be opened a second time: closing that would drop its lock.
+    let same = match store.registry.find(found.id) {
+        Some(array) if array.is_lost() || array.item() != made.item() => return Ok(false),
+        Some(array) => {
+            array.make_exact_now()?;
+            let read = |at, out: &mut [u8]| array.read_file(at, out);
+            same_bytes(made, read).map(|same| same && array.head() == made.head())
+        }
+        None => {
+            let file = store.root.open_found(&found, path, Access::ReadOnly)?;
+            let read = |at, out: &mut [u8]| read_at(&file, at, out);
+            same_bytes(made, read).map(|same| same && head::of(&file) == made.head())
+        }
+    };
+    same.map_err(|error| Error::io("read", path, error))
 }
 
 /// Whether what `read` reads, at a position in bytes, is just what was made.

@@ -91,7 +91,7 @@ pub use array::{Array, View};
 pub use error::{Error, Result};
 pub use import::{Former, Import};
 pub use path::FilePath;
-pub use root::{Access, FileId, Root};
+pub use root::{Access, FileId, Root, Undo};
 pub use settings::Fsync;
 pub use stats::{Latency, Stats, Totals};
 pub use status::{State as ArrayState, Status};

@@ -250,24 +250,27 @@ impl Destination {
     }
 
     /// As [`Self::install`], but keeps the file that has the name, if there is one, under a name that nothing has:
-    /// with `.replaced` behind it, or `.replaced.2` and so on. At each moment one of the two has the name.
+    /// with `.replaced` behind it, or `.replaced.2` and so on. At each moment one of the two has the name. Says how all
+    /// that is undone.
     ///
     /// # Errors
     /// The system's; then nothing has changed.
-    pub fn install_beside_former(mut self, path: &FilePath) -> Result<()> {
-        let aside = self
+    pub fn install_beside_former(mut self, path: &FilePath) -> Result<Undo> {
+        let dir = self.place.dir().try_clone();
+        let mut undo = Undo {
+            dir: dir.map_err(|error| lookup_error("create", path, error))?,
+            aside: None,
+            name: self.name.clone(),
+            path: path.clone(),
+        };
+        undo.aside = self
             .set_former_aside()
             .map_err(|errno| Error::io("set aside", path, errno))?;
-        let installed = self.link_and_rename();
-        match (&aside, &installed) {
-            (Some(aside), Ok(())) => tracing::warn!(
-                "file '{path}' held something else: that is now in '{}', beside it",
-                aside.display()
-            ),
-            (Some(aside), Err(_)) => self.take_back(aside, path),
-            (None, _) => {}
+        if let Err(errno) = self.link_and_rename() {
+            undo.carry_out();
+            return Err(Error::io("create", path, errno));
         }
-        installed.map_err(|errno| Error::io("create", path, errno))
+        Ok(undo)
     }
 
     /// Gives the file that has the final name another one, and says which.
@@ -300,26 +303,50 @@ impl Destination {
         }
     }
 
-    /// Gives a file that was set aside its name back, whether the new file has it by now or not.
-    fn take_back(&self, aside: &OsStr, path: &FilePath) {
-        let dir = self.place.dir();
-        // Two names of one file are left as they are by this; so one of them goes afterwards.
-        let renamed = renameat(dir, aside, dir, &*self.name);
-        let result = renamed.and_then(|()| match unlinkat(dir, aside, AtFlags::empty()) {
-            Err(Errno::NOENT) => Ok(()),
-            result => result,
-        });
-        if let Err(errno) = result {
-            let aside = aside.display();
-            tracing::error!("file '{path}' could not get its name back from '{aside}': {errno}");
-        }
-    }
-
     fn link_and_rename(&mut self) -> rustix::io::Result<()> {
         self.place.give_name(&self.link)?;
         self.place.rename_to(&self.name)?;
         // The name is as much a part of the file as its bytes.
         self.place.sync_directory()
+    }
+}
+
+/// How a file that was given its name gives way again to the one that had it.
+pub struct Undo {
+    dir: Dir,
+    name: OsString,
+    /// The name of the file that was there before, if one was.
+    aside: Option<OsString>,
+    path: FilePath,
+}
+
+impl Undo {
+    /// Says in the log that another file was there before.
+    pub fn report(&self) {
+        if let Some(aside) = &self.aside {
+            tracing::warn!(
+                "file '{}' held something else: that is now in '{}', beside it",
+                self.path,
+                aside.display()
+            );
+        }
+    }
+
+    /// Gives the name back, whether the new file has it by now or not.
+    pub fn carry_out(self) {
+        let dir = &self.dir;
+        let remove = |name: &OsStr| match unlinkat(dir, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            result => result,
+        };
+        let result = match &self.aside {
+            // Two names of one file are left as they are by `rename`; then one of them goes here.
+            Some(aside) => renameat(dir, &**aside, dir, &*self.name).and_then(|()| remove(aside)),
+            None => remove(&self.name),
+        };
+        if let Err(errno) = result {
+            tracing::error!("{}", Error::io("take back", &self.path, errno));
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod random;
 mod cluster;
 mod cold;
 mod contents;
+mod fuzz;
 mod migrate;
 mod pair;
 mod restore;

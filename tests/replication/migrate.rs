@@ -80,3 +80,68 @@ fn a_target_whose_file_is_taken_refuses_and_the_source_keeps_key_and_file() {
     assert_eq!(to.say("VALL other"), "[9]");
     assert_eq!(names(&to), ["f"]);
 }
+
+/// A server with a read-only file of zeros, which takes no space on the disk, but for the last value.
+#[track_caller]
+fn with_long_file(bytes: u64) -> Server {
+    let setup = Server::setup().config("rdbcompression", "no");
+    let file = std::fs::File::create(setup.dir().join("f")).unwrap();
+    file.set_len(bytes).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &7_f64.to_le_bytes(), bytes - 8).unwrap();
+    let db = setup.start();
+    let values = (bytes / 8).cast_signed();
+    assert_eq!(db.int("MMAP k f double"), values);
+    db
+}
+
+#[track_caller]
+fn allow_arguments(server: &Server, bytes: &str) {
+    for setting in ["proto-max-bulk-len", "client-query-buffer-limit"] {
+        assert_eq!(server.say(&format!("CONFIG SET {setting} {bytes}")), "OK");
+    }
+}
+
+#[test]
+fn what_goes_along_follows_the_longest_argument_that_the_server_takes() {
+    let from = with_long_file(530 << 20);
+    let to = Server::start();
+    assert!(migrate(&from, &to, "k", "COPY").is_error());
+    let log = to.log();
+    assert!(log.contains("raise proto-max-bulk-len"), "{log}");
+    assert_eq!(names(&to), [""; 0]);
+
+    for server in [&from, &to] {
+        allow_arguments(server, "700mb");
+    }
+    assert_eq!(migrate(&from, &to, "k", "COPY").to_string(), "OK");
+    assert_eq!(to.say("VGET k 69468159"), "7");
+    let digest = |db: &Server| db.say("DEBUG DIGEST-VALUE k");
+    assert_eq!(digest(&from), digest(&to));
+    assert_eq!(to.file_len("f"), 530 << 20);
+}
+
+#[test]
+fn either_limit_of_the_server_is_enough_to_refuse_a_dump() {
+    for setting in ["proto-max-bulk-len", "client-query-buffer-limit"] {
+        let from = with_long_file(3 << 20);
+        let to = Server::start();
+        from.ask(&format!("CONFIG SET {setting} 2mb"));
+        assert!(migrate(&from, &to, "k", "").is_error());
+        let log = to.log();
+        assert!(log.contains("more than the 1048576 that DUMP"), "{log}");
+        from.ask(&format!("CONFIG SET {setting} 5mb"));
+        assert_eq!(migrate(&from, &to, "k", "").to_string(), "OK");
+    }
+}
+
+#[test]
+fn a_dump_for_which_there_is_no_memory_is_refused() {
+    let from = with_long_file(1 << 40);
+    let to = Server::start();
+    allow_arguments(&from, "8192gb");
+    assert!(migrate(&from, &to, "k", "").is_error());
+    for log in [from.log(), to.log()] {
+        assert!(log.contains("bytes of memory, and"), "{log}");
+    }
+    assert_eq!(from.int("VSIZE k"), 1 << 37);
+}

@@ -88,8 +88,7 @@ fn a_file_of_the_same_bytes_counts_positions_as_the_dump_does() {
     db.ask("MMAP k f");
     db.ask("VPUSH k 2 3 4");
     assert_eq!(replace(&db, "k", &payload).to_string(), "OK");
-    assert_eq!(dump(&db, "k").len(), payload.len());
-    assert_eq!(names(&db), ["f"]);
+    assert_eq!(names(&db), ["f", "f.replaced"]);
     let head = |db: &Server| {
         let file = std::fs::File::open(db.path("f")).unwrap();
         let mut bytes = [0; 8];
@@ -189,6 +188,53 @@ fn a_refused_dump_leaves_key_and_file_as_they_were() {
     assert_eq!(db.say("VPUSH k 5"), "(integer) 1");
     assert_eq!(names(&db), ["f"]);
     assert_eq!(db.read("f"), doubles([1.0, 2.0, 3.0, 4.0, 5.0]));
+}
+
+#[test]
+fn what_the_server_refuses_after_the_values_is_taken_back() {
+    let (db, payload) = with_dump();
+    // Behind the value stand its end, the version and the checksum.
+    let mut unended = payload.clone();
+    let end = payload.len() - 11;
+    assert_eq!(unended[end], 0);
+    unended[end] = 5;
+    let body = unended.len() - 8;
+    let checksum = crate::contents::crc64(&unended[..body]);
+    unended[body..].copy_from_slice(&checksum.to_le_bytes());
+    db.ask("VPUSH k 4");
+    assert!(replace(&db, "k", &unended).is_error());
+    assert_eq!(db.say("VALL k"), "[1, 2, 3, 4]");
+    assert_eq!(db.say("VPUSH k 5"), "(integer) 1");
+    assert_eq!(names(&db), ["f"]);
+    assert_eq!(db.read("f"), doubles([1.0, 2.0, 3.0, 4.0, 5.0]));
+
+    db.ask("DEL k");
+    std::fs::remove_file(db.path("f")).unwrap();
+    assert!(restore(&db, "k", &unended).is_error());
+    assert_eq!(names(&db), [""; 0]);
+    // A key that has expired by now is not there, and neither is its file.
+    let expired = [b"RESTORE".as_slice(), b"k", b"1", &payload, b"ABSTTL"];
+    assert_eq!(db.run(&expired).to_string(), "OK");
+    assert_eq!(names(&db), [""; 0]);
+    // What was restored stays, whatever becomes of the key.
+    for command in ["DEL k", "UNLINK k", "FLUSHALL", "SET k 1"] {
+        let mut client = db.client();
+        let reply = client.pipeline(&[
+            vec![
+                b"RESTORE".to_vec(),
+                b"k".to_vec(),
+                b"0".to_vec(),
+                payload.clone(),
+            ],
+            command
+                .split(' ')
+                .map(|word| word.as_bytes().to_vec())
+                .collect(),
+        ]);
+        assert_eq!(reply[0].to_string(), "OK", "{command}");
+        assert_eq!(db.read("f"), doubles([1.0, 2.0, 3.0]), "{command}");
+        db.ask("DEL k");
+    }
 }
 
 #[test]

@@ -12,9 +12,13 @@ const REST: u64 = 1 << 20;
 /// From how many bytes of values on it is looked whether there is memory for their dump: below, looking would take
 /// longer than dumping.
 const LARGE: u64 = 16 << 20;
-/// How many times the bytes of the values a dump takes at its peak. The server lets it grow, which leaves holes, and
-/// then copies it: into the reply, or into the command that `MIGRATE` sends. `docs/design.md` has what was measured.
-const COPIES: u64 = 2;
+
+/// How much memory the dump of so many bytes of values takes at its peak: the server copies it, into the reply or into the
+/// command that `MIGRATE` sends. Measured were 2.0 to 2.04 times the bytes, for both, on Redis 7.0 and 8.0 and Valkey 9.1;
+/// where the values compress well it is less.
+fn peak_of(bytes: u64) -> u64 {
+    bytes.saturating_mul(2).saturating_add(bytes / 16)
+}
 
 /// How long an argument a server like this one takes, in bytes.
 static LONGEST_ARGUMENT: AtomicU64 = AtomicU64::new(512 << 20);
@@ -51,7 +55,7 @@ pub fn check(array: &Bound, phase: Phase) -> Result<(), String> {
              proto-max-bulk-len and client-query-buffer-limit on this server and on the other"
         ));
     }
-    let needed = COPIES.saturating_mul(bytes);
+    let needed = peak_of(bytes);
     match memory::available() {
         Some(available) if bytes >= LARGE && needed > available => Err(format!(
             "file '{path}' holds {bytes} bytes: DUMP and MIGRATE would take {needed} bytes of memory, and {available} \

@@ -8,12 +8,12 @@ use std::ptr;
 use redis_module::raw;
 
 use super::phase::Phase;
-use super::{VERSION, contents, is_that_file, shared_directory};
+use super::{VERSION, contents, is_that_file, restored, shared_directory};
 use crate::redis::api::with_key_of;
 use crate::redis::binding::{self, Binding};
 use crate::redis::{config, store};
 use crate::storage::types::ItemType;
-use crate::storage::{Access, Bound, Error, FilePath, Former, Import};
+use crate::storage::{Access, Bound, Error, FilePath, Former, Import, Undo};
 
 /// The largest position of a value that anybody counts to: number of values dropped from the head, and those after.
 const MAX_POSITION: u64 = i64::MAX.cast_unsigned();
@@ -68,20 +68,25 @@ impl Reader {
 }
 
 pub extern "C" fn load(rdb: *mut raw::RedisModuleIO, version: c_int) -> *mut c_void {
-    match catch_unwind(AssertUnwindSafe(|| load_binding(&Reader(rdb), version))) {
-        Ok(Ok(binding)) => Box::into_raw(Box::new(binding)).cast(),
-        Ok(Err(Damaged(reason))) => {
-            tracing::error!("cannot load a key of this module: {reason}");
-            ptr::null_mut()
+    let mut undo = None;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        load_binding(&Reader(rdb), version, &mut undo)
+    }));
+    let reason = match result {
+        Ok(Ok(binding)) => {
+            let value = Box::into_raw(Box::new(binding)).cast();
+            restored::note(value, undo);
+            return value;
         }
-        Err(_) => {
-            tracing::error!("loading a key panicked: this is a bug in the mmap module");
-            ptr::null_mut()
-        }
-    }
+        Ok(Err(Damaged(reason))) => reason,
+        Err(_) => "it panicked: this is a bug in the mmap module".to_owned(),
+    };
+    tracing::error!("cannot load a key of this module: {reason}");
+    undo.map(Undo::carry_out);
+    ptr::null_mut()
 }
 
-fn load_binding(rdb: &Reader, version: c_int) -> Result<Binding, Damaged> {
+fn load_binding(rdb: &Reader, version: c_int, undo: &mut Option<Undo>) -> Result<Binding, Damaged> {
     if version > VERSION {
         return Err(Damaged(format!(
             "it was saved by a newer version of the module (format {version}, this one knows {VERSION})"
@@ -95,7 +100,7 @@ fn load_binding(rdb: &Reader, version: c_int) -> Result<Binding, Damaged> {
     };
     match contents {
         contents::NONE | contents::EARLIER => header.bind(rdb, phase),
-        contents::VALUES => load_values(rdb, header, phase),
+        contents::VALUES => load_values(rdb, header, phase, undo),
         contents::UNAVAILABLE => {
             let reason = rdb.text()?;
             match phase {
@@ -228,10 +233,20 @@ fn check_restorable(rdb: &Reader, path: &FilePath) -> Result<(), Error> {
 }
 
 /// Makes a file of the values, or passes them over.
-fn load_values(rdb: &Reader, header: Header, phase: Phase) -> Result<Binding, Damaged> {
+fn load_values(
+    rdb: &Reader,
+    header: Header,
+    phase: Phase,
+    undo: &mut Option<Undo>,
+) -> Result<Binding, Damaged> {
     let identity = rdb.bytes(<[u8]>::to_vec)?;
     let head = rdb.number()?;
     let is_incomplete = rdb.number()? != 0;
+    if is_incomplete && phase == Phase::Idle {
+        return Err(Damaged(
+            "it was dumped while its values were on their way from a primary".to_owned(),
+        ));
+    }
     let plan = Plan::of(rdb, &header, &identity, phase);
     let import = match &plan {
         Plan::MakeFile(import) => Some(import),
@@ -247,7 +262,7 @@ fn load_values(rdb: &Reader, header: Header, phase: Phase) -> Result<Binding, Da
         Plan::MakeFile(import) => import,
     };
     let former = match phase {
-        Phase::Idle => Former::SetAside,
+        Phase::Idle => Former::SetAside(undo),
         _ => Former::Replaced,
     };
     let bound = values.failure.map_or(Ok(()), Err).and_then(|()| {

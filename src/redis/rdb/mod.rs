@@ -7,12 +7,14 @@
 //! | [`save`] | what is written |
 //! | [`dump`] | how much of it `DUMP` can take |
 //! | [`load`] | what is read, and whose file counts |
+//! | [`restored`] | what is undone where the server refuses it after all |
 //! | [`digest`] | `DEBUG DIGEST` |
 
 mod digest;
 mod dump;
 mod load;
 mod phase;
+pub mod restored;
 mod save;
 
 use std::ffi::c_int;

@@ -53,7 +53,12 @@ fn save_binding(rdb: &Writer, binding: &Binding) {
         rdb.number(contents::UNAVAILABLE);
         rdb.bytes(reason.as_bytes());
     };
-    match binding.target_array() {
+    let array = match phase {
+        // Nobody would send the rest of them to the server that gets the dump.
+        Phase::Idle => binding.bound(),
+        _ => binding.target_array(),
+    };
+    match array {
         Err(failure) => unavailable(&failure.to_string()),
         Ok(array) if phase != Phase::Idle && !first_time(&array.id().on_this_machine()) => {
             rdb.number(contents::EARLIER);
