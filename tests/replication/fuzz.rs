@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::contents::{crc64, dump};
+use crate::contents::{dump, sign};
 use crate::random::{Random, rounds, seed};
 use crate::support::{Client, Reply, Server};
 
@@ -88,8 +88,8 @@ fn damage(random: &mut Random, payload: &mut Vec<u8>) {
             }
         }
     }
-    let checksum = crc64(payload);
-    payload.extend(checksum.to_le_bytes());
+    payload.extend([0; 8]);
+    sign(payload);
 }
 
 /// All files below a directory and what they hold.

@@ -1,6 +1,6 @@
 //! `RESTORE ... REPLACE` of a key whose file the dump is about.
 
-use crate::contents::{dump, names, restore};
+use crate::contents::{dump, names, restore, sign};
 use crate::pair::Pair;
 use crate::support::{Reply, Server, doubles};
 
@@ -179,9 +179,7 @@ fn a_refused_dump_leaves_key_and_file_as_they_were() {
         .unwrap();
     let mut damaged = payload.clone();
     damaged[at] ^= 1;
-    let body = damaged.len() - 8;
-    let checksum = crate::contents::crc64(&damaged[..body]);
-    damaged[body..].copy_from_slice(&checksum.to_le_bytes());
+    sign(&mut damaged);
     assert!(replace(&db, "k", &damaged).is_error());
     assert!(db.log().contains("checksum"), "{}", db.log());
     assert_eq!(db.say("VALL k"), "[1, 2, 3, 4]");
@@ -198,9 +196,7 @@ fn what_the_server_refuses_after_the_values_is_taken_back() {
     let end = payload.len() - 11;
     assert_eq!(unended[end], 0);
     unended[end] = 5;
-    let body = unended.len() - 8;
-    let checksum = crate::contents::crc64(&unended[..body]);
-    unended[body..].copy_from_slice(&checksum.to_le_bytes());
+    sign(&mut unended);
     db.ask("VPUSH k 4");
     assert!(replace(&db, "k", &unended).is_error());
     assert_eq!(db.say("VALL k"), "[1, 2, 3, 4]");

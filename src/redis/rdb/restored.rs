@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use redis_module::raw;
 
+use super::phase::Phase;
 use crate::redis::api::{Ctx, guarded};
 use crate::storage::Undo;
 
@@ -50,9 +51,13 @@ extern "C" fn on_event(
     raw::REDISMODULE_OK as c_int
 }
 
-/// Notes how what was done for a new value is undone.
+/// Notes how what was done for a new value is undone, if it is for `RESTORE`.
 pub fn note(value: *const c_void, undo: Option<Undo>) {
     keep();
+    if Phase::now() != Phase::Idle {
+        undo.iter().for_each(Undo::report);
+        return;
+    }
     let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
     *pending = undo.map(|undo| Pending {
         value: value.addr(),
