@@ -82,7 +82,9 @@ pub extern "C" fn load(rdb: *mut raw::RedisModuleIO, version: c_int) -> *mut c_v
         Err(_) => "it panicked: this is a bug in the mmap module".to_owned(),
     };
     tracing::error!("cannot load a key of this module: {reason}");
-    undo.map(Undo::carry_out);
+    if let Some(undo) = undo {
+        undo.carry_out();
+    }
     ptr::null_mut()
 }
 
