@@ -230,6 +230,7 @@ pub fn register(ctx: &Ctx) -> bool {
         mem_usage: Some(mem_usage),
         digest: Some(rdb::digest),
         free: Some(free),
+        unlink: Some(rdb::restored::on_unlink),
         // SAFETY: a structure of integers and optional function pointers, for which zero means none.
         ..unsafe { std::mem::zeroed() }
     };

@@ -87,7 +87,8 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     rdb::look_up_limit(ctx);
     acl::add_category(ctx);
     commands::register_all(ctx)?;
-    let handlers: [(u64, EventHandler); 8] = [
+    let handlers: [(u64, EventHandler); 9] = [
+        (raw::REDISMODULE_EVENT_FLUSHDB, rdb::restored::on_flush),
         (raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown),
         (raw::REDISMODULE_EVENT_CONFIG, on_config_change),
         (raw::REDISMODULE_EVENT_PERSISTENCE, rdb::on_persistence),
@@ -109,7 +110,7 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     let subscribed = handlers
         .into_iter()
         .all(|(event, handler)| subscribe(ctx, event, handler));
-    if !info::register(ctx) || !subscribed || !rdb::restored::subscribe(ctx) {
+    if !info::register(ctx) || !subscribed {
         return Err("the server does not take its callbacks".to_owned());
     }
     Ok(())
@@ -153,7 +154,6 @@ extern "C" fn on_cron(
 ) {
     api::guarded("a server event", || {
         let ctx = Ctx::new(raw_ctx);
-        rdb::restored::keep();
         super::store().notice_faults();
         latency::report(&ctx);
         replication::tick(&ctx);

@@ -214,7 +214,17 @@ fn what_the_server_refuses_after_the_values_is_taken_back() {
     assert_eq!(db.run(&expired).to_string(), "OK");
     assert_eq!(names(&db), [""; 0]);
     // What was restored stays, whatever becomes of the key.
-    for command in ["DEL k", "UNLINK k", "FLUSHALL", "SET k 1"] {
+    for command in [
+        "DEL k",
+        "UNLINK k",
+        "FLUSHALL",
+        "FLUSHDB ASYNC",
+        "SET k 1",
+        "RENAME k l",
+        "MOVE k 1",
+        "PEXPIREAT k 1",
+        "REPLICAOF NO ONE",
+    ] {
         let mut client = db.client();
         let reply = client.pipeline(&[
             vec![
@@ -229,8 +239,9 @@ fn what_the_server_refuses_after_the_values_is_taken_back() {
                 .collect(),
         ]);
         assert_eq!(reply[0].to_string(), "OK", "{command}");
+        db.ask("FLUSHALL");
         assert_eq!(db.read("f"), doubles([1.0, 2.0, 3.0]), "{command}");
-        db.ask("DEL k");
+        assert_eq!(names(&db), ["f"], "{command}");
     }
 }
 

@@ -1,14 +1,18 @@
 //! `RESTORE` between the moment when its file is made and that when the key is there. In between, the server reads what
 //! follows the value in the dump, and may refuse it, or finds that the key has expired by now: then it gives the new
 //! value up, and all is to be as it was.
+//!
+//! A value that is freed before any other event was not under a key. Such events are: the server comes back to its event
+//! loop, unlinks a key, empties a database, or loads another value. Keyspace events would tell, too; but then each write
+//! of each client costs a look for whom they are.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
 use redis_module::raw;
 
 use super::phase::Phase;
-use crate::redis::api::{Ctx, guarded};
+use crate::redis::api::{guarded, on_main_thread};
 use crate::storage::Undo;
 
 /// A value that was made and is under no key yet.
@@ -25,32 +29,6 @@ fn take(is_it: impl FnOnce(&mut Pending) -> bool) -> Option<Undo> {
     pending.take_if(is_it).map(|pending| pending.undo)
 }
 
-/// Has the server say when a key was restored.
-pub fn subscribe(ctx: &Ctx) -> bool {
-    // SAFETY: the context is that of OnLoad.
-    let status = unsafe {
-        raw::RedisModule_SubscribeToKeyspaceEvents.unwrap()(
-            ctx.raw(),
-            raw::REDISMODULE_NOTIFY_GENERIC as c_int,
-            Some(on_event),
-        )
-    };
-    status == raw::REDISMODULE_OK as c_int
-}
-
-extern "C" fn on_event(
-    _ctx: *mut raw::RedisModuleCtx,
-    _type: c_int,
-    event: *const c_char,
-    _key: *mut raw::RedisModuleString,
-) -> c_int {
-    // SAFETY: the server passes a NUL-terminated string.
-    if unsafe { CStr::from_ptr(event) } == c"restore" {
-        guarded("a keyspace event", keep);
-    }
-    raw::REDISMODULE_OK as c_int
-}
-
 /// Notes how what was done for a new value is undone, if it is for `RESTORE`.
 pub fn note(value: *const c_void, undo: Option<Undo>) {
     keep();
@@ -58,11 +36,25 @@ pub fn note(value: *const c_void, undo: Option<Undo>) {
         undo.iter().for_each(Undo::report);
         return;
     }
-    let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
-    *pending = undo.map(|undo| Pending {
-        value: value.addr(),
-        undo,
-    });
+    let Some(undo) = undo else { return };
+    let value = value.addr();
+    *PENDING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Pending { value, undo });
+    on_main_thread(Box::new(keep));
+}
+
+/// A key is unlinked: before its value is given up, so that was under the key.
+pub extern "C" fn on_unlink(_key: *mut raw::RedisModuleString, _value: *const c_void) {
+    guarded("unlinking a key", keep);
+}
+
+/// A database is about to be emptied, which unlinks no single keys.
+pub extern "C" fn on_flush(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    guarded("a server event", keep);
 }
 
 /// The value is under its key: nothing is undone any more.
