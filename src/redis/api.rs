@@ -155,6 +155,11 @@ impl Ctx {
         self.flags() & raw::REDISMODULE_CTX_FLAGS_LOADING != 0
     }
 
+    /// Whether this server is a node of a Cluster.
+    pub fn is_in_cluster(&self) -> bool {
+        self.flags() & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0
+    }
+
     /// Whether this server follows a primary.
     pub fn is_replica(&self) -> bool {
         self.flags() & raw::REDISMODULE_CTX_FLAGS_SLAVE != 0
@@ -288,12 +293,65 @@ impl Ctx {
         }
     }
 
+    /// Carries out a command of the server. What it answers is not looked at.
+    pub fn call(&self, command: &CStr, words: &[Word<'_>]) {
+        let strings = Strings::of(words);
+        // SAFETY: the format takes an array and its length, which the server only reads; the reply is freed once.
+        unsafe {
+            let reply = raw::RedisModule_Call.unwrap()(
+                self.raw,
+                command.as_ptr(),
+                c"v".as_ptr(),
+                strings.0.as_ptr(),
+                strings.0.len(),
+            );
+            if !reply.is_null() {
+                raw::RedisModule_FreeCallReply.unwrap()(reply);
+            }
+        }
+    }
+
     /// What `INFO section` says.
     pub fn server_info(&self, section: &CStr) -> ServerInfo {
         // SAFETY: as in `flags`; without a context for it, the data are ours to free.
         let data =
             unsafe { raw::RedisModule_GetServerInfo.unwrap()(ptr::null_mut(), section.as_ptr()) };
         ServerInfo { data }
+    }
+
+    /// A number among the server's settings, as `CONFIG GET` answers it.
+    pub fn config_number(&self, name: &CStr) -> Option<u64> {
+        // SAFETY: the context is that of a callback on the main thread; the format says that two C strings follow. A
+        // null reply is not used, and another is freed after what is in it was copied.
+        unsafe {
+            let reply = raw::RedisModule_Call.unwrap()(
+                self.raw,
+                c"CONFIG".as_ptr(),
+                c"cc".as_ptr(),
+                c"GET".as_ptr(),
+                name.as_ptr(),
+            );
+            if reply.is_null() {
+                return None;
+            }
+            let value = raw::RedisModule_CallReplyArrayElement.unwrap()(reply, 1);
+            let text = if value.is_null() {
+                ptr::null_mut()
+            } else {
+                raw::RedisModule_CreateStringFromCallReply.unwrap()(value)
+            };
+            let number = if text.is_null() {
+                None
+            } else {
+                let number = std::str::from_utf8(string_bytes(text))
+                    .ok()
+                    .and_then(|digits| digits.parse().ok());
+                raw::RedisModule_FreeString.unwrap()(self.raw, text);
+                number
+            };
+            raw::RedisModule_FreeCallReply.unwrap()(reply);
+            number
+        }
     }
 
     /// Keeps the client waiting, not the server. The reply comes when the [`Waiting`] is over.
@@ -789,6 +847,49 @@ impl Drop for Key<'_> {
         // SAFETY: opened by `open`, closed once; null is allowed.
         unsafe { raw::RedisModule_CloseKey.unwrap()(self.raw) };
     }
+}
+
+/// Hands `look` the key that a value is being loaded for, as it is before; `None` if there is no such key.
+///
+/// # Safety
+/// The server has passed `io` to a callback that loads a value, on the main thread, and that has not returned yet.
+pub unsafe fn with_key_of<T>(
+    io: *mut raw::RedisModuleIO,
+    look: impl FnOnce(Option<&Key<'_>>) -> T,
+) -> T {
+    // SAFETY: by the caller's word. The name is the server's, and lives as long as `io`; it may be on the server's stack, so
+    // that it is copied. The context and the copy are freed below, after the key was closed.
+    let (ctx, name) = unsafe {
+        let name = raw::RedisModule_GetKeyNameFromIO.unwrap()(io);
+        if name.is_null() {
+            return look(None);
+        }
+        let ctx = raw::RedisModule_GetThreadSafeContext.unwrap()(ptr::null_mut());
+        raw::RedisModule_SelectDb.unwrap()(ctx, raw::RedisModule_GetDbIdFromIO.unwrap()(io));
+        let bytes = string_bytes(name);
+        let copy = raw::RedisModule_CreateString.unwrap()(
+            ptr::null_mut(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+        );
+        (Ctx::new(ctx), copy)
+    };
+    let flags = raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH;
+    // SAFETY: context and name were made above.
+    let raw = unsafe { raw::RedisModule_OpenKey.unwrap()(ctx.raw, name, flags as c_int) };
+    let key = Key {
+        raw,
+        ctx: &ctx,
+        name,
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| look((!key.is_empty()).then_some(&key))));
+    drop(key);
+    // SAFETY: nothing refers to them any more, and each is freed once.
+    unsafe {
+        raw::RedisModule_FreeString.unwrap()(ptr::null_mut(), name);
+        raw::RedisModule_FreeThreadSafeContext.unwrap()(ctx.raw);
+    }
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Runs what the server calls back, into which no panic may go. `what` names it in the log.

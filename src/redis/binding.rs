@@ -11,7 +11,7 @@ use super::api::{Aof, Args, Ctx, Failure, Key, Mode, guarded, string_bytes};
 use super::unavailable::Unavailable;
 use super::{config, rdb, replication, store};
 use crate::storage::types::ItemType;
-use crate::storage::{Access, Bound, FilePath};
+use crate::storage::{Access, Bound, FileId, FilePath};
 
 /// The name of the type, as `TYPE` answers it. The server wants nine characters.
 const NAME: &std::ffi::CStr = c"mmaparray";
@@ -140,6 +140,27 @@ impl Binding {
         Ok(bound)
     }
 
+    /// Whether it leads to that file, and no other key does.
+    pub fn is_alone_with(&self, file: FileId) -> bool {
+        matches!(&self.target, Target::Open(bound) if bound.id() == file && bound.is_alone())
+    }
+
+    /// Lets go of the file, for another binding to take this one's place.
+    pub fn unbind(&mut self) {
+        self.target = Target::Unavailable {
+            count: self.published_count(),
+            reason: Unavailable::new(&"the key is about to be replaced"),
+        };
+    }
+
+    /// Undoes [`Self::unbind`].
+    pub fn bind_again(&mut self) {
+        match store().bind(&self.path, self.item, self.access, false) {
+            Ok(bound) => self.target = Target::Open(bound),
+            Err(error) => tracing::error!("{error}; its key has lost it"),
+        }
+    }
+
     /// Number of values, without waiting for a lock: this is for the child that saves.
     pub fn published_count(&self) -> u64 {
         match &self.target {
@@ -221,6 +242,7 @@ pub fn register(ctx: &Ctx) -> bool {
         mem_usage: Some(mem_usage),
         digest: Some(rdb::digest),
         free: Some(free),
+        unlink: Some(rdb::restored::on_unlink),
         // SAFETY: a structure of integers and optional function pointers, for which zero means none.
         ..unsafe { std::mem::zeroed() }
     };
@@ -262,6 +284,7 @@ extern "C" fn mem_usage(value: *const c_void) -> usize {
 }
 
 extern "C" fn free(value: *mut c_void) {
+    rdb::restored::undo(value);
     // SAFETY: the server gives the value up, once; it may be on its lazy-free thread.
     let binding = unsafe { Box::from_raw(value.cast::<Binding>()) };
     if catch_unwind(AssertUnwindSafe(|| drop(binding))).is_err() {

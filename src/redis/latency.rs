@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use redis_module::raw;
 
-use super::api::{Ctx, string_bytes};
+use super::api::Ctx;
 use super::store;
 use crate::storage::{Latency, Stats};
 
@@ -44,43 +44,12 @@ pub fn report(ctx: &Ctx) {
 fn is_slow(ctx: &Ctx, millis: i64) -> bool {
     let mut threshold = THRESHOLD.load(Ordering::Relaxed);
     if threshold < 0 {
-        threshold = ask_for_threshold(ctx).unwrap_or(0);
+        threshold = ctx
+            .config_number(c"latency-monitor-threshold")
+            .unwrap_or(0)
+            .cast_signed();
         THRESHOLD.store(threshold, Ordering::Relaxed);
     }
     // The server compares the two as well, but takes a threshold of 0 for one that everything passes.
     threshold > 0 && millis >= threshold
-}
-
-fn ask_for_threshold(ctx: &Ctx) -> Option<i64> {
-    // SAFETY: the context is that of a callback on the main thread; the format says that two C strings follow. A
-    // null reply is not used, and another is freed after what is in it was copied.
-    unsafe {
-        let reply = raw::RedisModule_Call.unwrap()(
-            ctx.raw(),
-            c"CONFIG".as_ptr(),
-            c"cc".as_ptr(),
-            c"GET".as_ptr(),
-            c"latency-monitor-threshold".as_ptr(),
-        );
-        if reply.is_null() {
-            return None;
-        }
-        let value = raw::RedisModule_CallReplyArrayElement.unwrap()(reply, 1);
-        let text = if value.is_null() {
-            std::ptr::null_mut()
-        } else {
-            raw::RedisModule_CreateStringFromCallReply.unwrap()(value)
-        };
-        let threshold = if text.is_null() {
-            None
-        } else {
-            let number = std::str::from_utf8(string_bytes(text))
-                .ok()
-                .and_then(|digits| digits.parse().ok());
-            raw::RedisModule_FreeString.unwrap()(ctx.raw(), text);
-            number
-        };
-        raw::RedisModule_FreeCallReply.unwrap()(reply);
-        threshold
-    }
 }

@@ -82,9 +82,11 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     if !binding::register(ctx) {
         return Err("the server does not take its key type".to_owned());
     }
+    rdb::look_up_limit(ctx);
     acl::add_category(ctx);
     commands::register_all(ctx)?;
-    let handlers: [(u64, EventHandler); 8] = [
+    let handlers: [(u64, EventHandler); 9] = [
+        (raw::REDISMODULE_EVENT_FLUSHDB, rdb::restored::on_flush),
         (raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown),
         (raw::REDISMODULE_EVENT_CONFIG, on_config_change),
         (raw::REDISMODULE_EVENT_PERSISTENCE, rdb::on_persistence),
@@ -127,15 +129,18 @@ fn subscribe(ctx: &Ctx, event: u64, handler: EventHandler) -> bool {
     status == raw::REDISMODULE_OK as c_int
 }
 
-/// `CONFIG SET crash-log-enabled` puts the server's own signal handlers in place or takes them away.
+/// `CONFIG SET`. With `crash-log-enabled` it puts the server's own signal handlers in place or takes them away.
 extern "C" fn on_config_change(
-    _ctx: *mut raw::RedisModuleCtx,
+    raw_ctx: *mut raw::RedisModuleCtx,
     _event: raw::RedisModuleEvent,
     _subevent: u64,
     _data: *mut c_void,
 ) {
-    super::store().handle_faults_again();
-    latency::forget_threshold();
+    api::guarded("a server event", || {
+        super::store().handle_faults_again();
+        latency::forget_threshold();
+        rdb::look_up_limit(&Ctx::new(raw_ctx));
+    });
 }
 
 /// The server's own clock, ten times a second by default.

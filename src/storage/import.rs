@@ -1,11 +1,15 @@
 //! Files that are made from the outside: of what a primary or a backup holds. Such a file is made without a name,
 //! so that a failure leaves nothing behind, and takes its name when it is whole.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::error::{Error, Result};
+use super::head;
 use super::path::FilePath;
-use super::root::{Access, Destination};
+use super::root::{Access, Destination, Undo};
 use super::types::ItemType;
 use super::{Bound, Store};
 
@@ -20,12 +24,12 @@ pub struct Import {
 }
 
 /// What becomes of a file that has the name already.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Former {
+pub enum Former<'a> {
     /// It is replaced: it was a copy of what now comes anew.
     Replaced,
-    /// It is renamed to the same name with `.replaced` behind it, since nobody knows what it was.
-    SetAside,
+    /// It is kept under the same name with `.replaced` behind it, since nobody knows what it was, unless it is the same
+    /// array. Where the new file was put in its place, it is said here how that is undone.
+    SetAside(&'a mut Option<Undo>),
 }
 
 impl Store {
@@ -63,6 +67,23 @@ impl Store {
         // Asking for the lock opens the file, and closing it drops a lock of ours: of a file that is to be replaced.
         self.registry.close_unbound(found.id)?;
         self.root.check_unlocked(&found, path)
+    }
+
+    /// As [`Self::check_unowned`], but for the file of `owner`: it may be replaced if no other key is bound to it.
+    ///
+    /// # Errors
+    /// As [`Self::check_unowned`].
+    pub fn check_replaceable(&self, path: &FilePath, owner: Option<&Bound>) -> Result<()> {
+        match (self.root.find(path)?, owner) {
+            (Some(found), Some(owner)) if owner.id() == found.id && owner.is_alone() => {
+                if owner.is_writable() {
+                    // The lock is ours, and would be dropped by asking for it.
+                    return Ok(());
+                }
+                self.root.check_unlocked(&found, path)
+            }
+            _ => self.check_unowned(path, false),
+        }
     }
 }
 
@@ -106,53 +127,84 @@ impl Import {
     ///
     /// # Errors
     /// If it cannot take the name; then what was there before is still there.
-    pub fn finish(self, store: &Store, access: Access, former: Former) -> Result<Bound> {
+    pub fn finish(self, store: &Store, access: Access, former: Former<'_>) -> Result<Bound> {
         let Self { bound, place, path } = self;
         bound.make_exact_now()?;
-        let bind = |bound: Bound| -> Result<Bound> {
-            if access == Access::Writable {
-                return Ok(bound);
-            }
-            let item = bound.item();
-            // Unbinding it first lets it be opened for reading only.
+        let item = bound.item();
+        if matches!(former, Former::SetAside(_)) && is_there_already(store, &path, &bound)? {
             drop(bound);
-            store.bind(&path, item, access, false)
-        };
-        if former == Former::SetAside {
-            if let Some(same) = same_contents(store, &bound, &path)? {
-                drop(bound);
-                return store.bind(&path, same, access, false);
-            }
-            place.set_former_aside(&path)?;
+            return store.bind(&path, item, access, false);
         }
-        place.install(&path)?;
-        bind(bound)
+        {
+            // A copy of the former file, without its head, must not take the name afterwards.
+            let _nobody_else = store.registry.lock();
+            match former {
+                Former::Replaced => place.install(&path)?,
+                Former::SetAside(undo) => *undo = Some(place.install_beside_former(&path)?),
+            }
+        }
+        if access == Access::Writable {
+            return Ok(bound);
+        }
+        // Unbinding it first lets it be opened for reading only.
+        drop(bound);
+        store.bind(&path, item, access, false)
     }
 }
 
-/// Whether the file at `path` holds just what was made; says as what type then.
-fn same_contents(store: &Store, made: &Bound, path: &FilePath) -> Result<Option<ItemType>> {
+/// Whether the file at `path` is the same array as the one that was made: the same bytes, taken for the same by
+/// the keys that are bound to it, if any, and with as many values dropped from its head.
+fn is_there_already(store: &Store, path: &FilePath, made: &Bound) -> Result<bool> {
     let Some(found) = store.root.find(path)? else {
-        return Ok(None);
+        return Ok(false);
     };
-    let file = store.root.open_found(&found, path, Access::ReadOnly)?;
-    let read_error = |e| Error::io("read", path, e);
-    let len = file.metadata().map_err(read_error)?.len();
+    // A file that is open must not be opened a second time: closing that would drop its lock.
+    let same = match store.registry.find(found.id) {
+        Some(array) if array.is_lost() || array.item() != made.item() => return Ok(false),
+        Some(array) => {
+            array.make_exact_now()?;
+            let read = |at, out: &mut [u8]| array.read_file(at, out);
+            same_bytes(made, read).map(|same| same && array.head() == made.head())
+        }
+        None => {
+            let file = store.root.open_found(&found, path, Access::ReadOnly)?;
+            let read = |at, out: &mut [u8]| read_at(&file, at, out);
+            same_bytes(made, read).map(|same| same && head::of(&file) == made.head())
+        }
+    };
+    same.map_err(|error| Error::io("read", path, error))
+}
+
+/// Whether what `read` reads, at a position in bytes, is just what was made.
+fn same_bytes(
+    made: &Bound,
+    read: impl Fn(u64, &mut [u8]) -> io::Result<usize>,
+) -> io::Result<bool> {
     let mut ours = vec![0; CHUNK];
     let mut theirs = vec![0; CHUNK];
     let mut at = 0;
-    while at < len {
-        let wanted = CHUNK.min((len - at) as usize);
-        let read = made
-            .read_file(at, &mut ours[..wanted])
-            .map_err(read_error)?;
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut theirs[..wanted], at)
-            .map_err(read_error)?;
-        if read < wanted || ours[..wanted] != theirs[..wanted] {
-            return Ok(None);
+    loop {
+        let len = made.read_file(at, &mut ours)?;
+        if read(at, &mut theirs)? != len || ours[..len] != theirs[..len] {
+            return Ok(false);
         }
-        at += wanted as u64;
+        if len < CHUNK {
+            return Ok(true);
+        }
+        at += len as u64;
     }
-    let no_more = made.read_file(len, &mut ours[..1]).map_err(read_error)? == 0;
-    Ok(no_more.then(|| made.item()))
+}
+
+/// Reads as many bytes as there are and fit.
+fn read_at(file: &File, at: u64, out: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < out.len() {
+        match file.read_at(&mut out[done..], at + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
 }

@@ -27,6 +27,7 @@
 //! | [`advice`] | how an array is going to be read |
 //! | [`snapshot`] | the values of one moment, for those who take longer |
 //! | [`window`] | mappings that are read for those who take longer |
+//! | [`memory`] | how much memory could be had |
 //! | [`pool`] | the threads for long work |
 //! | [`tasks`] | the thread of writes that take as long as an array is large |
 
@@ -47,6 +48,7 @@ mod layout;
 mod lost;
 mod mapping;
 mod mark;
+pub mod memory;
 mod nameless;
 mod npy;
 mod pace;
@@ -89,7 +91,7 @@ pub use array::{Array, View};
 pub use error::{Error, Result};
 pub use import::{Former, Import};
 pub use path::FilePath;
-pub use root::{Access, FileId, Root};
+pub use root::{Access, FileId, Root, Undo};
 pub use settings::Fsync;
 pub use stats::{Latency, Stats, Totals};
 pub use status::{State as ArrayState, Status};

@@ -1,6 +1,6 @@
 //! The directory below which all files lie, and the only way to open one.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, fcntl_lock, fstat, open, renameat};
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, fcntl_lock, fstat, linkat,
+    open, renameat, renameat_with, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
@@ -237,33 +240,67 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Renames the file that has the final name, if there is one, to that name with `.replaced` behind it.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn set_former_aside(&self, path: &FilePath) -> Result<()> {
-        let mut aside = self.name.clone();
-        aside.push(".replaced");
-        let dir = self.place.dir();
-        match renameat(dir, &*self.name, dir, &*aside) {
-            Ok(()) => {
-                tracing::warn!(
-                    "file '{path}' held something else: it is now '{path}.replaced', and '{path}' is made anew"
-                );
-                Ok(())
-            }
-            Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(Error::io("rename", path, errno)),
-        }
-    }
-
     /// Gives the file its name, in place of any that has it.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; then nothing has changed.
     pub fn install(mut self, path: &FilePath) -> Result<()> {
         self.link_and_rename()
             .map_err(|errno| Error::io("create", path, errno))
+    }
+
+    /// As [`Self::install`], but keeps the file that has the name, if there is one, under a name that nothing has:
+    /// with `.replaced` behind it, or `.replaced.2` and so on. At each moment one of the two has the name. Says how all
+    /// that is undone.
+    ///
+    /// # Errors
+    /// The system's; then nothing has changed.
+    pub fn install_beside_former(mut self, path: &FilePath) -> Result<Undo> {
+        let dir = self.place.dir().try_clone();
+        let mut undo = Undo {
+            dir: dir.map_err(|error| lookup_error("create", path, error))?,
+            aside: None,
+            name: self.name.clone(),
+            path: path.clone(),
+        };
+        undo.aside = self
+            .set_former_aside()
+            .map_err(|errno| Error::io("set aside", path, errno))?;
+        if let Err(errno) = self.link_and_rename() {
+            undo.carry_out();
+            return Err(Error::io("create", path, errno));
+        }
+        Ok(undo)
+    }
+
+    /// Gives the file that has the final name another one, and says which.
+    fn set_former_aside(&self) -> rustix::io::Result<Option<OsString>> {
+        for number in 1_u64.. {
+            let mut aside = self.name.clone();
+            aside.push(".replaced");
+            if number > 1 {
+                aside.push(format!(".{number}"));
+            }
+            match self.name_aside(&aside) {
+                Ok(()) => return Ok(Some(aside)),
+                Err(Errno::EXIST) => {}
+                Err(Errno::NOENT) => return Ok(None),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::EXIST)
+    }
+
+    /// Gives the file a second name, so that it keeps the first until the new file takes that; where the file system
+    /// knows no second names, another one.
+    fn name_aside(&self, aside: &OsStr) -> rustix::io::Result<()> {
+        let dir = self.place.dir();
+        match linkat(dir, &*self.name, dir, aside, AtFlags::empty()) {
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
+                renameat_with(dir, &*self.name, dir, aside, RenameFlags::NOREPLACE)
+            }
+            result => result,
+        }
     }
 
     fn link_and_rename(&mut self) -> rustix::io::Result<()> {
@@ -271,6 +308,45 @@ impl Destination {
         self.place.rename_to(&self.name)?;
         // The name is as much a part of the file as its bytes.
         self.place.sync_directory()
+    }
+}
+
+/// How a file that was given its name gives way again to the one that had it.
+pub struct Undo {
+    dir: Dir,
+    name: OsString,
+    /// The name of the file that was there before, if one was.
+    aside: Option<OsString>,
+    path: FilePath,
+}
+
+impl Undo {
+    /// Says in the log that another file was there before.
+    pub fn report(&self) {
+        if let Some(aside) = &self.aside {
+            tracing::warn!(
+                "file '{}' held something else: that is now in '{}', beside it",
+                self.path,
+                aside.display()
+            );
+        }
+    }
+
+    /// Gives the name back, whether the new file has it by now or not.
+    pub fn carry_out(self) {
+        let dir = &self.dir;
+        let remove = |name: &OsStr| match unlinkat(dir, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            result => result,
+        };
+        let result = match &self.aside {
+            // Two names of one file are left as they are by `rename`; then one of them goes here.
+            Some(aside) => renameat(dir, &**aside, dir, &*self.name).and_then(|()| remove(aside)),
+            None => remove(&self.name),
+        };
+        if let Err(errno) = result {
+            tracing::error!("{}", Error::io("take back", &self.path, errno));
+        }
     }
 }
 

@@ -707,3 +707,84 @@ proptest! {
         }
     }
 }
+
+/// Has a file made of one value, in place of what is there.
+fn import_one(store: &Store, value: &[u8; 8]) -> (Bound, Option<Undo>) {
+    let import = store.import(&path("f"), ItemType::DOUBLE).unwrap();
+    import.append(value).unwrap();
+    let mut undo = None;
+    let former = Former::SetAside(&mut undo);
+    let bound = import.finish(store, Access::Writable, former).unwrap();
+    (bound, undo)
+}
+
+fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            (name, fs::read(entry.path()).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn an_import_sets_aside_what_was_there_and_can_be_undone() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let (bound, undo) = import_one(&store, b"new-new-");
+    assert_eq!(files(dir.path()), [("f".into(), b"new-new-".to_vec())]);
+    undo.unwrap().carry_out();
+    drop(bound);
+    assert_eq!(files(dir.path()), []);
+
+    for number in ["", ".2", ".3"] {
+        fs::write(dir.path().join("f"), format!("before{number}")).unwrap();
+        let before = files(dir.path());
+        let (bound, undo) = import_one(&store, b"new-new-");
+        assert_eq!(contents(&bound), b"new-new-");
+        drop(bound);
+        undo.unwrap().carry_out();
+        assert_eq!(files(dir.path()), before);
+        drop(import_one(&store, b"new-new-"));
+        let aside = dir.path().join(format!("f.replaced{number}"));
+        assert_eq!(
+            fs::read_to_string(aside).unwrap(),
+            format!("before{number}")
+        );
+    }
+    assert_eq!(files(dir.path()).len(), 4);
+}
+
+#[test]
+fn an_import_of_what_is_there_leaves_it() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let first = bind(&store, "f", ItemType::DOUBLE);
+    first.append(b"new-new-").unwrap();
+    let (second, undo) = import_one(&store, b"new-new-");
+    assert!(undo.is_none());
+    assert_eq!(first.id(), second.id());
+    drop((first, second));
+    assert!(import_one(&store, b"new-new-").1.is_none());
+    assert_eq!(files(dir.path()), [("f".into(), b"new-new-".to_vec())]);
+}
+
+#[test]
+fn a_file_makes_way_only_for_the_key_that_alone_is_bound_to_it() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let owner = bind(&store, "f", ItemType::DOUBLE);
+    let other = bind(&store, "g", ItemType::DOUBLE);
+    let check = |owner: Option<&Bound>| store.check_replaceable(&path("f"), owner);
+    assert!(check(Some(&owner)).is_ok());
+    assert!(matches!(check(Some(&other)), Err(Error::InUse { .. })));
+    assert!(matches!(check(None), Err(Error::InUse { .. })));
+    let second = bind(&store, "f", ItemType::DOUBLE);
+    assert!(matches!(check(Some(&owner)), Err(Error::InUse { .. })));
+    drop((owner, second));
+    assert!(check(None).is_ok());
+}

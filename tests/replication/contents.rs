@@ -7,16 +7,16 @@ fn with_contents(setting: &str) -> Server {
 }
 
 #[track_caller]
-fn dump(db: &Server, key: &str) -> Vec<u8> {
+pub fn dump(db: &Server, key: &str) -> Vec<u8> {
     db.ask(&format!("DUMP {key}")).bytes()
 }
 
 #[track_caller]
-fn restore(db: &Server, key: &str, payload: &[u8]) -> Reply {
+pub fn restore(db: &Server, key: &str, payload: &[u8]) -> Reply {
     db.run(&[b"RESTORE".as_slice(), key.as_bytes(), b"0", payload])
 }
 
-fn names(db: &Server) -> Vec<String> {
+pub fn names(db: &Server) -> Vec<String> {
     let mut names: Vec<_> = std::fs::read_dir(db.dir())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -98,14 +98,40 @@ fn a_damaged_dump_leaves_nothing_behind() {
     let mut damaged = payload.clone();
     damaged[at] = b'X';
     // The server's own checksum is put right, so that it is ours that finds the damage.
-    let body = damaged.len() - 8;
-    let checksum = crc64(&damaged[..body]);
-    damaged[body..].copy_from_slice(&checksum.to_le_bytes());
+    sign(&mut damaged);
     assert!(restore(&other, "k", &damaged).is_error());
     assert!(other.log().contains("checksum"), "{}", other.log());
     assert_eq!(names(&other), [""; 0]);
     assert_eq!(other.say("EXISTS k"), "(integer) 0");
     assert_eq!(restore(&other, "k", &payload).to_string(), "OK");
+}
+
+#[test]
+fn a_dump_of_an_array_that_is_still_being_filled_is_refused() {
+    let db = Server::start();
+    db.ask("MMAP k f");
+    db.ask("VPUSH k 1 2 3");
+    let mut payload = dump(&db, "k");
+    // After the identity: no values dropped from the head, and the flag.
+    let at = 2
+        + payload
+            .windows(2)
+            .position(|window| window == [5, 32])
+            .unwrap()
+        + 32;
+    assert_eq!(payload[at..at + 4], [2, 0, 2, 0]);
+    payload[at + 3] = 1;
+    sign(&mut payload);
+    let other = Server::start();
+    assert!(restore(&other, "k", &payload).is_error());
+    assert!(other.log().contains("on their way"), "{}", other.log());
+    assert_eq!(names(&other), [""; 0]);
+}
+
+/// Puts the checksum of a dump right that was changed.
+pub fn sign(payload: &mut [u8]) {
+    let (body, checksum) = payload.split_at_mut(payload.len() - 8);
+    checksum.copy_from_slice(&crc64(body).to_le_bytes());
 }
 
 /// The checksum of `DUMP`: CRC-64 "Jones", as the server's src/crc64.c has it.

@@ -9,7 +9,7 @@ use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
 use crate::redis::{config, rdb, replication, store};
 use crate::storage::types::{ItemType, excerpt};
-use crate::storage::{Access, Array, Bound, Error, FilePath, Former};
+use crate::storage::{Access, Array, Bound, Error, FilePath, Former, Undo};
 
 /// How much of a repeated value is written at a time, in bytes.
 const REPEATED_AT_ONCE: u64 = 1 << 20;
@@ -251,17 +251,21 @@ fn make_anew(
     count: u64,
     head: u64,
 ) -> Result<Bound, Error> {
-    let former = if config::is_replica() {
-        Former::Replaced
-    } else {
+    let is_replica = config::is_replica();
+    if !is_replica {
         store().has_room_for(path)?;
-        Former::SetAside
-    };
-    store().check_unowned(path, former == Former::Replaced)?;
+    }
+    store().check_unowned(path, is_replica)?;
     let import = store().import(path, item)?;
     import.set_head(head)?;
     import.extend_to(count)?;
-    import.finish(store(), access, former)
+    if is_replica {
+        return import.finish(store(), access, Former::Replaced);
+    }
+    let mut former = None;
+    let bound = import.finish(store(), access, Former::SetAside(&mut former));
+    former.iter().for_each(Undo::report);
+    bound
 }
 
 /// The argument at a position, which a primary of this version always sends.

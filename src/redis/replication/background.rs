@@ -110,6 +110,8 @@ fn tell_of_ended(ctx: &Ctx) {
             key, array, kind, ..
         } = &write;
         match kind {
+            // The path of one that is not bound any more may be that of another file by now.
+            _ if !store().is_bound(array) => {}
             Kind::DropsHead if may_have_written => tell_head(ctx, key, array),
             // Others may have changed values in between: what it holds now is sent, piece by piece.
             Kind::Fills(range) if may_have_written && is_listening() => {

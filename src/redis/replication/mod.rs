@@ -301,6 +301,29 @@ pub fn write_to_aof(key: &Key<'_>, binding: &Binding) {
 /// a restart the stream goes on where the RDB file was saved, but the files hold what was written since.
 static IS_AHEAD_OF_STREAM: AtomicBool = AtomicBool::new(false);
 
+/// Whether this server, which follows a primary, was a primary when it saved the RDB file that it has loaded.
+static WAS_PRIMARY: AtomicBool = AtomicBool::new(false);
+
+/// The server loads an RDB file that a primary saved: itself, before.
+pub fn loaded_from_primary_s_file() {
+    WAS_PRIMARY.store(config::is_replica(), Ordering::Relaxed);
+}
+
+/// Has a replica synchronised in full. It has been a primary, and what it wrote since its snapshot may be in its files and
+/// nowhere else, whereas the stream that its new primary would let it go on with knows nothing of that.
+fn synchronise_in_full(ctx: &Ctx) {
+    let info = ctx.server_info(c"replication");
+    let (Some(host), Some(port)) = (info.field(c"master_host"), info.field(c"master_port")) else {
+        return;
+    };
+    tracing::info!(
+        "this server was a primary when it saved its RDB file: it is synchronised in full, since its files may be ahead"
+    );
+    // Without a stream that it could go on with, it follows the same primary again.
+    ctx.call(c"REPLICAOF", &[Word::Bytes(b"NO"), Word::Bytes(b"ONE")]);
+    ctx.call(c"REPLICAOF", &[Word::Bytes(host), Word::Bytes(port)]);
+}
+
 /// Replicas may have come since the clock's last tick.
 static REPLICAS_CHANGED: AtomicBool = AtomicBool::new(false);
 
@@ -331,6 +354,9 @@ pub fn tick(ctx: &Ctx) {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     if count == 0 || is_listening() && count.is_multiple_of(TICKS) {
         look_for_replicas(ctx);
+    }
+    if WAS_PRIMARY.swap(false, Ordering::Relaxed) && config::is_replica() && !ctx.is_in_cluster() {
+        synchronise_in_full(ctx);
     }
     background::go_on(ctx);
     if is_listening() && !writes_are_paused() {

@@ -1,0 +1,349 @@
+//! What is read: by the server from its files or its primary, and by `RESTORE`. Each has another idea of whose file
+//! counts: the one that is there, or the one that comes.
+
+use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use redis_module::raw;
+
+use super::phase::Phase;
+use super::{VERSION, contents, is_that_file, restored, shared_directory};
+use crate::redis::api::with_key_of;
+use crate::redis::binding::{self, Binding};
+use crate::redis::{config, replication, store};
+use crate::storage::types::ItemType;
+use crate::storage::{Access, Bound, Error, FilePath, Former, Import, Undo};
+
+/// The largest position of a value that anybody counts to: number of values dropped from the head, and those after.
+const MAX_POSITION: u64 = i64::MAX.cast_unsigned();
+
+/// The server's side of an RDB, to read from.
+struct Reader(*mut raw::RedisModuleIO);
+
+/// Why an RDB or a dump cannot be loaded.
+struct Damaged(String);
+
+impl<E: std::fmt::Display> From<E> for Damaged {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Reader {
+    /// The next string, handed to `read`.
+    fn bytes<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T, Damaged> {
+        let mut len = 0;
+        // SAFETY: the server answers null on an error, else `len` bytes that are ours to free.
+        unsafe {
+            let bytes = raw::RedisModule_LoadStringBuffer.unwrap()(self.0, &raw mut len);
+            if bytes.is_null() {
+                return Err(Damaged("the data end early".to_owned()));
+            }
+            let result = read(std::slice::from_raw_parts(bytes.cast(), len));
+            raw::RedisModule_Free.unwrap()(bytes.cast());
+            Ok(result)
+        }
+    }
+
+    fn number(&self) -> Result<u64, Damaged> {
+        // SAFETY: the handle is valid during the call of `load`.
+        let number = unsafe { raw::RedisModule_LoadUnsigned.unwrap()(self.0) };
+        // SAFETY: as above.
+        if unsafe { raw::RedisModule_IsIOError.unwrap()(self.0) } != 0 {
+            return Err(Damaged("the data end early".to_owned()));
+        }
+        Ok(number)
+    }
+
+    fn text(&self) -> Result<String, Damaged> {
+        self.bytes(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// Hands `look` what the key still holds, if it is an array: the server deletes that once the new value is there.
+    fn with_former<T>(&self, look: impl FnOnce(Option<&mut Binding>) -> T) -> T {
+        // SAFETY: the handle is valid during the call of `load`, which is on the main thread.
+        unsafe { with_key_of(self.0, |key| look(key.and_then(binding::value))) }
+    }
+}
+
+pub extern "C" fn load(rdb: *mut raw::RedisModuleIO, version: c_int) -> *mut c_void {
+    let mut undo = None;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        load_binding(&Reader(rdb), version, &mut undo)
+    }));
+    let reason = match result {
+        Ok(Ok(binding)) => {
+            let value = Box::into_raw(Box::new(binding)).cast();
+            restored::note(value, undo);
+            return value;
+        }
+        Ok(Err(Damaged(reason))) => reason,
+        Err(_) => "it panicked: this is a bug in the mmap module".to_owned(),
+    };
+    tracing::error!("cannot load a key of this module: {reason}");
+    if let Some(undo) = undo {
+        undo.carry_out();
+    }
+    ptr::null_mut()
+}
+
+fn load_binding(rdb: &Reader, version: c_int, undo: &mut Option<Undo>) -> Result<Binding, Damaged> {
+    if version > VERSION {
+        return Err(Damaged(format!(
+            "it was saved by a newer version of the module (format {version}, this one knows {VERSION})"
+        )));
+    }
+    let header = Header::read(rdb, version)?;
+    let phase = Phase::now();
+    let contents = match version {
+        1 => contents::NONE,
+        _ => rdb.number()?,
+    };
+    match contents {
+        contents::NONE | contents::EARLIER => header.bind(rdb, phase),
+        contents::VALUES => load_values(rdb, header, phase, undo),
+        contents::UNAVAILABLE => {
+            let reason = rdb.text()?;
+            match phase {
+                Phase::Idle => Err(Damaged(reason)),
+                Phase::LoadingFromPrimary => {
+                    Ok(header.unavailable(format!("at the primary: {reason}")))
+                }
+                _ => header.bind(rdb, phase),
+            }
+        }
+        other => Err(Damaged(format!("contents of unknown kind {other}"))),
+    }
+}
+
+/// What is known of an array before its values.
+struct Header {
+    path: FilePath,
+    item: ItemType,
+    access: Access,
+    count: u64,
+}
+
+impl Header {
+    fn read(rdb: &Reader, version: c_int) -> Result<Self, Damaged> {
+        let path = rdb.bytes(FilePath::new)??;
+        let type_name = rdb.bytes(<[u8]>::to_vec)?;
+        let size = rdb.number()?;
+        let item = ItemType::parse(&type_name, Some(size.to_string().as_bytes()))?;
+        let access = match rdb.number()? {
+            0 => Access::ReadOnly,
+            _ => Access::Writable,
+        };
+        let count = rdb.number()?;
+        if version >= 3 && rdb.number()? != 0 && Phase::now() == Phase::LoadingFile {
+            replication::loaded_from_primary_s_file();
+        }
+        Ok(Self {
+            path,
+            item,
+            access,
+            count,
+        })
+    }
+
+    /// Binds the file that is there.
+    fn bind(self, rdb: &Reader, phase: Phase) -> Result<Binding, Damaged> {
+        let bound = match self.bind_file() {
+            Err(Error::TypeConflict { .. }) => self.bind_in_place_of_former(rdb),
+            bound => bound,
+        };
+        match bound {
+            Ok(bound) => Ok(self.open(bound)),
+            Err(error) => self.without_file(phase, error.to_string()),
+        }
+    }
+
+    fn bind_file(&self) -> Result<Bound, Error> {
+        store().bind(&self.path, self.item, self.access, false)
+    }
+
+    /// Binds a file that the key is bound to as another type, where no other key is: an old binding ends before the
+    /// new one begins, as the one follows the other in an AOF.
+    fn bind_in_place_of_former(&self, rdb: &Reader) -> Result<Bound, Error> {
+        rdb.with_former(|former| {
+            let file = store().identify(&self.path)?;
+            let is_its_file =
+                |former: &&mut Binding| file.is_some_and(|id| former.is_alone_with(id));
+            let Some(former) = former.filter(is_its_file) else {
+                return self.bind_file();
+            };
+            former.unbind();
+            self.bind_file().inspect_err(|_| former.bind_again())
+        })
+    }
+
+    fn open(self, bound: Bound) -> Binding {
+        Binding::open(self.path, self.item, self.access, bound)
+    }
+
+    fn unavailable(self, reason: String) -> Binding {
+        Binding::unavailable(self.path, self.item, self.access, self.count, reason)
+    }
+
+    /// What becomes of a key whose file is not to be had. `RESTORE` is refused; but a replica must have the keys that its
+    /// primary has, and so must a server that starts.
+    fn without_file(self, phase: Phase, reason: String) -> Result<Binding, Damaged> {
+        if phase == Phase::Idle && !config::is_replica() {
+            return Err(Damaged(reason));
+        }
+        Ok(self.unavailable(reason))
+    }
+}
+
+/// What is to be done with values that come along.
+enum Plan {
+    /// The file that is there counts: they are passed over.
+    KeepFile,
+    /// They become the file.
+    MakeFile(Import),
+    /// They cannot, and why.
+    Refuse(String),
+}
+
+impl Plan {
+    fn of(rdb: &Reader, header: &Header, identity: &[u8], phase: Phase) -> Self {
+        let existing = store().identify(&header.path);
+        let checked = match (phase, existing) {
+            // What was lost is not taken from an AOF, which is history.
+            (Phase::LoadingAof, _) => return Self::KeepFile,
+            // The file is the data, and is newer than any copy of it.
+            (Phase::LoadingFile, Ok(Some(_)) | Err(_)) => return Self::KeepFile,
+            (Phase::LoadingFromPrimary, Ok(Some(id))) if is_that_file(id, identity) => {
+                return Self::Refuse(shared_directory(&header.path));
+            }
+            (Phase::LoadingFromPrimary, _) => store().check_unowned(&header.path, true),
+            _ => check_restorable(rdb, &header.path),
+        };
+        match checked.and_then(|()| store().import(&header.path, header.item)) {
+            Ok(import) => Self::MakeFile(import),
+            Err(error) => Self::Refuse(error.to_string()),
+        }
+    }
+}
+
+/// Whether `RESTORE` may make a file at `path`: only this key may be bound to the one that is there, if any.
+fn check_restorable(rdb: &Reader, path: &FilePath) -> Result<(), Error> {
+    match store().check_unowned(path, false) {
+        Err(Error::InUse { .. }) => rdb.with_former(|former| {
+            let owner = former.and_then(|former| former.target_array().ok());
+            store().check_replaceable(path, owner)
+        }),
+        result => result,
+    }
+}
+
+/// Makes a file of the values, or passes them over.
+fn load_values(
+    rdb: &Reader,
+    header: Header,
+    phase: Phase,
+    undo: &mut Option<Undo>,
+) -> Result<Binding, Damaged> {
+    let identity = rdb.bytes(<[u8]>::to_vec)?;
+    let head = rdb.number()?;
+    let flags = rdb.number()?;
+    let (is_incomplete, unannounced) = (flags & 1 != 0, (flags >> 1) as u32);
+    if is_incomplete && phase == Phase::Idle {
+        return Err(Damaged(
+            "it was dumped while its values were on their way from a primary".to_owned(),
+        ));
+    }
+    let plan = Plan::of(rdb, &header, &identity, phase);
+    let import = match &plan {
+        Plan::MakeFile(import) => Some(import),
+        _ => None,
+    };
+    let values = read_values(rdb, header.item, import)?;
+    if head > MAX_POSITION - values.count {
+        return Err(Damaged(format!("{head} values before the first")));
+    }
+    let import = match plan {
+        Plan::KeepFile => return header.bind(rdb, phase),
+        Plan::Refuse(reason) => return header.without_file(phase, reason),
+        Plan::MakeFile(import) => import,
+    };
+    let former = match phase {
+        Phase::Idle => Former::SetAside(undo),
+        // What is missing of values on their way may be in the file that is here.
+        _ if is_incomplete => Former::SetAside(undo),
+        _ => Former::Replaced,
+    };
+    let bound = values.failure.map_or(Ok(()), Err).and_then(|()| {
+        import
+            .truncate(values.count)
+            .and_then(|()| import.set_head(head))
+            .and_then(|()| import.finish(store(), header.access, former))
+            .map_err(|error| error.to_string())
+    });
+    match bound {
+        Ok(bound) => {
+            bound.set_incomplete(is_incomplete);
+            if phase == Phase::LoadingFromPrimary {
+                bound.set_unannounced(unannounced);
+            }
+            if phase == Phase::LoadingFile {
+                tracing::warn!(
+                    "file '{}' was missing: it was made anew of {} values in the RDB",
+                    header.path,
+                    values.count
+                );
+            }
+            Ok(header.open(bound))
+        }
+        Err(reason) => header.without_file(phase, reason),
+    }
+}
+
+/// What came after the values.
+struct Values {
+    /// How many of them count.
+    count: u64,
+    /// Why they are not all there, or could not be appended.
+    failure: Option<String>,
+}
+
+/// Reads all values, and appends them to `import` while nothing has failed.
+fn read_values(rdb: &Reader, item: ItemType, import: Option<&Import>) -> Result<Values, Damaged> {
+    let mut checksum = crc32fast::Hasher::new();
+    let mut values_read = 0;
+    let mut are_whole = true;
+    let mut appended = Ok(());
+    loop {
+        let is_last = rdb.bytes(|bytes| {
+            checksum.update(bytes);
+            values_read += (bytes.len() / item.size()) as u64;
+            are_whole &= bytes.len().is_multiple_of(item.size());
+            if let (Ok(()), Some(import)) = (&appended, import) {
+                appended = import.append(bytes);
+            }
+            bytes.is_empty()
+        })?;
+        if is_last {
+            break;
+        }
+    }
+    if rdb.number()? != u64::from(checksum.finalize()) || !are_whole {
+        return Err(Damaged(
+            "the values are damaged: their checksum does not match".to_owned(),
+        ));
+    }
+    let count = rdb.number()?;
+    if count > values_read {
+        return Err(Damaged(format!(
+            "{count} values are to count, and {values_read} came"
+        )));
+    }
+    let unreadable = rdb.text()?;
+    let failure = match appended {
+        Err(error) => Some(error.to_string()),
+        Ok(()) if unreadable.is_empty() => None,
+        Ok(()) => Some(format!("not all values could be saved: {unreadable}")),
+    };
+    Ok(Values { count, failure })
+}

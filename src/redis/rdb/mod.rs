@@ -1,0 +1,58 @@
+//! Arrays in RDB files, in `DUMP`, and on the way to a replica: the binding always, the values where they are
+//! wanted. `docs/design.md`, "RDB and AOF", gives the format.
+//!
+//! | file | what it is about |
+//! |---|---|
+//! | [`phase`] | what the server is doing with RDB data at the moment |
+//! | [`save`] | what is written |
+//! | [`dump`] | how much of it `DUMP` can take |
+//! | [`load`] | what is read, and whose file counts |
+//! | [`restored`] | what is undone where the server refuses it after all |
+//! | [`digest`] | `DEBUG DIGEST` |
+
+mod digest;
+mod dump;
+mod load;
+mod phase;
+pub mod restored;
+mod save;
+
+use std::ffi::c_int;
+
+use crate::storage::{FileId, FilePath};
+
+pub use digest::digest;
+pub use dump::look_up_limit;
+pub use load::load;
+pub use phase::{first_time, is_saving_aof, on_loading, on_persistence};
+pub use save::save;
+
+/// Version of what [`save`] writes. Version 1 had no contents, version 2 did not say whether a primary saved it.
+pub const VERSION: c_int = 3;
+
+/// How much of the values is written at a time, in bytes.
+const CHUNK: usize = 1 << 20;
+
+/// What follows the binding.
+mod contents {
+    /// Nothing: the file has them.
+    pub const NONE: u64 = 0;
+    /// The values.
+    pub const VALUES: u64 = 1;
+    /// Nothing: they came with an earlier key that is bound to the same file.
+    pub const EARLIER: u64 = 2;
+    /// The reason why they cannot be had.
+    pub const UNAVAILABLE: u64 = 3;
+}
+
+/// Whether a file of ours is the very file of another server.
+pub fn is_that_file(id: FileId, identity: &[u8]) -> bool {
+    id.on_this_machine() == identity
+}
+
+/// Why a replica does not touch a file.
+pub fn shared_directory(path: &FilePath) -> String {
+    format!(
+        "file '{path}' is the primary's own: this replica has the same directory; give it one of its own by mmap.dir"
+    )
+}

@@ -1,0 +1,118 @@
+//! What is written: the binding, and the values where they are wanted.
+
+use std::ffi::c_void;
+
+use redis_module::raw;
+
+use super::phase::{Phase, first_time};
+use super::{CHUNK, contents, dump};
+use crate::redis::api::guarded;
+use crate::redis::binding::Binding;
+use crate::redis::config;
+use crate::storage::{Access, Bound};
+
+/// The server's side of an RDB, to write to.
+struct Writer(*mut raw::RedisModuleIO);
+
+impl Writer {
+    fn bytes(&self, bytes: &[u8]) {
+        // SAFETY: the server gave us the handle for the time of this call; the bytes are copied.
+        unsafe {
+            raw::RedisModule_SaveStringBuffer.unwrap()(self.0, bytes.as_ptr().cast(), bytes.len());
+        }
+    }
+
+    fn number(&self, number: u64) {
+        // SAFETY: as above.
+        unsafe { raw::RedisModule_SaveUnsigned.unwrap()(self.0, number) };
+    }
+
+    fn failed(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { raw::RedisModule_IsIOError.unwrap()(self.0) != 0 }
+    }
+}
+
+pub extern "C" fn save(rdb: *mut raw::RedisModuleIO, value: *mut c_void) {
+    // SAFETY: the server passes a value of this type. It may be in a child: nothing here waits for a lock.
+    let binding = unsafe { &*value.cast::<Binding>() };
+    guarded("saving a key", || save_binding(&Writer(rdb), binding));
+}
+
+fn save_binding(rdb: &Writer, binding: &Binding) {
+    rdb.bytes(binding.path.as_bytes());
+    rdb.bytes(binding.item.name().as_bytes());
+    rdb.number(binding.item.size() as u64);
+    rdb.number(u64::from(binding.access == Access::Writable));
+    rdb.number(binding.published_count());
+    rdb.number(u64::from(!config::is_replica()));
+    let phase = Phase::now();
+    if !phase.takes_contents() {
+        rdb.number(contents::NONE);
+        return;
+    }
+    let unavailable = |reason: &str| {
+        rdb.number(contents::UNAVAILABLE);
+        rdb.bytes(reason.as_bytes());
+    };
+    let array = match phase {
+        // Nobody would send the rest of them to the server that gets the dump.
+        Phase::Idle => binding.bound(),
+        _ => binding.target_array(),
+    };
+    match array {
+        Err(failure) => unavailable(&failure.to_string()),
+        Ok(array) if phase != Phase::Idle && !first_time(&array.id().on_this_machine()) => {
+            rdb.number(contents::EARLIER);
+        }
+        Ok(array) => match dump::check(array, phase) {
+            Ok(()) => save_values(rdb, array),
+            Err(reason) => {
+                tracing::warn!("{reason}");
+                unavailable(&reason);
+            }
+        },
+    }
+}
+
+/// The values, read from the file in pieces: a child has no copy of them, and needs none.
+fn save_values(rdb: &Writer, array: &Bound) {
+    rdb.number(contents::VALUES);
+    rdb.bytes(&array.id().on_this_machine());
+    rdb.number(array.head());
+    let unannounced = match Phase::now() {
+        Phase::SavingForReplicas => array.unannounced(),
+        _ => 0,
+    };
+    rdb.number(u64::from(array.is_incomplete()) | u64::from(unannounced) << 1);
+    let size = array.item().size();
+    let per_chunk = (CHUNK / size).max(1);
+    let mut buffer = vec![0; per_chunk * size];
+    let count = array.published_count();
+    let mut checksum = crc32fast::Hasher::new();
+    let mut saved = 0;
+    let mut failure = String::new();
+    while saved < count && !rdb.failed() {
+        let wanted = (count - saved).min(per_chunk as u64) as usize;
+        match array.read_values(saved, &mut buffer[..wanted * size]) {
+            // The array became shorter since the child was forked. A replica is told of it after this.
+            Ok(0) => break,
+            Ok(values) => {
+                let bytes = &buffer[..values as usize * size];
+                checksum.update(bytes);
+                rdb.bytes(bytes);
+                saved += values;
+            }
+            Err(error) => {
+                failure = format!("cannot read '{}': {error}", array.path());
+                tracing::error!("while saving: {failure}");
+                break;
+            }
+        }
+    }
+    rdb.bytes(b"");
+    rdb.number(u64::from(checksum.finalize()));
+    // What lies behind the values of an array that was shortened meanwhile is none.
+    rdb.number(array.count_in_file().map_or(saved, |now| now.min(saved)));
+    rdb.bytes(failure.as_bytes());
+}
