@@ -53,10 +53,106 @@ fn a_fresh_replica_gets_the_contents_by_disk_and_without() {
     }
 }
 
+/// Settings of the primary and of the replica that make one way to synchronise.
+struct Mode {
+    primary: &'static [(&'static str, &'static str)],
+    replica: &'static [(&'static str, &'static str)],
+    /// Every server has it.
+    is_everywhere: bool,
+}
+
+const MODES: [Mode; 7] = [
+    Mode {
+        primary: &[("repl-diskless-sync", "no")],
+        replica: &[("repl-diskless-load", "disabled")],
+        is_everywhere: true,
+    },
+    Mode {
+        primary: &[("repl-diskless-sync", "yes")],
+        replica: &[("repl-diskless-load", "disabled")],
+        is_everywhere: true,
+    },
+    Mode {
+        primary: &[("repl-diskless-sync", "yes")],
+        replica: &[("repl-diskless-load", "on-empty-db")],
+        is_everywhere: true,
+    },
+    Mode {
+        primary: &[("repl-diskless-sync", "yes")],
+        replica: &[("repl-diskless-load", "swapdb")],
+        is_everywhere: true,
+    },
+    Mode {
+        primary: &[("repl-diskless-sync", "yes")],
+        replica: &[("repl-diskless-load", "flush-before-load")],
+        is_everywhere: false,
+    },
+    Mode {
+        primary: &[("repl-rdb-channel", "yes")],
+        replica: &[
+            ("repl-rdb-channel", "yes"),
+            ("repl-diskless-load", "on-empty-db"),
+        ],
+        is_everywhere: false,
+    },
+    Mode {
+        primary: &[("dual-channel-replication-enabled", "yes")],
+        replica: &[
+            ("dual-channel-replication-enabled", "yes"),
+            ("repl-diskless-load", "on-empty-db"),
+        ],
+        is_everywhere: false,
+    },
+];
+
+/// Whether the server takes all these settings.
+#[track_caller]
+fn takes(server: &Server, settings: &[(&str, &str)]) -> bool {
+    settings.iter().all(|(name, value)| {
+        let reply = server.say(&format!("CONFIG SET {name} {value}"));
+        let is_unknown = reply.contains("Unknown option") || reply.contains("must be one of");
+        assert!(reply == "OK" || is_unknown, "{name} {value}: {reply}");
+        reply == "OK"
+    })
+}
+
+/// Makes `replica` follow while arrays are written to, and gives the number of the last write. `next` is the first.
+#[track_caller]
+fn follow_meanwhile_writing(primary: &Server, replica: &Server, next: u64) -> u64 {
+    replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
+    let mut client = primary.client();
+    let mut i = next;
+    let mut writes_meanwhile = 0;
+    wait_until("the replica follows", || {
+        for command in [
+            format!("VPUSH grows {i} {i}"),
+            "VPOP shrinks 3".to_owned(),
+            format!("VSET changes {} {i}", i % 20_000),
+            "VCLEAR cleared".to_owned(),
+            format!("VPUSH cleared {i} {i} {i}"),
+        ] {
+            assert!(!client.ask(&command).is_error(), "{command}");
+        }
+        i += 1;
+        let replicas = primary.ask("INFO replication").text();
+        let is_waiting = replicas.contains(",state=") && !replicas.contains(",state=online");
+        writes_meanwhile += u64::from(is_waiting);
+        replica.info("replication", "master_link_status") == "up"
+    });
+    assert!(writes_meanwhile > 0, "nothing was written meanwhile");
+    i
+}
+
 #[test]
 fn writes_that_go_on_during_a_synchronisation_are_neither_lost_nor_doubled() {
-    for diskless in ["no", "yes"] {
-        let primary = primary(diskless).start();
+    for mode in &MODES {
+        let primary = primary("yes").start();
+        let replica = Server::start();
+        if !takes(&primary, mode.primary) || !takes(&replica, mode.replica) {
+            assert!(!mode.is_everywhere, "{:?}", mode.replica);
+            eprintln!("SKIPPED: this server has no {:?}", mode.replica);
+            continue;
+        }
         for key in ["grows", "shrinks", "changes", "cleared"] {
             primary.ask(&format!("MMAP {key} {key} int64 WRITABLE"));
             let mut client = primary.client();
@@ -64,33 +160,20 @@ fn writes_that_go_on_during_a_synchronisation_are_neither_lost_nor_doubled() {
         }
         // Makes the child slow, so that there is a meanwhile.
         primary.ask("CONFIG SET rdb-key-save-delay 20000");
-        for i in 0..50 {
+        for i in 0..25 {
             primary.ask(&format!("SET filler:{i} x"));
         }
-        let replica = replica("disabled").start();
-        replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
-        let mut client = primary.client();
-        let mut i = 20_000;
-        let mut writes_meanwhile = 0;
-        wait_until("the replica follows", || {
-            for command in [
-                format!("VPUSH grows {i} {i}"),
-                "VPOP shrinks 3".to_owned(),
-                format!("VSET changes {} {i}", i % 20_000),
-                "VCLEAR cleared".to_owned(),
-                format!("VPUSH cleared {i} {i} {i}"),
-            ] {
-                assert!(!client.ask(&command).is_error(), "{command}");
-            }
-            i += 1;
-            let replicas = primary.ask("INFO replication").text();
-            let is_waiting =
-                replicas.contains("state=wait_bgsave") || replicas.contains("state=send_bulk");
-            writes_meanwhile += u64::from(is_waiting);
-            replica.info("replication", "master_link_status") == "up"
-        });
-        assert!(writes_meanwhile > 0, "nothing was written meanwhile");
+        println!("{:?} with {:?}", mode.primary, mode.replica);
+        let next = follow_meanwhile_writing(&primary, &replica, 20_000);
         assert_same(&primary, &replica);
+
+        // And again, where keys and files are in the way.
+        assert_eq!(replica.say("REPLICAOF NO ONE"), "OK");
+        replica.ask("VPUSH grows -1");
+        replica.ask("VPOP changes 5");
+        follow_meanwhile_writing(&primary, &replica, next);
+        assert_same(&primary, &replica);
+        assert_eq!(primary.info("stats", "sync_full"), "2");
     }
 }
 
