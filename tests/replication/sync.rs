@@ -1,6 +1,7 @@
 //! Full synchronisations: a fresh replica ends with the same files, whatever goes on meanwhile.
 
 use crate::pair::{Pair, arrays, assert_same, follow};
+use crate::random::Random;
 use crate::support::{Server, Setup, doubles, wait_until};
 
 fn primary(diskless: &str) -> Setup {
@@ -154,6 +155,65 @@ fn writes_that_go_on_during_a_synchronisation_are_neither_lost_nor_doubled() {
         follow_meanwhile_writing(&primary, &replica, next);
         assert_same(&primary, &replica);
         assert_eq!(primary.info("stats", "sync_full"), "2");
+    }
+}
+
+/// Memory of a process that is no file's page, in bytes; `None` once it has ended.
+fn private_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children
+        .split_whitespace()
+        .map(|child| child.parse().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_large_array_passes_through_no_memory_of_either() {
+    const FILE: usize = 256 << 20;
+    const AIM: u64 = 64 << 20;
+    let mut random = Random::new(1);
+    let block: Vec<u8> = (0..1 << 17)
+        .flat_map(|_| random.next().to_le_bytes())
+        .collect();
+    let file = block.repeat(FILE / block.len());
+    for mode in [
+        &[("repl-diskless-sync", "no")],
+        &[("repl-diskless-load", "on-empty-db")],
+    ] {
+        let primary = primary("yes").write("big", &file).start();
+        let replica = Server::start();
+        assert!(takes(&primary, mode) && takes(&replica, mode), "{mode:?}");
+        let mut client = primary.client();
+        assert_eq!(client.int("MMAP big big int64 WRITABLE"), FILE as i64 / 8);
+        let servers = [("primary", primary.pid()), ("replica", replica.pid())];
+        let idle = servers.map(|(_, pid)| private_bytes(pid).unwrap());
+        let mut child_was_seen = false;
+        let check = |who: &str, pid: u32, idle: u64| {
+            let taken = private_bytes(pid).map_or(0, |now| now.saturating_sub(idle));
+            assert!(taken < AIM, "{mode:?}: the {who} took {taken} bytes");
+            taken > 0
+        };
+        replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
+        wait_until("the replica follows", || {
+            let index = random.below(FILE as u64 / 8);
+            assert_eq!(client.int(&format!("VSET big {index} {index}")), 1);
+            assert_eq!(client.int(&format!("VPUSH big {index}")), 1);
+            for ((who, pid), idle) in servers.into_iter().zip(idle) {
+                check(who, pid, idle);
+            }
+            for child in children(primary.pid()) {
+                child_was_seen |= check("child", child, idle[0]);
+            }
+            replica.info("replication", "master_link_status") == "up"
+        });
+        assert!(child_was_seen);
+        assert_same(&primary, &replica);
     }
 }
 
