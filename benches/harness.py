@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ SERVER = os.environ.get("MMAP_SERVER", "redis-server")
 START_DEADLINE = 60.0
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
+# Doubles in 1 MiB.
+BLOCK = (1 << 20) // 8
 
 
 class Connection:
@@ -268,6 +271,25 @@ def ratios(ours, theirs):
 
 def rates_text(*named):
     return ", ".join(f"{name} {statistics.median(rates) / 1000:,.1f} k/s" for name, rates in named)
+
+
+def need_room(directory, size, option):
+    """Ends the program where the disk is too small, with room for what growth takes ahead. `option` is what makes it less."""
+    room = shutil.disk_usage(directory).free
+    if room < size * 5 // 4 + 2 * (1 << 30):
+        sys.exit(f"{directory} has {room / 1e9:.1f} GB free: {size / 1e9:.1f} GB and some are needed. Set TMPDIR, or take {option}")
+
+
+def whole_blocks(values):
+    return values // BLOCK * BLOCK
+
+
+def write_values(path, values):
+    """Makes a file of random doubles, the same in each MiB."""
+    block = struct.pack(f"<{BLOCK}d", *(random.random() for _ in range(BLOCK)))
+    with open(path, "wb") as file:
+        for _ in range(0, values, BLOCK):
+            file.write(block)
 
 
 def use_server(path=None):

@@ -40,7 +40,8 @@ def check(output, figures):
 
 # In the order of the page, around the experiments. Each gives a list of figures and sections.
 BEFORE = {"goals": programs.goals, "durability": programs.durability}
-AFTER = {"steady": programs.steady, "numpy": programs.numpy, "cold": programs.cold, "large": programs.large}
+AFTER = {"steady": programs.steady, "numpy": programs.numpy, "cold": programs.cold, "large": programs.large,
+         "full-sync": programs.full_sync}
 
 
 def measure(scale, wanted):

@@ -76,6 +76,12 @@ def large(scale):
     return [Section("Long arrays, and arrays that do not fit into RAM", text, output(scale, "large", *options))]
 
 
+def full_sync(scale):
+    text = ("A fresh replica gets an array from its primary while a client writes to that. Whatever the length of the array, the values "
+            "pass through no memory of either server.")
+    return [Section("A full synchronisation", text, output(scale, "full_sync"))]
+
+
 def steady(scale):
     seconds = () if scale.long else ("--seconds", str(STEADY_SECONDS))
     with tempfile.TemporaryDirectory() as directory:

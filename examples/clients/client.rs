@@ -1,13 +1,18 @@
 //! Sends each command of table.json with redis-rs and compares the replies.
 //!
-//! usage: client port 2|3        (the version of RESP)
+//! usage: client port 2|3 [tag]        (the version of RESP)
+//!
+//! With a hash tag it is a Cluster's client: it sends the rows of cluster.json, once for each line that it gets, and
+//! says when it has.
 
 use std::process::ExitCode;
 
-use redis::{RedisError, Value};
+use redis::cluster::ClusterClient;
+use redis::{ConnectionLike, RedisError, Value};
 use serde_json::Value as Json;
 
 const TABLE: &str = include_str!("table.json");
+const CLUSTER: &str = include_str!("cluster.json");
 
 fn matches(expected: &Json, reply: &Value, protocol: u32) -> bool {
     match (expected, reply) {
@@ -88,30 +93,21 @@ fn is_as_expected(expected: &Json, reply: &Result<Value, RedisError>, protocol: 
     }
 }
 
-fn main() -> ExitCode {
-    let args: Vec<u32> = std::env::args()
-        .skip(1)
-        .map(|word| word.parse().expect("a port and 2 or 3"))
-        .collect();
-    let [port, protocol] = args[..] else {
-        panic!("usage: client port 2|3");
-    };
-    let url = format!("redis://127.0.0.1:{port}/?protocol=resp{protocol}");
-    let mut connection = redis::Client::open(url)
-        .and_then(|client| client.get_connection())
-        .expect("a connection to the server");
+fn rows_of(table: &str, protocol: u32, tag: &str) -> Vec<Json> {
+    let table = table
+        .replace("{run}", &format!("rust-{protocol}"))
+        .replace("{tag}", &format!("{{{tag}}}"));
+    serde_json::from_str(&table).expect("a table is JSON")
+}
 
-    let table = TABLE.replace("{run}", &format!("rust-{protocol}"));
-    let rows: Vec<Json> = serde_json::from_str(&table).expect("table.json is JSON");
+fn failures_of(connection: &mut impl ConnectionLike, rows: &[Json], protocol: u32) -> u32 {
     let mut failures = 0;
-    for row in &rows {
-        let words: Vec<_> = row["command"].as_array().unwrap().iter().collect();
-        let words = words.iter().map(|word| latin1(word.as_str().unwrap()));
+    for row in rows {
         let mut command = redis::Cmd::new();
-        for word in words {
-            command.arg(word);
+        for word in row["command"].as_array().unwrap() {
+            command.arg(latin1(word.as_str().unwrap()));
         }
-        let reply = command.query::<Value>(&mut connection);
+        let reply = command.query::<Value>(connection);
         if !is_as_expected(&row["reply"], &reply, protocol) {
             failures += 1;
             println!(
@@ -120,9 +116,45 @@ fn main() -> ExitCode {
             );
         }
     }
-    println!(
-        "redis-rs, RESP{protocol}: {} rows, {failures} failures",
-        rows.len()
-    );
+    failures
+}
+
+/// What was done, and how many rows failed.
+fn on_cluster(url: String, protocol: u32, tag: &str) -> (String, u32) {
+    let mut connection = ClusterClient::new(vec![url])
+        .and_then(|client| client.get_connection())
+        .expect("a connection to the cluster");
+    let rows = rows_of(CLUSTER, protocol, tag);
+    let (mut rounds, mut failures) = (0, 0);
+    for _ in std::io::stdin().lines() {
+        failures += failures_of(&mut connection, &rows, protocol);
+        rounds += 1;
+        println!("round");
+    }
+    (format!("a cluster, {rounds} rounds"), failures)
+}
+
+/// What was done, and how many rows failed.
+fn on_one_server(url: String, protocol: u32) -> (String, u32) {
+    let mut connection = redis::Client::open(url)
+        .and_then(|client| client.get_connection())
+        .expect("a connection to the server");
+    let rows = rows_of(TABLE, protocol, "");
+    let failures = failures_of(&mut connection, &rows, protocol);
+    (format!("{} rows", rows.len()), failures)
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [port, protocol, tag @ ..] = &args[..] else {
+        panic!("usage: client port 2|3 [tag]");
+    };
+    let url = format!("redis://127.0.0.1:{port}/?protocol=resp{protocol}");
+    let version = protocol.parse().expect("2 or 3");
+    let (done, failures) = match tag {
+        [] => on_one_server(url, version),
+        [tag, ..] => on_cluster(url, version, tag),
+    };
+    println!("redis-rs, RESP{protocol}: {done}, {failures} failures");
     ExitCode::from(u8::from(failures > 0))
 }

@@ -5,20 +5,24 @@ use std::collections::hash_map::Entry;
 use std::net::TcpListener;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::pair::catch_up;
+use crate::pair::{assert_same, catch_up};
 use crate::support::{Client, Reply, Server, wait_at_most};
+use crate::writer::{LONG, StopAtEnd, while_writing};
 
-pub const LONG: Duration = Duration::from_secs(60);
+/// Six servers and their clients keep a machine busy, and nodes that answer late pass for dead.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 pub struct Cluster {
     pub nodes: Vec<Server>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
     #[track_caller]
     pub fn start() -> Cluster {
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let nodes: Vec<Server> = (0..6)
             .map(|_| {
                 let bus = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -32,7 +36,10 @@ impl Cluster {
                     .start()
             })
             .collect();
-        let cluster = Cluster { nodes };
+        let cluster = Cluster {
+            nodes,
+            _alone: alone,
+        };
         let addresses: Vec<String> = cluster.nodes.iter().map(address).collect();
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
         let mut create = vec!["--cluster", "create"];
@@ -180,12 +187,11 @@ impl Router {
     }
 }
 
-pub struct StopAtEnd<'a>(pub &'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+/// Whether a node has another for its primary, and the link to it.
+fn follows(node: &Server, primary: &Server) -> bool {
+    !is_primary(node)
+        && node.info("replication", "master_port") == primary.port().to_string()
+        && node.info("replication", "master_link_status") == "up"
 }
 
 const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -259,15 +265,54 @@ fn a_replica_takes_over_with_everything_that_it_had_acknowledged() {
     // The old primary comes back as a replica of the new one, and throws away nothing that counts.
     cluster.nodes[index].start_again();
     let old = &cluster.nodes[index];
-    wait_at_most(LONG, "the old primary follows", || {
-        old.info("replication", "role") == "slave"
-            && old.info("replication", "master_link_status") == "up"
-    });
     let new = cluster.primary_of("a");
+    wait_at_most(LONG, "the old primary follows", || follows(old, new));
     catch_up(new, old);
     assert_eq!(old.say("READONLY"), "OK");
     assert_eq!(old.ask("VALL a").items(), numbers(41));
     assert_eq!(old.read("dir/a.i64"), new.read("dir/a.i64"));
+}
+
+#[test]
+fn a_manual_failover_loses_nothing_and_the_old_primary_follows() {
+    let cluster = Cluster::start();
+    let keys: Vec<_> = (0..4).map(|i| format!("{{slot}}{i}")).collect();
+    map_and_push(&cluster, &keys, 0);
+    let primary = cluster.primary_of(&keys[0]);
+    let mut found = None;
+    wait_at_most(LONG, "the primary has its replica", || {
+        found = cluster.nodes.iter().find(|node| follows(node, primary));
+        found.is_some()
+    });
+    let replica = found.unwrap();
+    let written = while_writing(
+        &keys,
+        &[primary.port(), replica.port()],
+        |wait_for_writes| {
+            // There and back; who has just been elected is not elected again for a while.
+            for [from, to] in [[primary, replica], [replica, primary]] {
+                wait_for_writes();
+                assert_eq!(to.say("CLUSTER FAILOVER"), "OK");
+                wait_at_most(LONG, "they have changed places", || {
+                    is_primary(to) && follows(from, to)
+                });
+                // A node that does not know yet does not take part in the next one.
+                let replicas = format!("CLUSTER REPLICAS {}", to.id());
+                wait_at_most(LONG, "all nodes know", || {
+                    let knows = |node: &Server| node.say(&replicas).contains(&from.id());
+                    cluster.nodes.iter().all(knows)
+                });
+                wait_for_writes();
+            }
+        },
+    );
+    let mut client = Router::new(primary.port());
+    for key in &written {
+        let expected: Vec<_> = key.values.iter().copied().map(Reply::Int).collect();
+        assert_eq!(client.ask(&format!("VALL {}", key.key)).items(), expected);
+    }
+    assert_eq!(replica.say("READONLY"), "OK");
+    assert_same(primary, replica);
 }
 
 #[test]
@@ -336,7 +381,7 @@ fn slots_move_with_their_arrays_while_these_are_written_to() {
         let file = format!("dir/{key}.i64");
         primary.settles_at(&file, count as u64 * 8);
         for replica in cluster.nodes.iter().filter(|node| !is_primary(node)) {
-            if replica.info("replication", "master_port") == primary.port().to_string() {
+            if follows(replica, primary) {
                 catch_up(primary, replica);
                 replica.settles_at(&file, count as u64 * 8);
                 assert_eq!(replica.read(&file), primary.read(&file), "{key}");

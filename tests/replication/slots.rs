@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cluster::{
-    Cluster, ClusterNode, LONG, Router, SLOTS, StopAtEnd, is_primary, keys_in_first_slots,
-    map_and_push, numbers,
+    Cluster, ClusterNode, Router, SLOTS, is_primary, keys_in_first_slots, map_and_push, numbers,
 };
 use crate::pair::catch_up;
 use crate::support::{Reply, Server, cannot_run, wait_at_most, wait_until};
+use crate::writer::{LONG, StopAtEnd};
 
 /// A cluster of servers that can do it, and the keys of arrays in the slots that are to move.
 fn cluster_with_keys() -> Option<(Cluster, Vec<String>)> {

@@ -1,6 +1,7 @@
 //! Full synchronisations: a fresh replica ends with the same files, whatever goes on meanwhile.
 
 use crate::pair::{Pair, arrays, assert_same, follow};
+use crate::random::Random;
 use crate::support::{Server, Setup, doubles, wait_until};
 
 fn primary(diskless: &str) -> Setup {
@@ -53,10 +54,87 @@ fn a_fresh_replica_gets_the_contents_by_disk_and_without() {
     }
 }
 
+type Settings = &'static [(&'static str, &'static str)];
+
+/// Settings of both servers that make one way to synchronise, on every server.
+const MODES: [Settings; 4] = [
+    &[("repl-diskless-sync", "no")],
+    &[("repl-diskless-load", "disabled")],
+    &[("repl-diskless-load", "on-empty-db")],
+    &[("repl-diskless-load", "swapdb")],
+];
+
+/// And on some.
+const MODES_OF_SOME: [Settings; 5] = [
+    &[("repl-diskless-load", "flush-before-load")],
+    &[
+        ("repl-diskless-load", "flush-before-load"),
+        ("dual-channel-replication-enabled", "yes"),
+    ],
+    &[
+        ("repl-diskless-load", "on-empty-db"),
+        ("dual-channel-replication-enabled", "yes"),
+    ],
+    // Redis 8.0 has the channel by default.
+    &[
+        ("repl-diskless-load", "on-empty-db"),
+        ("repl-rdb-channel", "yes"),
+    ],
+    &[
+        ("repl-diskless-load", "on-empty-db"),
+        ("repl-rdb-channel", "no"),
+    ],
+];
+
+/// Whether the server takes all these settings.
+#[track_caller]
+fn takes(server: &Server, settings: Settings) -> bool {
+    settings.iter().all(|(name, value)| {
+        let reply = server.say(&format!("CONFIG SET {name} {value}"));
+        let is_unknown = reply.contains("Unknown option") || reply.contains("must be one of");
+        assert!(reply == "OK" || is_unknown, "{name} {value}: {reply}");
+        reply == "OK"
+    })
+}
+
+/// Makes `replica` follow while arrays are written to, and gives the number of the last write. `next` is the first.
+#[track_caller]
+fn follow_meanwhile_writing(primary: &Server, replica: &Server, next: u64) -> u64 {
+    replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
+    let mut client = primary.client();
+    let mut i = next;
+    let mut writes_meanwhile = 0;
+    wait_until("the replica follows", || {
+        for command in [
+            format!("VPUSH grows {i} {i}"),
+            "VPOP shrinks 3".to_owned(),
+            format!("VSET changes {} {i}", i % 20_000),
+            "VCLEAR cleared".to_owned(),
+            format!("VPUSH cleared {i} {i} {i}"),
+        ] {
+            assert!(!client.ask(&command).is_error(), "{command}");
+        }
+        i += 1;
+        let replicas = primary.ask("INFO replication").text();
+        let is_waiting = replicas.contains(",state=") && !replicas.contains(",state=online");
+        writes_meanwhile += u64::from(is_waiting);
+        replica.info("replication", "master_link_status") == "up"
+    });
+    assert!(writes_meanwhile > 0, "nothing was written meanwhile");
+    i
+}
+
 #[test]
 fn writes_that_go_on_during_a_synchronisation_are_neither_lost_nor_doubled() {
-    for diskless in ["no", "yes"] {
-        let primary = primary(diskless).start();
+    for mode in MODES.into_iter().chain(MODES_OF_SOME) {
+        let primary = primary("yes").start();
+        let replica = Server::start();
+        if !takes(&primary, mode) || !takes(&replica, mode) {
+            assert!(!MODES.contains(&mode), "{mode:?}");
+            println!("not on this server: {mode:?}");
+            continue;
+        }
+        println!("{mode:?}");
         for key in ["grows", "shrinks", "changes", "cleared"] {
             primary.ask(&format!("MMAP {key} {key} int64 WRITABLE"));
             let mut client = primary.client();
@@ -64,32 +142,77 @@ fn writes_that_go_on_during_a_synchronisation_are_neither_lost_nor_doubled() {
         }
         // Makes the child slow, so that there is a meanwhile.
         primary.ask("CONFIG SET rdb-key-save-delay 20000");
-        for i in 0..50 {
+        for i in 0..25 {
             primary.ask(&format!("SET filler:{i} x"));
         }
-        let replica = replica("disabled").start();
-        replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
+        let next = follow_meanwhile_writing(&primary, &replica, 20_000);
+        assert_same(&primary, &replica);
+
+        // And again, where keys and files are in the way.
+        assert_eq!(replica.say("REPLICAOF NO ONE"), "OK");
+        replica.ask("VPUSH grows -1");
+        replica.ask("VPOP changes 5");
+        follow_meanwhile_writing(&primary, &replica, next);
+        assert_same(&primary, &replica);
+        assert_eq!(primary.info("stats", "sync_full"), "2");
+    }
+}
+
+/// Memory of a process that is no file's page, in bytes; `None` once it has ended.
+fn private_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children
+        .split_whitespace()
+        .map(|child| child.parse().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_large_array_passes_through_no_memory_of_either() {
+    const FILE: usize = 256 << 20;
+    const AIM: u64 = 64 << 20;
+    let mut random = Random::new(1);
+    let block: Vec<u8> = (0..1 << 17)
+        .flat_map(|_| random.next().to_le_bytes())
+        .collect();
+    let file = block.repeat(FILE / block.len());
+    for mode in [
+        &[("repl-diskless-sync", "no")],
+        &[("repl-diskless-load", "on-empty-db")],
+    ] {
+        let primary = primary("yes").write("big", &file).start();
+        let replica = Server::start();
+        assert!(takes(&primary, mode) && takes(&replica, mode), "{mode:?}");
         let mut client = primary.client();
-        let mut i = 20_000;
-        let mut writes_meanwhile = 0;
+        assert_eq!(client.int("MMAP big big int64 WRITABLE"), FILE as i64 / 8);
+        let servers = [("primary", primary.pid()), ("replica", replica.pid())];
+        let idle = servers.map(|(_, pid)| private_bytes(pid).unwrap());
+        let mut child_was_seen = false;
+        let check = |who: &str, pid: u32, idle: u64| {
+            let taken = private_bytes(pid).map_or(0, |now| now.saturating_sub(idle));
+            assert!(taken < AIM, "{mode:?}: the {who} took {taken} bytes");
+            taken > 0
+        };
+        replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
         wait_until("the replica follows", || {
-            for command in [
-                format!("VPUSH grows {i} {i}"),
-                "VPOP shrinks 3".to_owned(),
-                format!("VSET changes {} {i}", i % 20_000),
-                "VCLEAR cleared".to_owned(),
-                format!("VPUSH cleared {i} {i} {i}"),
-            ] {
-                assert!(!client.ask(&command).is_error(), "{command}");
+            let index = random.below(FILE as u64 / 8);
+            assert_eq!(client.int(&format!("VSET big {index} {index}")), 1);
+            assert_eq!(client.int(&format!("VPUSH big {index}")), 1);
+            for ((who, pid), idle) in servers.into_iter().zip(idle) {
+                check(who, pid, idle);
             }
-            i += 1;
-            let replicas = primary.ask("INFO replication").text();
-            let is_waiting =
-                replicas.contains("state=wait_bgsave") || replicas.contains("state=send_bulk");
-            writes_meanwhile += u64::from(is_waiting);
+            for child in children(primary.pid()) {
+                child_was_seen |= check("child", child, idle[0]);
+            }
             replica.info("replication", "master_link_status") == "up"
         });
-        assert!(writes_meanwhile > 0, "nothing was written meanwhile");
+        assert!(child_was_seen);
         assert_same(&primary, &replica);
     }
 }

@@ -1,10 +1,14 @@
-//! A random workload of every command, with the link cut in the middle: primary and replica end the same.
+//! A random workload of every command, with the link cut in the middle: primary, replica and its replica end the same.
 
-use crate::pair::{Pair, assert_same};
+use crate::pair::{Pair, assert_same, follow};
 use crate::random::{Random, rounds, seed};
 use crate::support::{Reply, Server};
 
 const KEYS: [&str; 4] = ["doubles", "ints", "names", "second"];
+
+/// Two writes that reach replicas as one transaction.
+const SCRIPT: &str =
+    "redis.call('VPUSH', KEYS[1], ARGV[1], ARGV[1]) return redis.call('VPOP', KEYS[1])";
 
 fn value(random: &mut Random, key: &str) -> String {
     match key {
@@ -54,6 +58,11 @@ fn command(random: &mut Random) -> Vec<String> {
         11 if key == "ints" => words(&["VSETRAW", key, &random.below(30).to_string(), "abcd"]),
         10 if random.once_in(10) => words(&["DEL", key]),
         11 if random.once_in(10) => words(&["EXPIRE", key, "0"]),
+        10 if random.once_in(4) => words(&["RENAME", key, &format!("renamed:{key}")]),
+        10 if random.once_in(4) => words(&["UNLINK", &format!("renamed:{key}")]),
+        11 if random.once_in(4) => words(&["PERSIST", key]),
+        11 if random.once_in(4) => words(&["EXPIRE", key, "1000"]),
+        11 if random.once_in(4) => words(&["EVAL", SCRIPT, "1", key, &value(random, key)]),
         _ => words(&["VSIZE", key]),
     }
 }
@@ -72,11 +81,13 @@ fn map(server: &Server) {
 
 #[test]
 fn after_any_workload_with_link_cuts_both_are_the_same() {
-    for round in 0..rounds(6) {
+    for round in 0..rounds(3) {
         let seed = seed().wrapping_add(round);
         println!("MMAP_SEED={seed}");
         let mut random = Random::new(seed);
         let pair = Pair::start();
+        let last = Server::start();
+        follow(&last, &pair.replica);
         std::fs::create_dir(pair.primary.path("dir")).unwrap();
         map(&pair.primary);
         let mut client = pair.primary.client();
@@ -99,10 +110,16 @@ fn after_any_workload_with_link_cuts_both_are_the_same() {
                 3 if i % 2 == 0 => {
                     assert_eq!(client.say("CONFIG SET repl-backlog-size 16384"), "OK");
                 }
+                4 => {
+                    let fsync = *random.pick(&["always", "everysec", "no"]);
+                    let server = *random.pick(&[&pair.primary, &pair.replica]);
+                    assert_eq!(server.say(&format!("CONFIG SET mmap.fsync {fsync}")), "OK");
+                }
                 _ => {}
             }
         }
         map(&pair.primary);
         assert_same(&pair.primary, &pair.replica);
+        assert_same(&pair.primary, &last);
     }
 }

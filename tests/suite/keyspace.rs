@@ -220,6 +220,43 @@ fn no_client_stays_blocked_whatever_ends_its_wait() {
 }
 
 #[test]
+fn client_unblock_does_not_end_the_wait_of_a_command_of_the_module() {
+    let db = array(Server::setup().config("mmap.fsync", "always"));
+    let mut was_waiting = false;
+    for round in 0..200 {
+        let mut waiting = db.client();
+        let id = waiting.int("CLIENT ID");
+        let (command, reply) = [("VSYNC db", "OK"), ("VPUSH db 1", "(integer) 1")][round % 2];
+        waiting.send(&command.split(' ').collect::<Vec<_>>());
+        let how = ["TIMEOUT", "ERROR"][round / 2 % 2];
+        // In one step, so that it is known whether the client was waiting.
+        for command in [
+            "MULTI",
+            "INFO clients",
+            &format!("CLIENT UNBLOCK {id} {how}"),
+        ] {
+            db.ask(command);
+        }
+        let replies = db.ask("EXEC").items();
+        was_waiting |= replies[0].to_string().contains("blocked_clients:1");
+        assert_eq!(replies[1], Reply::Int(0), "{command} {how}");
+        assert_eq!(waiting.receive().to_string(), reply);
+        assert_eq!(waiting.say("RESET"), "RESET");
+    }
+    assert!(was_waiting);
+    assert_eq!(db.int("VSIZE db"), 103);
+}
+
+#[test]
+fn memory_usage_does_not_grow_with_values() {
+    let db = start();
+    let before = db.int("MEMORY USAGE db");
+    db.client().push_one_by_one("db", 0..100_000);
+    assert_eq!(db.int("VSIZE db"), 100_003);
+    assert!(db.int("MEMORY USAGE db") - before < 4096);
+}
+
+#[test]
 fn a_client_whose_reply_is_too_large_is_evicted_unless_it_may_not_be() {
     let db = start();
     let mut push = vec!["VPUSH", "db"];
