@@ -240,7 +240,8 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Gives the file its name, in place of any that has it.
+    /// Gives the file its name, in place of any that has it. It is on disk when the file is, not before: on ext4, XFS and
+    /// btrfs `fsync` of a file that was renamed takes its name along.
     ///
     /// # Errors
     /// The system's; then nothing has changed.
@@ -266,7 +267,9 @@ impl Destination {
         undo.aside = self
             .set_former_aside()
             .map_err(|errno| Error::io("set aside", path, errno))?;
-        if let Err(errno) = self.link_and_rename() {
+        // The name is as much a part of the file as its bytes.
+        let named = self.link_and_rename();
+        if let Err(errno) = named.and_then(|()| self.place.sync_directory()) {
             undo.carry_out();
             return Err(Error::io("create", path, errno));
         }
@@ -305,9 +308,7 @@ impl Destination {
 
     fn link_and_rename(&mut self) -> rustix::io::Result<()> {
         self.place.give_name(&self.link)?;
-        self.place.rename_to(&self.name)?;
-        // The name is as much a part of the file as its bytes.
-        self.place.sync_directory()
+        self.place.rename_to(&self.name)
     }
 }
 

@@ -115,7 +115,7 @@ impl Two {
             server.ask("SAVE");
         }
         let old = self.primary;
-        let what = match random.below(8) {
+        let what = match random.below(9) {
             0 => {
                 self.primary().ask("CLIENT KILL TYPE replica");
                 "a cut of the link"
@@ -149,6 +149,14 @@ impl Two {
                 self.servers[old].start_again();
                 follow(&self.servers[old], self.primary());
                 "a crash of the primary, which follows the other"
+            }
+            7 => {
+                self.servers[old].kill_9();
+                self.primary = 1 - self.primary;
+                assert_eq!(self.primary().say("REPLICAOF NO ONE"), "OK");
+                let primary = format!("127.0.0.1 {}", self.primary().port());
+                self.servers[old].start_again_with("replicaof", &primary);
+                "a crash of the primary, which is started as a replica"
             }
             _ => {
                 self.servers[1 - old].kill_9();

@@ -236,6 +236,34 @@ fn a_primary_whose_files_are_ahead_of_its_snapshot_sends_them_again() {
 }
 
 #[test]
+fn what_a_former_primary_wrote_and_sent_to_nobody_is_gone_when_it_starts_as_a_replica() {
+    let mut pair = Pair::start();
+    pair.primary.ask("MMAP k f int64 WRITABLE");
+    pair.primary.ask("VPUSH k 1 2 3");
+    pair.assert_same();
+    pair.primary.wait_for_background_jobs();
+    assert_eq!(pair.primary.say("SAVE"), "OK");
+    catch_up(&pair.primary, &pair.replica);
+    assert_eq!(pair.replica.say("REPLICAOF 127.0.0.1 1"), "OK");
+    pair.primary.ask("VSET k 0 99");
+    pair.primary.ask("VPUSH k 4 5");
+    pair.primary.kill_9();
+    // The other takes over without that, and Redis lets the first go on from where its snapshot was.
+    assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+    pair.replica.ask("VPUSH k 6");
+    let new_primary = format!("127.0.0.1 {}", pair.replica.port());
+    pair.primary.start_again_with("replicaof", &new_primary);
+    wait_until("the former primary has what the new one has", || {
+        pair.primary.say("VALL k") == pair.replica.say("VALL k")
+    });
+    assert_same(&pair.replica, &pair.primary);
+    assert_eq!(
+        pair.primary.info("replication", "master_port"),
+        pair.replica.port().to_string()
+    );
+}
+
+#[test]
 fn a_head_that_was_dropped_after_the_snapshot_is_dropped_at_the_replica() {
     let mut pair = Pair::start();
     pair.primary.ask("MMAP k f");

@@ -452,6 +452,17 @@ impl Server {
         self.port = port;
     }
 
+    /// As [`Self::start_again`], with one more line of configuration, for this time.
+    #[track_caller]
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn start_again_with(&mut self, name: &str, value: &str) {
+        let path = self.setup.config_path();
+        let before = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{before}{name} {value}\n")).unwrap();
+        self.start_again();
+        std::fs::write(&path, before).unwrap();
+    }
+
     /// `SHUTDOWN SAVE` and a new start.
     #[track_caller]
     pub fn restart(&mut self) {
