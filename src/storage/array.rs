@@ -63,6 +63,7 @@ pub struct Array {
     published_fd: AtomicI32,
     /// Whether values are still on their way from a primary.
     incomplete: AtomicBool,
+    went_down: bool,
     /// See [`Array::unannounced`].
     unannounced: AtomicU32,
     /// The number of values dropped from the head, as far as those were told who count with it.
@@ -202,6 +203,7 @@ impl Array {
             published_head: AtomicU64::new(head),
             published_fd: AtomicI32::new(file.as_raw_fd()),
             incomplete: AtomicBool::new(false),
+            went_down: contents.went_down,
             unannounced: AtomicU32::new(0),
             announced_head: AtomicU64::new(head),
             state: Mutex::new(State {
@@ -422,6 +424,11 @@ impl Array {
     /// Says whether values are still on their way.
     pub fn set_incomplete(&self, incomplete: bool) {
         self.incomplete.store(incomplete, Ordering::Relaxed);
+    }
+
+    /// Whether the machine went down while the file was in use, so that what was not synced is gone.
+    pub fn went_down(&self) -> bool {
+        self.went_down
     }
 
     /// Number of long writes of which not all is announced: another server that has this array, too, may have more of

@@ -20,6 +20,8 @@ pub(super) struct Contents {
     pub synced: u64,
     pub file_len: u64,
     pub slack: bool,
+    /// Whether the machine went down while the file was in use.
+    pub went_down: bool,
 }
 
 impl Contents {
@@ -110,6 +112,7 @@ impl Contents {
             synced: mark.map_or(count, |mark| mark.synced.min(count)),
             file_len,
             slack: false,
+            went_down,
         };
         if went_down {
             contents.count = contents.synced;
@@ -146,11 +149,12 @@ impl Contents {
             synced: synced.min(count),
             file_len,
             slack: true,
+            went_down: !record.is_of_this_boot(),
         };
-        let why = if record.is_of_this_boot() {
-            "an unclean stop left slack; all that were written"
-        } else {
+        let why = if contents.went_down {
             "the machine went down; those that were synced"
+        } else {
+            "an unclean stop left slack; all that were written"
         };
         Ok((contents, Some(why)))
     }

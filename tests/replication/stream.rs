@@ -264,6 +264,27 @@ fn what_a_former_primary_wrote_and_sent_to_nobody_is_gone_when_it_starts_as_a_re
 }
 
 #[test]
+fn a_replica_whose_machine_went_down_is_synchronised_in_full() {
+    let mut pair = Pair::start();
+    pair.primary.ask("MMAP k f int64 WRITABLE");
+    pair.primary.ask("VPUSH k 1 2 3 4");
+    pair.assert_same();
+    pair.replica.wait_for_background_jobs();
+    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.replica.kill_9();
+    // What a power cut leaves: a mark of another boot, which vouches for two values.
+    let mark = [&[7_u8; 16][..], &2_u64.to_le_bytes()].concat();
+    let file = pair.replica.path("f");
+    rustix::fs::setxattr(&file, "user.mmap", &mark, rustix::fs::XattrFlags::empty()).unwrap();
+    let primary = format!("127.0.0.1 {}", pair.primary.port());
+    pair.replica.start_again_with("replicaof", &primary);
+    wait_until("the replica has all values again", || {
+        pair.replica.say("VSIZE k") == "(integer) 4"
+    });
+    pair.assert_same();
+}
+
+#[test]
 fn a_head_that_was_dropped_after_the_snapshot_is_dropped_at_the_replica() {
     let mut pair = Pair::start();
     pair.primary.ask("MMAP k f");

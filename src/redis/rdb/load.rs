@@ -137,7 +137,7 @@ impl Header {
         };
         let count = rdb.number()?;
         if version >= 3 && rdb.number()? != 0 && Phase::now() == Phase::LoadingFile {
-            replication::loaded_from_primary_s_file();
+            replication::doubt_stream("it was a primary when it saved its RDB file");
         }
         Ok(Self {
             path,
@@ -154,7 +154,12 @@ impl Header {
             bound => bound,
         };
         match bound {
-            Ok(bound) => Ok(self.open(bound)),
+            Ok(bound) => {
+                if phase == Phase::LoadingFile && bound.went_down() {
+                    replication::doubt_stream("its machine went down");
+                }
+                Ok(self.open(bound))
+            }
             Err(error) => self.without_file(phase, error.to_string()),
         }
     }

@@ -27,6 +27,7 @@ mod slots;
 use std::ffi::{CStr, c_void};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use redis_module::raw;
 
@@ -301,25 +302,37 @@ pub fn write_to_aof(key: &Key<'_>, binding: &Binding) {
 /// a restart the stream goes on where the RDB file was saved, but the files hold what was written since.
 static IS_AHEAD_OF_STREAM: AtomicBool = AtomicBool::new(false);
 
-/// Whether this server, which follows a primary, was a primary when it saved the RDB file that it has loaded.
-static WAS_PRIMARY: AtomicBool = AtomicBool::new(false);
+/// Why the files of this server, which follows a primary, may be neither what they were when its RDB file was saved nor
+/// what the stream has made of them since.
+static DOUBT: Mutex<Option<&str>> = Mutex::new(None);
 
-/// The server loads an RDB file that a primary saved: itself, before.
-pub fn loaded_from_primary_s_file() {
-    WAS_PRIMARY.store(config::is_replica(), Ordering::Relaxed);
+/// The server loads an RDB file after which it could go on with its primary's stream; but it must not.
+pub fn doubt_stream(why: &'static str) {
+    if config::is_replica() {
+        *DOUBT.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
 }
 
-/// Has a replica synchronised in full. It has been a primary, and what it wrote since its snapshot may be in its files and
-/// nowhere else, whereas the stream that its new primary would let it go on with knows nothing of that.
+/// Has this server synchronised in full, if there is a reason.
 fn synchronise_in_full(ctx: &Ctx) {
+    let Some(why) = DOUBT.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        return;
+    };
     let info = ctx.server_info(c"replication");
     let (Some(host), Some(port)) = (info.field(c"master_host"), info.field(c"master_port")) else {
         return;
     };
-    tracing::info!(
-        "this server was a primary when it saved its RDB file: it is synchronised in full, since its files may be ahead"
+    if ctx.is_in_cluster() {
+        tracing::warn!(
+            "the files may not be what the primary's stream goes on from, as {why}: if the link to the primary is \
+             resumed without a full synchronisation, stop this server, remove its RDB file and start it again"
+        );
+        return;
+    }
+    tracing::warn!(
+        "the files may not be what the primary's stream goes on from, as {why}: full synchronisation"
     );
-    // Without a stream that it could go on with, it follows the same primary again.
+    // What has no history of its own has nothing to go on with.
     ctx.call(c"REPLICAOF", &[Word::Bytes(b"NO"), Word::Bytes(b"ONE")]);
     ctx.call(c"REPLICAOF", &[Word::Bytes(host), Word::Bytes(port)]);
 }
@@ -355,9 +368,7 @@ pub fn tick(ctx: &Ctx) {
     if count == 0 || is_listening() && count.is_multiple_of(TICKS) {
         look_for_replicas(ctx);
     }
-    if WAS_PRIMARY.swap(false, Ordering::Relaxed) && config::is_replica() && !ctx.is_in_cluster() {
-        synchronise_in_full(ctx);
-    }
+    synchronise_in_full(ctx);
     background::go_on(ctx);
     if is_listening() && !writes_are_paused() {
         send_what_the_stream_lacks(ctx);
