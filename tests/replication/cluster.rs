@@ -315,32 +315,58 @@ fn a_manual_failover_loses_nothing_and_the_old_primary_follows() {
     assert_same(primary, replica);
 }
 
+/// Pushes consecutive numbers from 5 on to each key while something is done, and says how many each has in the end.
+#[track_caller]
+pub fn while_pushing(cluster: &Cluster, keys: &[String], work: impl FnOnce()) -> Vec<i64> {
+    let stop = AtomicBool::new(false);
+    let start = cluster.nodes[0].port();
+    std::thread::scope(|scope| {
+        let push = |key: &String| {
+            let (key, stop) = (key.clone(), &stop);
+            scope.spawn(move || {
+                let mut client = Router::new(start);
+                let mut next = 5;
+                while !stop.load(Ordering::Relaxed) {
+                    let reply = client.ask(&format!("VPUSH {key} {next}"));
+                    assert_eq!(reply, Reply::Int(1), "{key}");
+                    next += 1;
+                }
+                next
+            })
+        };
+        let writers: Vec<_> = keys.iter().map(push).collect();
+        // Whatever goes wrong, the writers end.
+        let writing = StopAtEnd(&stop);
+        work();
+        drop(writing);
+        writers.into_iter().map(|w| w.join().unwrap()).collect()
+    })
+}
+
+/// Each key holds that many consecutive numbers, and so do the files of its primary and of that one's replicas.
+#[track_caller]
+pub fn assert_numbers(cluster: &Cluster, keys: &[String], counts: &[i64]) {
+    let mut client = Router::new(cluster.nodes[0].port());
+    for (key, &count) in keys.iter().zip(counts) {
+        assert!(count > 5, "{key} was not written to meanwhile");
+        assert_eq!(client.ask(&format!("VALL {key}")).items(), numbers(count));
+        let primary = cluster.primary_of(key);
+        let file = format!("dir/{key}.i64");
+        primary.settles_at(&file, count as u64 * 8);
+        for replica in cluster.nodes.iter().filter(|node| follows(node, primary)) {
+            catch_up(primary, replica);
+            replica.settles_at(&file, count as u64 * 8);
+            assert_eq!(replica.read(&file), primary.read(&file), "{key}");
+        }
+    }
+}
+
 #[test]
 fn slots_move_with_their_arrays_while_these_are_written_to() {
     let cluster = Cluster::start();
     let keys = keys_in_first_slots(&cluster);
     map_and_push(&cluster, &keys, 5);
-    let stop = AtomicBool::new(false);
-    let start = cluster.nodes[0].port();
-    let counts: Vec<i64> = std::thread::scope(|scope| {
-        let writers: Vec<_> = keys
-            .iter()
-            .map(|key| {
-                let stop = &stop;
-                scope.spawn(move || {
-                    let mut client = Router::new(start);
-                    let mut next = 5;
-                    while !stop.load(Ordering::Relaxed) {
-                        let reply = client.ask(&format!("VPUSH {key} {next}"));
-                        assert_eq!(reply, Reply::Int(1), "{key}");
-                        next += 1;
-                    }
-                    next
-                })
-            })
-            .collect();
-        // Whatever goes wrong, the writers end.
-        let writing = StopAtEnd(&stop);
+    let counts = while_pushing(&cluster, &keys, || {
         // To another primary and back, where the files were left behind.
         let from = cluster.primary_of(&keys[0]);
         let to = *cluster
@@ -370,22 +396,6 @@ fn slots_move_with_their_arrays_while_these_are_written_to() {
                 "--cluster-yes",
             ]);
         }
-        drop(writing);
-        writers.into_iter().map(|w| w.join().unwrap()).collect()
     });
-    let mut client = Router::new(start);
-    for (key, count) in keys.iter().zip(counts) {
-        assert!(count > 5, "{key} was not written to meanwhile");
-        assert_eq!(client.ask(&format!("VALL {key}")).items(), numbers(count));
-        let primary = cluster.primary_of(key);
-        let file = format!("dir/{key}.i64");
-        primary.settles_at(&file, count as u64 * 8);
-        for replica in cluster.nodes.iter().filter(|node| !is_primary(node)) {
-            if follows(replica, primary) {
-                catch_up(primary, replica);
-                replica.settles_at(&file, count as u64 * 8);
-                assert_eq!(replica.read(&file), primary.read(&file), "{key}");
-            }
-        }
-    }
+    assert_numbers(&cluster, &keys, &counts);
 }

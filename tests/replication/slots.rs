@@ -1,13 +1,11 @@
 //! Slots that move with their arrays all at once, by `CLUSTER MIGRATESLOTS` of Valkey 9.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use crate::cluster::{
-    Cluster, ClusterNode, Router, SLOTS, is_primary, keys_in_first_slots, map_and_push, numbers,
+    Cluster, ClusterNode, Router, SLOTS, assert_numbers, keys_in_first_slots, map_and_push,
+    numbers, while_pushing,
 };
-use crate::pair::catch_up;
 use crate::support::{Reply, Server, cannot_run, wait_at_most, wait_until};
-use crate::writer::{LONG, StopAtEnd};
+use crate::writer::LONG;
 
 /// A cluster of servers that can do it, and the keys of arrays in the slots that are to move.
 fn cluster_with_keys() -> Option<(Cluster, Vec<String>)> {
@@ -70,24 +68,7 @@ fn slots_move_at_once_with_their_arrays_while_these_are_written_to() {
         return;
     };
     map_and_push(&cluster, &keys, 5);
-    let stop = AtomicBool::new(false);
-    let start = cluster.nodes[0].port();
-    let counts: Vec<i64> = std::thread::scope(|scope| {
-        let write = |key: &String| {
-            let (key, stop) = (key.clone(), &stop);
-            scope.spawn(move || {
-                let mut client = Router::new(start);
-                let mut next = 5;
-                while !stop.load(Ordering::Relaxed) {
-                    let reply = client.ask(&format!("VPUSH {key} {next}"));
-                    assert_eq!(reply, Reply::Int(1), "{key}");
-                    next += 1;
-                }
-                next
-            })
-        };
-        let writers: Vec<_> = keys.iter().map(write).collect();
-        let writing = StopAtEnd(&stop);
+    let counts = while_pushing(&cluster, &keys, || {
         // To another primary and back, where the files were left behind.
         for _ in 0..2 {
             let (from, to) = ends(&cluster, &keys[0]);
@@ -97,24 +78,8 @@ fn slots_move_at_once_with_their_arrays_while_these_are_written_to() {
                 cluster.primary_of(&keys[0]).port() == to.port()
             });
         }
-        drop(writing);
-        writers.into_iter().map(|w| w.join().unwrap()).collect()
     });
-    let mut client = Router::new(start);
-    for (key, count) in keys.iter().zip(counts) {
-        assert!(count > 5, "{key} was not written to meanwhile");
-        assert_eq!(client.ask(&format!("VALL {key}")).items(), numbers(count));
-        let primary = cluster.primary_of(key);
-        let file = format!("dir/{key}.i64");
-        primary.settles_at(&file, count as u64 * 8);
-        for replica in cluster.nodes.iter().filter(|node| !is_primary(node)) {
-            if replica.info("replication", "master_port") == primary.port().to_string() {
-                catch_up(primary, replica);
-                replica.settles_at(&file, count as u64 * 8);
-                assert_eq!(replica.read(&file), primary.read(&file), "{key}");
-            }
-        }
-    }
+    assert_numbers(&cluster, &keys, &counts);
 }
 
 #[test]
