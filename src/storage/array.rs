@@ -43,8 +43,6 @@ const PAGE: u64 = 4096;
 pub(super) const PREFAULT_WINDOW: u64 = 16 << 20;
 /// How much is read ahead at a time, in bytes.
 const READ_AHEAD: usize = 256 << 10;
-/// How many zeros are appended at a time, in bytes.
-const ZEROS: usize = 64 << 10;
 /// A truncation that frees more than this many bytes is the worker's, in bytes: it takes milliseconds.
 pub(super) const LONG_TRUNCATION: u64 = 32 << 20;
 
@@ -549,10 +547,8 @@ impl Array {
             self.make_room(state, end)?;
         }
         self.append_to_slack(state, from, bytes)?;
-        if unhurried && let Err(error) = self.trim(state) {
-            // The values are in; only the length is to be put right later.
-            tracing::warn!("{error}; it is tried again");
-            self.shared.send(Job::Watch(Arc::clone(self)));
+        if unhurried {
+            self.trim_now_or_later(state);
         }
         Ok(())
     }
@@ -656,24 +652,6 @@ impl Array {
         }
         if !new.is_empty() {
             self.append(new)?;
-        }
-        Ok(())
-    }
-
-    /// Makes the array at least `count` values long; new ones are zeros.
-    ///
-    /// # Errors
-    /// As [`Self::append`].
-    pub fn extend_to(self: &Arc<Self>, count: u64) -> Result<()> {
-        let zeros = [0; ZEROS];
-        let per_step = (ZEROS / self.item().size()).max(1) as u64;
-        while self.published_count() < count {
-            let values = per_step.min(count - self.published_count());
-            let bytes = values as usize * self.item().size();
-            match zeros.get(..bytes) {
-                Some(zeros) => self.append(zeros)?,
-                None => self.append(&vec![0; bytes])?,
-            };
         }
         Ok(())
     }
@@ -921,7 +899,7 @@ impl Array {
 
     /// Notes a write from a position in bytes to the last value, and has the worker sync it in time.
     #[inline]
-    fn wrote(self: &Arc<Self>, state: &mut State, from: u64) {
+    pub(super) fn wrote(self: &Arc<Self>, state: &mut State, from: u64) {
         let end = self.end_of_values(state);
         self.wrote_between(state, from..end);
     }

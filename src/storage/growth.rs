@@ -177,6 +177,28 @@ impl Array {
         }
     }
 
+    /// Makes the array at least `count` values long. The new ones are zeros: space is allocated for them, and nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn extend_to(self: &Arc<Self>, count: u64) -> Result<()> {
+        let mut state = self.lock_for_writing()?;
+        if state.count >= count {
+            return Ok(());
+        }
+        let (from, end) = (self.end_of_values(&state), self.layout.offset(count));
+        self.may_hold(end)?;
+        // What lies behind the last value in slack may have been a value once. Behind an exact end there is nothing.
+        self.claim_end(&mut state)?;
+        self.trim(&mut state)?;
+        self.make_momentary_room(&mut state, end)?;
+        self.set_count(&mut state, count)?;
+        self.trim_now_or_later(&mut state);
+        self.wrote(&mut state, from);
+        Ok(())
+    }
+
     /// Gives an exact file slack for values up to `end` and no more, to be trimmed again soon.
     pub(super) fn make_momentary_room(
         self: &Arc<Self>,
@@ -457,6 +479,14 @@ impl Array {
         state.soil(exact);
         self.shared.stats.trims.add_one();
         Ok(())
+    }
+
+    /// As [`Self::trim`], after values were appended: should it fail, only the length is to be put right later.
+    pub(super) fn trim_now_or_later(self: &Arc<Self>, state: &mut State) {
+        if let Err(error) = self.trim(state) {
+            tracing::warn!("{error}; it is tried again");
+            self.shared.send(Job::Watch(Arc::clone(self)));
+        }
     }
 
     /// The worker's trim: frees much space without keeping commands waiting.

@@ -66,6 +66,29 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[test]
+fn an_array_that_is_extended_holds_zeros_whatever_was_there_before() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    let ones = vec![1; 8 * 100_000];
+    for _ in 0..20 {
+        bound.append(&ones).unwrap();
+    }
+    // What is removed leaves its bytes in the slack, if there is any.
+    bound.truncate(1000).unwrap();
+    for count in [1001, 5000, 3000, 200_000] {
+        bound.extend_to(count).unwrap();
+        let expected = count.max(bound.published_count()) as usize;
+        let mut bytes = vec![1; 8000];
+        bytes.resize(expected * 8, 0);
+        assert!(contents(&bound) == bytes, "{count}");
+        assert!(recovered(dir.path(), &bound) == bytes, "{count}");
+    }
+    bound.append(&[2; 8]).unwrap();
+    assert_eq!(contents(&bound)[200_000 * 8..], [2; 8]);
+}
+
+#[test]
 fn a_new_file_is_empty_and_its_owners_alone() {
     let dir = TempDir::new().unwrap();
     let store = store_in(dir.path());
