@@ -273,6 +273,11 @@ impl Store {
         Ok(self.root.find(path)?.map(|found| found.id))
     }
 
+    /// Whether a path names a file that another server has told of, by its [`Array::identity`], at this moment.
+    pub fn is_that_file(&self, path: &FilePath, identity: &[u8]) -> bool {
+        matches!(self.root.find(path), Ok(Some(found)) if found.is(identity))
+    }
+
     /// Handles faults on mapped files again, after others may have put their own handler in place.
     pub fn handle_faults_again(&self) {
         if let Err(error) = sigbus::install() {

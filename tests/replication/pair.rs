@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{Server, Setup, wait_until};
+use crate::support::{Reply, Server, Setup, wait_until};
 
 pub struct Pair {
     pub primary: Server,
@@ -88,11 +88,21 @@ fn databases(server: &Server) -> BTreeSet<String> {
 #[track_caller]
 fn assert_same_database(primary: &Server, replica: &Server) {
     let arrays = arrays(primary);
+    let mut waited_for = None;
     wait_until("no array of the replica waits for values", || {
         catch_up(primary, replica);
-        arrays
+        let error = arrays
             .iter()
-            .all(|key| !replica.ask(&format!("VSIZE {key}")).is_error())
+            .map(|key| replica.ask(&format!("VSIZE {key}")))
+            .find(Reply::is_error);
+        // What a test that fails waited for is in its output.
+        if let Some(error) = &error
+            && waited_for.as_ref() != Some(error)
+        {
+            println!("{error}");
+            waited_for = Some(error.clone());
+        }
+        error.is_none()
     });
     assert_eq!(self::arrays(replica), arrays);
     for key in &arrays {
