@@ -216,9 +216,7 @@ impl Store {
 
     /// Whether a key is bound to an array, and not to another one of the same file.
     pub fn is_bound(&self, array: &Arc<Array>) -> bool {
-        self.registry
-            .find(array.id())
-            .is_some_and(|found| Arc::ptr_eq(&found, array))
+        self.registry.bindings_of(array) > 0
     }
 
     /// Has the worker read those bytes of an array's file, so that they are in memory when a command comes to them.
@@ -486,7 +484,7 @@ impl Bound {
 
     /// Number of keys that are bound to the same array, this one included.
     pub fn keys(&self) -> usize {
-        self.registry.bindings(self.array.id())
+        self.registry.bindings_of(&self.array)
     }
 }
 
