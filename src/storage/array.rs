@@ -29,7 +29,7 @@ use super::pace::Share;
 use super::path::FilePath;
 use super::record;
 use super::recovery::Contents;
-use super::root::{self, Access, FileId};
+use super::root::{self, Access, FileId, Identity};
 use super::settings::Fsync;
 use super::shared::Shared;
 use super::snapshot::Snapshots;
@@ -308,6 +308,14 @@ impl Array {
         }
     }
 
+    /// Which file it is, for other servers; a forked child may ask, see [`Self::read_file`]. All zeros, which no file has,
+    /// if the system does not say.
+    pub fn identity(&self) -> Identity {
+        self.published_file()
+            .and_then(root::identity)
+            .unwrap_or([0; 40])
+    }
+
     pub(super) fn set_id(&self, id: FileId) {
         debug_assert_eq!(
             id.device, self.device,
@@ -342,13 +350,7 @@ impl Array {
     /// # Errors
     /// The system's. The array must be bound.
     pub fn read_file(&self, at: u64, out: &mut [u8]) -> io::Result<usize> {
-        let fd = self.published_fd.load(Ordering::Acquire);
-        if fd < 0 {
-            return Err(Errno::BADF.into());
-        }
-        // SAFETY: the descriptor of a bound array is closed by the thread that runs commands alone, which is
-        // this one, or the one whose copy a forked child is.
-        let file = unsafe { BorrowedFd::borrow_raw(fd) };
+        let file = self.published_file()?;
         let mut done = 0;
         while done < out.len() {
             match pread(file, &mut out[done..], at + done as u64) {
@@ -359,6 +361,16 @@ impl Array {
             }
         }
         Ok(done)
+    }
+
+    /// The file, without waiting for anyone.
+    fn published_file(&self) -> rustix::io::Result<BorrowedFd<'_>> {
+        match self.published_fd.load(Ordering::Acquire) {
+            ..0 => Err(Errno::BADF),
+            // SAFETY: the descriptor of a bound array is closed by the thread that runs commands alone, which is
+            // this one, or the one whose copy a forked child is.
+            fd => Ok(unsafe { BorrowedFd::borrow_raw(fd) }),
+        }
     }
 
     /// Reads whole values from `index` on as [`Self::read_file`] does, and says how many there were.
@@ -381,7 +393,7 @@ impl Array {
     /// As [`Self::read_file`].
     pub fn count_in_file(&self) -> Result<u64> {
         let fd = self.published_fd.load(Ordering::Acquire);
-        // SAFETY: as in `read_file`; it is not closed here, which would drop the lock on the file.
+        // SAFETY: as in `published_file`; it is not closed here, which would drop the lock on the file.
         let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
         Contents::look(&file, &self.path, &self.layout).map(|found| found.count)
     }

@@ -216,9 +216,7 @@ impl Store {
 
     /// Whether a key is bound to an array, and not to another one of the same file.
     pub fn is_bound(&self, array: &Arc<Array>) -> bool {
-        self.registry
-            .find(array.id())
-            .is_some_and(|found| Arc::ptr_eq(&found, array))
+        self.registry.bindings_of(array) > 0
     }
 
     /// Has the worker read those bytes of an array's file, so that they are in memory when a command comes to them.
@@ -271,6 +269,11 @@ impl Store {
     /// If it cannot be looked up or is no regular file.
     pub fn identify(&self, path: &FilePath) -> Result<Option<FileId>> {
         Ok(self.root.find(path)?.map(|found| found.id))
+    }
+
+    /// Whether a path names a file that another server has told of, by its [`Array::identity`], at this moment.
+    pub fn is_that_file(&self, path: &FilePath, identity: &[u8]) -> bool {
+        matches!(self.root.find(path), Ok(Some(found)) if found.is(identity))
     }
 
     /// Handles faults on mapped files again, after others may have put their own handler in place.
@@ -481,7 +484,7 @@ impl Bound {
 
     /// Number of keys that are bound to the same array, this one included.
     pub fn keys(&self) -> usize {
-        self.registry.bindings(self.array.id())
+        self.registry.bindings_of(&self.array)
     }
 }
 

@@ -158,11 +158,13 @@ impl Registry {
         Some(Arc::clone(&entry.array))
     }
 
-    /// How many keys are bound to a file.
-    pub(super) fn bindings(&self, id: FileId) -> usize {
-        self.entries
-            .lock()
-            .get(&id)
+    /// How many keys are bound to an array.
+    pub(super) fn bindings_of(&self, array: &Arc<Array>) -> usize {
+        let entries = self.entries.lock();
+        // Looked up under the lock: which file it is changes when its head is dropped.
+        entries
+            .get(&array.id())
+            .filter(|entry| Arc::ptr_eq(&entry.array, array))
             .map_or(0, |entry| entry.bindings)
     }
 
@@ -253,7 +255,7 @@ impl Registry {
 
     /// Whether a key is bound to that file.
     pub(super) fn is_bound(&self, id: FileId) -> bool {
-        self.bindings(id) > 0
+        self.find(id).is_some()
     }
 
     /// The open files, while nothing is bound or unbound.

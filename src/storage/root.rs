@@ -3,14 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, fcntl_lock, fstat, linkat,
-    open, renameat, renameat_with, unlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, StatxFlags, fcntl_lock,
+    fstat, linkat, open, renameat, renameat_with, statx, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
@@ -48,16 +48,30 @@ impl FileId {
         let stat = fstat(file).map_err(|errno| Error::io("look up", path, errno))?;
         Ok(Self::of(&stat))
     }
+}
 
-    /// Tells the file from all others of a machine, in all processes and containers on it: boot id, device,
-    /// inode.
-    pub fn on_this_machine(self) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        bytes[..16].copy_from_slice(&this_boot());
-        bytes[16..24].copy_from_slice(&self.device.to_le_bytes());
-        bytes[24..].copy_from_slice(&self.inode.to_le_bytes());
-        bytes
-    }
+/// Tells a file from all others of a machine, in all processes and containers on it, and from those that had its inode
+/// before: boot id, device, inode, time of birth in nanoseconds (0 where the file system does not keep it).
+pub type Identity = [u8; 40];
+
+/// The identity of an open file.
+///
+/// # Errors
+/// The system's.
+pub(super) fn identity(file: impl AsFd) -> rustix::io::Result<Identity> {
+    let FileId { device, inode } = FileId::of(&fstat(&file)?);
+    let born = statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BTIME)
+        .ok()
+        .filter(|stat| stat.stx_mask & StatxFlags::BTIME.bits() != 0)
+        .map_or(0, |stat| {
+            stat.stx_btime.tv_sec * 1_000_000_000 + i64::from(stat.stx_btime.tv_nsec)
+        });
+    let mut bytes = [0; 40];
+    bytes[..16].copy_from_slice(&this_boot());
+    bytes[16..24].copy_from_slice(&device.to_le_bytes());
+    bytes[24..32].copy_from_slice(&inode.to_le_bytes());
+    bytes[32..].copy_from_slice(&born.to_le_bytes());
+    Ok(bytes)
 }
 
 /// A regular file that was found but not opened, so that looking at it disturbs nothing:
@@ -65,6 +79,13 @@ impl FileId {
 pub struct Found {
     handle: File,
     pub id: FileId,
+}
+
+impl Found {
+    /// Whether it is the file that another server has told of.
+    pub fn is(&self, identity: &[u8]) -> bool {
+        self::identity(&self.handle).is_ok_and(|ours| ours == identity)
+    }
 }
 
 /// The root directory, held open: renaming it or changing the server's directory changes nothing.
@@ -385,5 +406,34 @@ pub fn lock(file: &File, path: &FilePath) -> Result<()> {
             })
         }
         Err(errno) => Err(Error::io("lock", path, errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_file_with_the_inode_of_a_former_one_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let make = || {
+            let file = File::create(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            (file.metadata().unwrap().ino(), identity(&file).unwrap())
+        };
+        let (inode, former) = make();
+        // The clock by which files are born ticks every few milliseconds.
+        let start = Instant::now();
+        loop {
+            let (next, identity) = make();
+            if next != inode || identity != former {
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(5));
+        }
     }
 }

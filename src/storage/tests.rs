@@ -811,3 +811,20 @@ fn a_file_makes_way_only_for_the_key_that_alone_is_bound_to_it() {
     drop((owner, second));
     assert!(check(None).is_ok());
 }
+
+#[test]
+fn a_key_is_bound_to_an_array_also_while_its_head_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&[0; 800]).unwrap();
+    let array = bound.share();
+    std::thread::scope(|scope| {
+        let dropping = scope.spawn(|| (0..50).try_for_each(|_| store.drop_head(&array, 1)));
+        while !dropping.is_finished() {
+            assert!(store.is_bound(&array));
+            assert!(bound.is_alone());
+        }
+        dropping.join().unwrap().unwrap();
+    });
+}

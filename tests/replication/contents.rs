@@ -116,9 +116,9 @@ fn a_dump_of_an_array_that_is_still_being_filled_is_refused() {
     let at = 2
         + payload
             .windows(2)
-            .position(|window| window == [5, 32])
+            .position(|window| window == [5, 40])
             .unwrap()
-        + 32;
+        + 40;
     assert_eq!(payload[at..at + 4], [2, 0, 2, 0]);
     payload[at + 3] = 1;
     sign(&mut payload);

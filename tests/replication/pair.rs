@@ -1,6 +1,8 @@
 //! A primary and its replica, each with a directory of its own, and how they are compared.
 
-use crate::support::{Server, Setup, wait_until};
+use std::collections::BTreeSet;
+
+use crate::support::{Reply, Server, Setup, wait_until};
 
 pub struct Pair {
     pub primary: Server,
@@ -15,8 +17,8 @@ impl Pair {
 
     #[track_caller]
     pub fn of(primary: Setup, replica: Setup) -> Pair {
-        let primary = primary.config("repl-diskless-sync-delay", "0").start();
-        let replica = replica.start();
+        let [primary, replica] =
+            [primary, replica].map(|setup| setup.config("repl-diskless-sync-delay", "0").start());
         let pair = Pair { primary, replica };
         pair.connect();
         pair
@@ -57,14 +59,50 @@ pub fn catch_up(primary: &Server, replica: &Server) {
     });
 }
 
+/// Waits until a replica has all that its primary sent, and compares the arrays of all databases and their files.
 #[track_caller]
 pub fn assert_same(primary: &Server, replica: &Server) {
+    catch_up(primary, replica);
+    let mut databases = databases(primary);
+    databases.extend(self::databases(replica));
+    let select = |database: &str| {
+        for server in [primary, replica] {
+            assert_eq!(server.say(&format!("SELECT {database}")), "OK");
+        }
+    };
+    for database in &databases {
+        select(database);
+        assert_same_database(primary, replica);
+    }
+    select("0");
+}
+
+/// The databases that have keys, as `INFO keyspace` lists them: `db0:keys=1,expires=0,avg_ttl=0`.
+fn databases(server: &Server) -> BTreeSet<String> {
+    let info = server.ask("INFO keyspace").text();
+    info.lines()
+        .filter_map(|line| Some(line.strip_prefix("db")?.split_once(':')?.0.to_owned()))
+        .collect()
+}
+
+#[track_caller]
+fn assert_same_database(primary: &Server, replica: &Server) {
     let arrays = arrays(primary);
+    let mut waited_for = None;
     wait_until("no array of the replica waits for values", || {
         catch_up(primary, replica);
-        arrays
+        let error = arrays
             .iter()
-            .all(|key| !replica.ask(&format!("VSIZE {key}")).is_error())
+            .map(|key| replica.ask(&format!("VSIZE {key}")))
+            .find(Reply::is_error);
+        // What a test that fails waited for is in its output.
+        if let Some(error) = &error
+            && waited_for.as_ref() != Some(error)
+        {
+            println!("{error}");
+            waited_for = Some(error.clone());
+        }
+        error.is_none()
     });
     assert_eq!(self::arrays(replica), arrays);
     for key in &arrays {
@@ -74,7 +112,7 @@ pub fn assert_same(primary: &Server, replica: &Server) {
             catch_up(primary, replica);
             ask(replica, "DEBUG DIGEST-VALUE") == ask(primary, "DEBUG DIGEST-VALUE")
         });
-        for command in ["VSIZE", "VTYPE", "VFILEPATH"] {
+        for command in ["VSIZE", "VTYPE", "VFILEPATH", "PEXPIRETIME"] {
             assert_eq!(
                 ask(replica, command),
                 ask(primary, command),
@@ -92,7 +130,7 @@ pub fn assert_same(primary: &Server, replica: &Server) {
     }
 }
 
-/// The keys of arrays in database 0.
+/// The keys of arrays in the database that is selected, the first unless another was.
 #[track_caller]
 pub fn arrays(server: &Server) -> Vec<String> {
     let reply = server.ask("SCAN 0 COUNT 10000 TYPE mmaparray");

@@ -209,12 +209,12 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
     let state = word(args, 9)?;
     let identity = word(args, 10)?;
     let key = Key::open(ctx, args, Mode::Write);
-    let bound = match store().identify(&path) {
-        Ok(Some(id)) if rdb::is_that_file(id, identity) => Err(rdb::shared_directory(&path)),
-        _ if state == b"SHARED" => store()
+    let bound = match state {
+        _ if store().is_that_file(&path, identity) => Err(rdb::shared_directory(&path)),
+        b"SHARED" => store()
             .bind(&path, item, access, false)
             .map_err(|error| error.to_string()),
-        _ if state == b"FILLING" => {
+        b"FILLING" => {
             make_anew(&path, item, Access::Writable, count, head).map_err(|error| error.to_string())
         }
         _ => make_anew(&path, item, access, count, head).map_err(|error| error.to_string()),

@@ -8,7 +8,7 @@ use std::ptr;
 use redis_module::raw;
 
 use super::phase::Phase;
-use super::{VERSION, contents, is_that_file, restored, shared_directory};
+use super::{VERSION, contents, restored, shared_directory};
 use crate::redis::api::with_key_of;
 use crate::redis::binding::{self, Binding};
 use crate::redis::{config, replication, store};
@@ -219,7 +219,7 @@ impl Plan {
             (Phase::LoadingAof, _) => return Self::KeepFile,
             // The file is the data, and is newer than any copy of it.
             (Phase::LoadingFile, Ok(Some(_)) | Err(_)) => return Self::KeepFile,
-            (Phase::LoadingFromPrimary, Ok(Some(id))) if is_that_file(id, identity) => {
+            (Phase::LoadingFromPrimary, _) if store().is_that_file(&header.path, identity) => {
                 return Self::Refuse(shared_directory(&header.path));
             }
             (Phase::LoadingFromPrimary, _) => store().check_unowned(&header.path, true),

@@ -19,7 +19,7 @@ mod save;
 
 use std::ffi::c_int;
 
-use crate::storage::{FileId, FilePath};
+use crate::storage::FilePath;
 
 pub use digest::digest;
 pub use dump::look_up_limit;
@@ -43,11 +43,6 @@ mod contents {
     pub const EARLIER: u64 = 2;
     /// The reason why they cannot be had.
     pub const UNAVAILABLE: u64 = 3;
-}
-
-/// Whether a file of ours is the very file of another server.
-pub fn is_that_file(id: FileId, identity: &[u8]) -> bool {
-    id.on_this_machine() == identity
 }
 
 /// Why a replica does not touch a file.

@@ -62,7 +62,7 @@ fn save_binding(rdb: &Writer, binding: &Binding) {
     };
     match array {
         Err(failure) => unavailable(&failure.to_string()),
-        Ok(array) if phase != Phase::Idle && !first_time(&array.id().on_this_machine()) => {
+        Ok(array) if phase != Phase::Idle && !first_time(&array.identity()) => {
             rdb.number(contents::EARLIER);
         }
         Ok(array) => match dump::check(array, phase) {
@@ -78,7 +78,7 @@ fn save_binding(rdb: &Writer, binding: &Binding) {
 /// The values, read from the file in pieces: a child has no copy of them, and needs none.
 fn save_values(rdb: &Writer, array: &Bound) {
     rdb.number(contents::VALUES);
-    rdb.bytes(&array.id().on_this_machine());
+    rdb.bytes(&array.identity());
     rdb.number(array.head());
     let unannounced = match Phase::now() {
         Phase::SavingForReplicas => array.unannounced(),

@@ -244,7 +244,7 @@ pub fn bound(key: &Key<'_>, binding: &Binding, is_alone: bool) {
         (true, 0) => b"EMPTY",
         (true, _) => b"FILLING",
     };
-    let identity = array.id().on_this_machine();
+    let identity = array.identity();
     let words = bind_words(key.name(), binding, array, count, state, &identity);
     key.ctx().propagate(Audience::Replicas, COMMAND, &words);
     if state == b"FILLING" {

@@ -75,7 +75,7 @@ pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {
         Ok(array) => array,
         Err(failure) => return send(&failed(key, binding, &failure.to_string())),
     };
-    let identity = array.id().on_this_machine();
+    let identity = array.identity();
     if !rdb::first_time(&identity) {
         return send(&bind_words(key, binding, array, 0, b"SHARED", &identity));
     }
