@@ -54,6 +54,30 @@ fn keeps_all_keys(setup: Setup) {
 }
 
 #[test]
+fn restore_beyond_max_arrays_is_refused_and_makes_no_file() {
+    for contents in ["auto", "no"] {
+        let db = Server::start();
+        db.ask(&format!("CONFIG SET mmap.rdb-contents {contents}"));
+        db.ask("MMAP a a");
+        db.ask("VPUSH a 1");
+        let dump = db.ask("DUMP a").bytes();
+        db.ask("DEL a");
+        std::fs::remove_file(db.path("a")).unwrap();
+        if contents == "no" {
+            db.write("a", [0_u8; 8]);
+        }
+        db.ask("MMAP b b");
+        db.ask("CONFIG SET mmap.max-arrays 1");
+        let restore = |key: &str| db.run(&[b"RESTORE".as_slice(), key.as_bytes(), b"0", &dump]);
+        assert!(restore("a").is_error(), "{contents}");
+        assert!(db.log().contains("mmap.max-arrays is 1"), "{}", db.log());
+        assert_eq!(db.path("a").exists(), contents == "no");
+        db.ask("CONFIG SET mmap.max-arrays 2");
+        assert_eq!(restore("a").to_string(), "OK", "{contents}");
+    }
+}
+
+#[test]
 fn a_restart_keeps_keys_beyond_the_limits_from_rdb() {
     keeps_all_keys(Server::setup());
 }

@@ -149,6 +149,9 @@ impl Header {
 
     /// Binds the file that is there.
     fn bind(self, rdb: &Reader, phase: Phase) -> Result<Binding, Damaged> {
+        if phase == Phase::Idle {
+            store().has_room_for(&self.path)?;
+        }
         let bound = match self.bind_file() {
             Err(Error::TypeConflict { .. }) => self.bind_in_place_of_former(rdb),
             bound => bound,
@@ -223,7 +226,9 @@ impl Plan {
                 return Self::Refuse(shared_directory(&header.path));
             }
             (Phase::LoadingFromPrimary, _) => store().check_unowned(&header.path, true),
-            _ => check_restorable(rdb, &header.path),
+            _ => store()
+                .has_room_for(&header.path)
+                .and_then(|()| check_restorable(rdb, &header.path)),
         };
         match checked.and_then(|()| store().import(&header.path, header.item)) {
             Ok(import) => Self::MakeFile(import),
