@@ -108,7 +108,8 @@ fn assert_same_database(primary: &Server, replica: &Server) {
     for key in &arrays {
         let ask = |server: &Server, command: &str| server.say(&format!("{command} {key}"));
         // What was changed in the background is sent by and by.
-        wait_until("primary and replica hold the same values", || {
+        let what = format!("primary and replica hold the same values of {key}");
+        wait_until(&what, || {
             catch_up(primary, replica);
             ask(replica, "DEBUG DIGEST-VALUE") == ask(primary, "DEBUG DIGEST-VALUE")
         });

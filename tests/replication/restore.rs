@@ -2,7 +2,7 @@
 
 use crate::contents::{dump, names, restore, sign};
 use crate::pair::Pair;
-use crate::support::{Reply, Server, doubles};
+use crate::support::{Reply, Server, doubles, wait_until};
 
 #[track_caller]
 fn replace(db: &Server, key: &str, payload: &[u8]) -> Reply {
@@ -239,6 +239,10 @@ fn what_the_server_refuses_after_the_values_is_taken_back() {
                 .collect(),
         ]);
         assert_eq!(reply[0].to_string(), "OK", "{command}");
+        // What is freed by another thread has its file until then.
+        wait_until("no key is about to be freed", || {
+            db.info("memory", "lazyfree_pending_objects") == "0"
+        });
         db.ask("FLUSHALL");
         assert_eq!(db.read("f"), doubles([1.0, 2.0, 3.0]), "{command}");
         assert_eq!(names(&db), ["f"], "{command}");

@@ -334,6 +334,26 @@ fn work_in_the_background_and_what_goes_on_meanwhile_reaches_the_replica() {
 }
 
 #[test]
+fn a_key_that_is_bound_again_before_the_old_binding_is_freed_gets_all_values() {
+    let pair = Pair::start();
+    // Freeing so many keys takes a while, and other threads do it.
+    let numbers: Vec<u8> = (0..2_000_000_u32).flat_map(|i| i.to_le_bytes()).collect();
+    for round in 0..5 {
+        let name = format!("f{round}");
+        pair.primary.write(&name, &numbers);
+        pair.primary.ask(&format!("MMAP k {name} uint32 WRITABLE"));
+        pair.primary.ask("DEBUG POPULATE 100000 filler 10");
+        // Its contents are on their way.
+        assert_eq!(pair.primary.say("FLUSHALL ASYNC"), "OK");
+        let mapped = pair.primary.ask(&format!("MMAP k {name} uint32 WRITABLE"));
+        assert_eq!(mapped.int(), 2_000_000);
+        pair.primary.ask("VSET k 0 7");
+        pair.assert_same();
+        pair.primary.ask("DEL k");
+    }
+}
+
+#[test]
 fn npy_files_reach_the_replica_with_their_headers() {
     let pair = Pair::start();
     pair.primary.ask("MMAP before b.npy int16 WRITABLE");

@@ -226,6 +226,8 @@ impl Plan {
                 return Self::Refuse(shared_directory(&header.path));
             }
             (Phase::LoadingFromPrimary, _) => store().check_unowned(&header.path, true),
+            // A primary has checked that. A key that is about to be freed by another thread may still have the file here.
+            (Phase::Idle, _) if config::is_replica() => store().check_unowned(&header.path, true),
             _ => store()
                 .has_room_for(&header.path)
                 .and_then(|()| check_restorable(rdb, &header.path)),

@@ -249,6 +249,10 @@ pub fn bound(key: &Key<'_>, binding: &Binding, is_alone: bool) {
     key.ctx().propagate(Audience::Replicas, COMMAND, &words);
     if state == b"FILLING" {
         fill::send_all(key.name(), array);
+    } else if array.unannounced() > 0 || fill::is_under_way(array) {
+        // The other key may be gone, and its binding about to be freed by another thread (FLUSHALL ASYNC). Then what was
+        // sent since has found no array at replicas.
+        fill::send_anew(key.ctx(), array);
     }
 }
 
