@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
-use rustix::io::{Errno, pread};
+use rustix::io::Errno;
 
 use super::advice::Pattern;
 use super::budget::Budget;
@@ -41,6 +41,8 @@ use super::worker::Job;
 const PAGE: u64 = 4096;
 /// How far ahead of the last value the worker takes page faults, in bytes.
 pub(super) const PREFAULT_WINDOW: u64 = 16 << 20;
+/// How much of a whole array is read at a time, in bytes.
+const PIECE: usize = 1 << 20;
 /// How much is read ahead at a time, in bytes.
 const READ_AHEAD: usize = 256 << 10;
 /// A truncation that frees more than this many bytes is the worker's, in bytes: it takes milliseconds.
@@ -350,17 +352,7 @@ impl Array {
     /// # Errors
     /// The system's. The array must be bound.
     pub fn read_file(&self, at: u64, out: &mut [u8]) -> io::Result<usize> {
-        let file = self.published_file()?;
-        let mut done = 0;
-        while done < out.len() {
-            match pread(file, &mut out[done..], at + done as u64) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-        Ok(done)
+        disk::read_at(self.published_file()?, at, out)
     }
 
     /// The file, without waiting for anyone.
@@ -373,13 +365,40 @@ impl Array {
         }
     }
 
-    /// Reads whole values from `index` on as [`Self::read_file`] does, and says how many there were.
-    ///
-    /// # Errors
-    /// As [`Self::read_file`].
-    pub fn read_values(&self, index: u64, out: &mut [u8]) -> io::Result<u64> {
-        let read = self.read_file(self.layout.offset(index), out)?;
-        Ok(read as u64 / self.item_size())
+    /// Reads all values as [`Self::read_file`] does, and hands `take` whole ones in pieces, with the index of the first
+    /// of each, for as long as it wants more. Says how many of those that were read count: what lies behind the
+    /// values of an array that becomes shorter meanwhile is none. After an error of [`Self::read_file`], which comes
+    /// along, they are those before.
+    pub fn read_in_pieces(
+        &self,
+        mut take: impl FnMut(u64, &[u8]) -> bool,
+    ) -> (u64, io::Result<()>) {
+        let count = self.published_count();
+        let size = self.item().size();
+        let per_piece = (PIECE / size).max(1);
+        let mut buffer = vec![0; per_piece * size];
+        let mut done = 0;
+        let mut result = Ok(());
+        while done < count {
+            let wanted = (count - done).min(per_piece as u64) as usize * size;
+            match self.read_file(self.layout.offset(done), &mut buffer[..wanted]) {
+                Ok(read) if read >= size => {
+                    let values = read / size;
+                    let first = done;
+                    done += values as u64;
+                    if !take(first, &buffer[..values * size]) {
+                        break;
+                    }
+                }
+                Ok(_) => break,
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        let counted = self.count_in_file().map_or(done, |now| now.min(done));
+        (counted, result)
     }
 
     /// Bytes of all values, as far as is known without waiting for anyone.
@@ -391,10 +410,12 @@ impl Array {
     ///
     /// # Errors
     /// As [`Self::read_file`].
-    pub fn count_in_file(&self) -> Result<u64> {
-        let fd = self.published_fd.load(Ordering::Acquire);
+    fn count_in_file(&self) -> Result<u64> {
+        let fd = self
+            .published_file()
+            .map_err(|e| self.failed("look at", e))?;
         // SAFETY: as in `published_file`; it is not closed here, which would drop the lock on the file.
-        let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
+        let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) });
         Contents::look(&file, &self.path, &self.layout).map(|found| found.count)
     }
 

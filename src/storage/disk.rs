@@ -4,11 +4,12 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 
 use memmap2::MmapRaw;
 use rustix::fs::{XattrFlags, fremovexattr, fsetxattr, fstatfs};
+use rustix::io::{Errno, pread};
 
 #[cfg(test)]
 use super::power_cut::{change, give, in_order, store, sync, touch};
@@ -20,6 +21,20 @@ const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
 /// `ftruncate`.
 pub fn set_len(file: &File, len: u64) -> io::Result<()> {
     change(|| file.set_len(len))
+}
+
+/// `pread` of as many bytes as there are and fit. It changes nothing on the disk, and takes no lock.
+pub fn read_at(file: impl AsFd + Copy, at: u64, out: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < out.len() {
+        match pread(file, &mut out[done..], at + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(done)
 }
 
 /// `pwrite`, which may write less than all.

@@ -1,17 +1,15 @@
 //! Files that are made from the outside: of what a primary or a backup holds. Such a file is made without a name,
 //! so that a failure leaves nothing behind, and takes its name when it is whole.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::error::{Error, Result};
-use super::head;
 use super::path::FilePath;
 use super::root::{Access, Destination, Undo};
 use super::types::ItemType;
 use super::{Bound, Store};
+use super::{disk, head};
 
 /// How much of two files is compared at a time, in bytes.
 const CHUNK: usize = 1 << 20;
@@ -168,7 +166,7 @@ fn is_there_already(store: &Store, path: &FilePath, made: &Bound) -> Result<bool
         }
         None => {
             let file = store.root.open_found(&found, path, Access::ReadOnly)?;
-            let read = |at, out: &mut [u8]| read_at(&file, at, out);
+            let read = |at, out: &mut [u8]| disk::read_at(&file, at, out);
             same_bytes(made, read).map(|same| same && head::of(&file) == made.head())
         }
     };
@@ -193,18 +191,4 @@ fn same_bytes(
         }
         at += len as u64;
     }
-}
-
-/// Reads as many bytes as there are and fit.
-fn read_at(file: &File, at: u64, out: &mut [u8]) -> io::Result<usize> {
-    let mut done = 0;
-    while done < out.len() {
-        match file.read_at(&mut out[done..], at + done as u64) {
-            Ok(0) => break,
-            Ok(read) => done += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
 }

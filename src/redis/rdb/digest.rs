@@ -4,9 +4,11 @@ use std::ffi::c_void;
 
 use redis_module::raw;
 
-use super::CHUNK;
 use crate::redis::api::guarded;
 use crate::redis::binding::Binding;
+
+/// How much of the values is added at a time, in bytes.
+const CHUNK: usize = 1 << 20;
 
 /// `DEBUG DIGEST`: over type and values, wherever the file lies.
 pub extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_void) {

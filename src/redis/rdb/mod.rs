@@ -30,9 +30,6 @@ pub use save::save;
 /// Version of what [`save`] writes. Version 1 had no contents, version 2 did not say whether a primary saved it.
 pub const VERSION: c_int = 3;
 
-/// How much of the values is written at a time, in bytes.
-const CHUNK: usize = 1 << 20;
-
 /// What follows the binding.
 mod contents {
     /// Nothing: the file has them.

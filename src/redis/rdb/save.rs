@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use redis_module::raw;
 
 use super::phase::{Phase, first_time};
-use super::{CHUNK, contents, dump};
+use super::{contents, dump};
 use crate::redis::api::guarded;
 use crate::redis::binding::Binding;
 use crate::redis::config;
@@ -85,34 +85,22 @@ fn save_values(rdb: &Writer, array: &Bound) {
         _ => 0,
     };
     rdb.number(u64::from(array.is_incomplete()) | u64::from(unannounced) << 1);
-    let size = array.item().size();
-    let per_chunk = (CHUNK / size).max(1);
-    let mut buffer = vec![0; per_chunk * size];
-    let count = array.published_count();
     let mut checksum = crc32fast::Hasher::new();
-    let mut saved = 0;
-    let mut failure = String::new();
-    while saved < count && !rdb.failed() {
-        let wanted = (count - saved).min(per_chunk as u64) as usize;
-        match array.read_values(saved, &mut buffer[..wanted * size]) {
-            // The array became shorter since the child was forked. A replica is told of it after this.
-            Ok(0) => break,
-            Ok(values) => {
-                let bytes = &buffer[..values as usize * size];
-                checksum.update(bytes);
-                rdb.bytes(bytes);
-                saved += values;
-            }
-            Err(error) => {
-                failure = format!("cannot read '{}': {error}", array.path());
-                tracing::error!("while saving: {failure}");
-                break;
-            }
-        }
+    // A replica is told of what becomes shorter meanwhile after this.
+    let (count, result) = array.read_in_pieces(|_, bytes| {
+        checksum.update(bytes);
+        rdb.bytes(bytes);
+        !rdb.failed()
+    });
+    let failure = match result {
+        Ok(()) => String::new(),
+        Err(error) => format!("cannot read '{}': {error}", array.path()),
+    };
+    if !failure.is_empty() {
+        tracing::error!("while saving: {failure}");
     }
     rdb.bytes(b"");
     rdb.number(u64::from(checksum.finalize()));
-    // What lies behind the values of an array that was shortened meanwhile is none.
-    rdb.number(array.count_in_file().map_or(saved, |now| now.min(saved)));
+    rdb.number(count);
     rdb.bytes(failure.as_bytes());
 }

@@ -11,7 +11,6 @@ use super::{COMMAND, bind_words, look_for_replicas};
 use crate::redis::api::{Aof, Ctx, Word, guarded};
 use crate::redis::binding::Binding;
 use crate::redis::rdb;
-use crate::storage::Array;
 
 /// Valkey's constants that redis-module does not know, from its `src/valkeymodule.h`. Other servers use the same numbers
 /// for other things.
@@ -20,9 +19,6 @@ const EVENT_ATOMIC_SLOT_MIGRATION: u64 = 19;
 const EXPORT_STARTED: u64 = 1;
 const EXPORT_ABORTED: u64 = 3;
 const EXPORT_COMPLETED: u64 = 5;
-
-/// How much of a file one `FILL` carries, in bytes.
-const CHUNK: usize = 1 << 20;
 
 /// How many migrations of slots away from this node are under way.
 static EXPORTS: AtomicU32 = AtomicU32::new(0);
@@ -83,46 +79,26 @@ pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {
     send(&bind_words(
         key, binding, array, count, b"FILLING", &identity,
     ));
-    match export_values(key, array, count, send) {
-        Ok(end) => send(&[
-            Word::Bytes(key),
-            Word::Bytes(b"FILLED"),
-            Word::Bytes(array.path().as_bytes()),
-            Word::Number(end),
-        ]),
-        Err(error) => send(&failed(key, binding, &error.to_string())),
-    }
-}
-
-/// Sends values, read from the file in pieces, and says up to which position.
-fn export_values(
-    key: &[u8],
-    array: &Array,
-    count: u64,
-    send: impl Fn(&[Word<'_>]),
-) -> std::io::Result<u64> {
-    let (head, size) = (array.head(), array.item().size());
-    let per_chunk = (CHUNK / size).max(1);
-    let mut buffer = vec![0; per_chunk * size];
-    let mut sent = 0;
-    while sent < count {
-        let wanted = (count - sent).min(per_chunk as u64) as usize;
-        let values = array.read_values(sent, &mut buffer[..wanted * size])?;
-        if values == 0 {
-            // The array became shorter since the child was forked: the other node is told of that after this.
-            break;
-        }
+    let file = array.path().as_bytes();
+    let (count, result) = array.read_in_pieces(|first, bytes| {
         send(&[
             Word::Bytes(key),
             Word::Bytes(b"FILL"),
-            Word::Bytes(array.path().as_bytes()),
-            Word::Number(head + sent),
-            Word::Bytes(&buffer[..values as usize * size]),
+            Word::Bytes(file),
+            Word::Number(array.head() + first),
+            Word::Bytes(bytes),
         ]);
-        sent += values;
+        true
+    });
+    match result {
+        Ok(()) => send(&[
+            Word::Bytes(key),
+            Word::Bytes(b"FILLED"),
+            Word::Bytes(file),
+            Word::Number(array.head() + count),
+        ]),
+        Err(error) => send(&failed(key, binding, &error.to_string())),
     }
-    // What lies behind the values of an array that was shortened meanwhile is none.
-    Ok(head + array.count_in_file().map_or(sent, |now| now.min(sent)))
 }
 
 /// That a key cannot be sent: the other node answers it with an error, which ends the migration.
