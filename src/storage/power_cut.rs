@@ -657,6 +657,11 @@ impl Run {
     }
 
     fn rebind(&mut self) {
+        // A file that no key is bound to has no slack, even if the sync after a pop has failed.
+        let left = self.values().len();
+        if self.moments.iter().any(|moment| moment.values.len() > left) {
+            self.cut_from = self.cut_from.min(left);
+        }
         self.machine.registry.unbind(&self.array);
         // The worker may have come to it, or not.
         if self.random.below(2) == 0 && self.sync() {
@@ -801,4 +806,57 @@ proptest! {
             run.take(step);
         }
     }
+}
+
+/// The kernel reports an error once: to the growth, though it may have been about what the sync is about.
+#[test]
+fn a_sync_has_failed_if_that_of_a_growth_fails_meanwhile() {
+    let mut run = with_slack();
+    let (array, size) = (Arc::clone(&run.array), run.size);
+    let mut once = Some(());
+    MEANWHILE.set(Some(Box::new(move || {
+        if once.take().is_some() {
+            with_disk(|disk| disk.fail_sync_in = Some(0));
+            let more = vec![1; 100_000 * size];
+            assert!(array.append(&more).is_err(), "it needs a growth");
+        }
+    })));
+    let synced = run.array.sync();
+    MEANWHILE.set(None);
+    assert!(synced.is_err());
+    assert!(run.sync(), "the disk is well again");
+    for _ in 0..50 {
+        run.check_at(events());
+    }
+}
+
+/// The record counts what a sync vouches for.
+#[test]
+fn after_a_failed_sync_the_record_is_written_again() {
+    let mut run = with_slack();
+    // The first is of the values, the second of all that is left.
+    run.take(&Step::FailSync(1));
+    assert!(run.array.sync().is_err());
+    run.array.sync().expect("the disk is well again");
+    let values = run.values();
+    run.moments = vec![Moment { at: 0, values }];
+    for _ in 0..50 {
+        run.check_at(events());
+    }
+}
+
+/// An array with slack and values in it that are not on disk.
+fn with_slack() -> Run {
+    let mut run = Run::new(8, Fsync::EverySecond, false, 1);
+    for step in [
+        Step::Append(100),
+        Step::Grow,
+        Step::Append(1000),
+        Step::Sync,
+        Step::Append(100),
+    ] {
+        run.take(&step);
+    }
+    assert!(run.array.has_slack());
+    run
 }

@@ -12,13 +12,17 @@ use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::mark::{Mark, Marked};
 use super::pace::Share;
+use super::record;
 use super::root::Access;
+use super::sigbus::Fault;
 use super::worker::Job;
 
 /// What a sync is about.
 struct Work {
     file: Arc<File>,
     map: Arc<Mapping>,
+    /// Where the values begin.
+    data_at: u64,
     /// Bytes.
     written: Range<u64>,
     /// Counts towards what waits for the disk until the sync has ended.
@@ -27,8 +31,20 @@ struct Work {
     count: u64,
     /// Whether mark and record vouch for that many already.
     vouched: bool,
+    /// Where the record is, in bytes, if the file has slack.
+    record_at: Option<u64>,
     /// The kernel takes the pages for written, after a sync that failed.
     again: bool,
+}
+
+impl Work {
+    /// Has the kernel take what was written since for changed, and what says where it is: header and record.
+    fn touch(&self) -> std::result::Result<(), Fault> {
+        self.map.touch(0, self.data_at)?;
+        self.map.touch(self.written.start, self.written.end)?;
+        self.record_at
+            .map_or(Ok(()), |at| self.map.touch(at, at + record::SIZE))
+    }
 }
 
 impl Array {
@@ -44,7 +60,7 @@ impl Array {
         let start = Instant::now();
         let from = work.written.start;
         if work.again
-            && let Err(fault) = work.map.touch(from, work.written.end)
+            && let Err(fault) = work.touch()
         {
             let mut state = self.state.lock();
             state.syncing_from = None;
@@ -58,8 +74,14 @@ impl Array {
         match synced {
             Ok(()) => {
                 state.syncing_from = None;
-                // Unless another sync, that of a growth, has failed meanwhile.
-                if work.again && !state.rewrite && state.refusal.take().is_some() {
+                // The sync of a growth that failed meanwhile got the error, though it may be about these pages.
+                if state.rewrite {
+                    return Err(Error::Refused {
+                        path: self.path.to_string(),
+                        reason: state.refusal.clone().unwrap_or_default(),
+                    });
+                }
+                if work.again && state.refusal.take().is_some() {
                     tracing::warn!(
                         "file '{}': sync succeeds again, writes are allowed",
                         self.path
@@ -92,9 +114,11 @@ impl Array {
         Some(Work {
             file,
             map: Arc::clone(&state.map),
+            data_at: self.layout.data_at(),
             written: from..self.end_of_values(&state).max(from),
             _dirty: state.dirty.take(),
             count: state.count,
+            record_at: state.slack.then(|| state.file_len - record::SIZE),
             vouched: state.synced == state.count && state.mark == Some(state.count),
             again: std::mem::take(&mut state.rewrite),
         })
@@ -128,10 +152,11 @@ impl Array {
         }
     }
 
-    /// Notes in the mark that so many values are there; `None` if the file is not the array's any more.
+    /// Notes in the mark that so many values are there; `None` if the file is not the array's any more, or another sync
+    /// of it has failed meanwhile.
     fn vouch_for(&self, file: &Arc<File>, count: u64) -> io::Result<Option<Marked>> {
         let mut state = self.state.lock();
-        if !state.is_of(file) {
+        if !state.is_of(file) || state.rewrite {
             return Ok(None);
         }
         let count = count.min(state.count);
@@ -159,6 +184,7 @@ impl Array {
     fn note_synced(&self, file: &Arc<File>, count: u64) {
         let mut state = self.state.lock();
         if state.is_of(file)
+            && !state.rewrite
             && let Some(mark) = state.mark
         {
             state.synced = count.min(mark);
