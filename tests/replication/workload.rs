@@ -2,7 +2,7 @@
 
 use crate::pair::{Pair, assert_same, follow};
 use crate::random::{Random, rounds, seed};
-use crate::support::{Client, Reply, Server};
+use crate::support::{Client, Reply, Server, wait_until};
 
 /// Keys, and how each is mapped. Two are the same array, wherever they are.
 const KEYS: [(&str, &str); 5] = [
@@ -239,6 +239,11 @@ impl Workload {
         let is_free = owners
             .iter()
             .all(|owner| *owner == (self.database, key.clone()));
+        // Until then, keys that `FLUSHDB ASYNC` removed have their files.
+        wait_until("what was flushed is freed", || {
+            let memory = self.client.ask("INFO memory").text();
+            memory.contains("lazyfree_pending_objects:0\r")
+        });
         let command = [b"RESTORE".as_slice(), key.as_bytes(), b"0", &payload];
         let reply = self.client.run(&[&command[..], &[b"REPLACE"]].concat());
         match &reply {
