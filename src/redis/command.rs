@@ -8,7 +8,7 @@ use std::ptr;
 use redis_module::raw;
 
 use super::acl;
-use super::api::{Args, Ctx, Failure, Outcome, on_main_thread};
+use super::api::{Args, Ctx, Failure, Outcome, on_main_thread, writes_are_paused};
 use super::usage::{Arg, RawArgs};
 use super::{replication, store};
 use crate::storage::Cancel;
@@ -167,7 +167,18 @@ fn run_when_in_ram<C: Command>(ctx: &Ctx, cold: Cold) {
     store().stats().cold_waits.add_one();
     let cancel = Cancel::default();
     let waiting = ctx.block_with(&cancel);
-    let go_on = move || waiting.end(Box::new(|ctx, args| C::run(ctx, args)));
+    let go_on = move || {
+        waiting.end(Box::new(|ctx, args| {
+            // The server calls this some commands later, and `CLIENT PAUSE` or `FAILOVER` may have been one of them.
+            if C::KEY_ACCESS != KeyAccess::Read && writes_are_paused() {
+                return Err(Failure::Message(
+                    "writes were paused while this one waited for the disk: nothing was written, try again"
+                        .to_owned(),
+                ));
+            }
+            C::run(ctx, args)
+        }));
+    };
     store().bring_in(cold, cancel, move || {
         if C::KEY_ACCESS == KeyAccess::Read {
             go_on();

@@ -9,7 +9,6 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
@@ -43,8 +42,6 @@ const PAGE: u64 = 4096;
 pub(super) const PREFAULT_WINDOW: u64 = 16 << 20;
 /// How much of a whole array is read at a time, in bytes.
 const PIECE: usize = 1 << 20;
-/// How much is read ahead at a time, in bytes.
-const READ_AHEAD: usize = 256 << 10;
 /// A truncation that frees more than this many bytes is the worker's, in bytes: it takes milliseconds.
 pub(super) const LONG_TRUNCATION: u64 = 32 << 20;
 
@@ -102,8 +99,10 @@ pub(super) struct State {
     pub header_count: u64,
     /// Number of values that were removed at the head so far.
     pub head: u64,
-    /// Notes what is written while the array is copied.
+    /// Notes what is written while the array is copied without its head.
     pub watch: Option<Watch>,
+    /// Number of such copies that were begun.
+    pub trims: u64,
     /// Whether the file has slack, and so ends in a record.
     pub slack: bool,
     /// No key is bound to it any more: it gets no slack again. The next binding is one of another array.
@@ -217,6 +216,7 @@ impl Array {
                 header_count: contents.count,
                 head,
                 watch: None,
+                trims: 0,
                 slack: contents.slack,
                 unbound: false,
                 end: End::Free,
@@ -417,23 +417,6 @@ impl Array {
         // SAFETY: as in `published_file`; it is not closed here, which would drop the lock on the file.
         let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) });
         Contents::look(&file, &self.path, &self.layout).map(|found| found.count)
-    }
-
-    /// Reads a part of the file, for what that does to the page cache.
-    pub(super) fn read_ahead(&self, bytes: Range<u64>) {
-        let Ok(file) = self.file(&self.state.lock()) else {
-            return;
-        };
-        let mut buffer = vec![0; READ_AHEAD];
-        let mut at = bytes.start;
-        while at < bytes.end {
-            let len = (bytes.end - at).min(READ_AHEAD as u64) as usize;
-            match file.read_at(&mut buffer[..len], at) {
-                Ok(read) if read > 0 => at += read as u64,
-                // The end, or an error, which the one who needs the bytes meets as well.
-                _ => break,
-            }
-        }
     }
 
     /// The number of values dropped from the head that was announced last; another thread may have dropped more since.

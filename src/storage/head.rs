@@ -56,6 +56,8 @@ fn note(file: &File, head: u64) -> rustix::io::Result<()> {
 /// What happens to an array while it is copied.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
+    /// Of which trim it is.
+    trim: u64,
     /// What was written, in bytes from the begin of the file; empty if nothing was.
     written: Range<u64>,
     /// The least number of values there were, since the last round and ever.
@@ -64,8 +66,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    fn new(count: u64) -> Self {
+    fn new(trim: u64, count: u64) -> Self {
         Self {
+            trim,
             written: 0..0,
             lowest: count,
             lowest_ever: count,
@@ -87,9 +90,11 @@ impl Watch {
     }
 }
 
-/// A trim that has begun: numbers of values.
+/// A trim that has begun.
 pub struct Trim {
-    /// So many went at the end.
+    /// Which one of its array it is.
+    number: u64,
+    /// So many values went at the end.
     pub tail: u64,
     /// So many are to go at the head.
     pub head: u64,
@@ -98,6 +103,8 @@ pub struct Trim {
 /// A copy without the head, on its way.
 struct Copy<'a> {
     array: &'a Arc<Array>,
+    /// Which trim it is for.
+    trim: u64,
     /// Number of values that go.
     head: u64,
     old: Arc<File>,
@@ -129,7 +136,8 @@ impl Array {
         Ok(())
     }
 
-    /// Counts `values` more as dropped from the head and removes them, those that there are, however long that takes.
+    /// Counts `values` more as dropped from the head and removes them, those that there are, however long that takes. A trim
+    /// that is under way is given up: whoever calls this has cancelled it.
     pub(super) fn drop_head(
         self: &Arc<Self>,
         values: u64,
@@ -144,7 +152,7 @@ impl Array {
             self.clear()?;
             return self.set_head(self.head() + values);
         }
-        let trim = self.begin_trim(&(values..count))?;
+        let trim = self.begin_trim_of(&mut self.lock_for_writing()?, values..count)?;
         self.end_trim(trim, root, registry, &Cancel::default())
             .map(drop)
     }
@@ -157,24 +165,38 @@ impl Array {
     pub fn begin_trim(self: &Arc<Self>, range: &Range<u64>) -> Result<Trim> {
         if range.is_empty() {
             let tail = self.clear()?;
-            return Ok(Trim { tail, head: 0 });
+            return Ok(Trim {
+                number: 0,
+                tail,
+                head: 0,
+            });
         }
         let mut state = self.lock_for_writing()?;
-        let head = range.start;
-        if head > 0 && state.watch.is_some() {
+        if range.start > 0 && state.watch.is_some() {
             return Err(Error::Trimming {
                 path: self.path.to_string(),
                 why: "another client is removing its head",
             });
         }
+        self.begin_trim_of(&mut state, range.clone())
+    }
+
+    fn begin_trim_of(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        range: Range<u64>,
+    ) -> Result<Trim> {
+        let head = range.start;
         let tail = state.count.saturating_sub(range.end);
         if tail > 0 {
-            self.shorten(&mut state, range.end)?;
+            self.shorten(state, range.end)?;
         }
+        state.trims += 1;
+        let number = state.trims;
         if head > 0 {
-            state.watch = Some(Watch::new(state.count));
+            state.watch = Some(Watch::new(number, state.count));
         }
-        Ok(Trim { tail, head })
+        Ok(Trim { number, tail, head })
     }
 
     /// Ends what [`Self::begin_trim`] began: removes the head. Says how many values went in all.
@@ -189,15 +211,16 @@ impl Array {
         cancel: &Cancel,
     ) -> Result<u64> {
         let result = self
-            .begin_copy(trim.head, root, cancel)
+            .begin_copy(&trim, root, cancel)
             .and_then(|copy| copy.carry_out(registry));
-        self.state.lock().watch = None;
+        let mut state = self.state.lock();
+        state.watch.take_if(|watch| watch.trim == trim.number);
         result.map(|()| trim.tail + trim.head)
     }
 
     fn begin_copy<'a>(
         self: &'a Arc<Self>,
-        head: u64,
+        trim: &Trim,
         root: &Root,
         cancel: &'a Cancel,
     ) -> Result<Copy<'a>> {
@@ -206,7 +229,8 @@ impl Array {
         let new = Replacement::of(&old, self.id(), &self.path, root)?;
         Ok(Copy {
             array: self,
-            head,
+            trim: trim.number,
+            head: trim.head,
             old,
             new,
             synced_to: 0,
@@ -360,7 +384,7 @@ impl Copy<'_> {
         let watch = state
             .watch
             .as_mut()
-            .filter(|_| is_same_file)
+            .filter(|watch| is_same_file && watch.trim == self.trim)
             .ok_or_else(|| self.given_up("it was opened anew meanwhile"))?;
         if watch.lowest_ever < self.head {
             return Err(self.given_up("values that were to stay were removed meanwhile"));

@@ -219,20 +219,6 @@ impl Store {
         self.registry.bindings_of(array) > 0
     }
 
-    /// Has the worker read those bytes of an array's file, so that they are in memory when a command comes to them.
-    pub fn read_ahead(
-        &self,
-        array: &Arc<Array>,
-        bytes: Range<u64>,
-        done: Box<dyn FnOnce() + Send>,
-    ) {
-        self.shared.send(Job::ReadAhead {
-            array: Arc::clone(array),
-            bytes,
-            done,
-        });
-    }
-
     /// All arrays that are open.
     pub fn arrays(&self) -> Vec<Arc<Array>> {
         self.registry.arrays()
@@ -356,6 +342,21 @@ impl Store {
             done();
         };
         let job = BringIn::new(cold, cancel, Box::new(done));
+        self.readers.queue().submit(Box::new(job));
+    }
+
+    /// Brings values of an array in before the main thread comes to them; `done` as in [`Self::bring_in`].
+    pub fn read_ahead(
+        &self,
+        array: &Arc<Array>,
+        values: Range<u64>,
+        done: impl FnOnce() + Send + 'static,
+    ) {
+        let cold = Cold {
+            array: Arc::clone(array),
+            touched: cold::Touched::Range(values),
+        };
+        let job = BringIn::new(cold, Cancel::default(), Box::new(|_| done()));
         self.readers.queue().submit(Box::new(job));
     }
 

@@ -828,3 +828,25 @@ fn a_key_is_bound_to_an_array_also_while_its_head_is_dropped() {
         dropping.join().unwrap().unwrap();
     });
 }
+
+#[test]
+fn a_primary_drops_the_head_before_a_cancelled_trim_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::parse(b"uint8", None).unwrap());
+    bound.append(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]).unwrap();
+    let cancelled = bound.begin_trim(&(1..10)).unwrap();
+    store.drop_head(&bound.share(), 3).unwrap();
+    let next = bound.begin_trim(&(2..7)).unwrap();
+
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let done = Box::new(move |result| sender.send(result).unwrap());
+    store.carry_out_in_background(&bound, Task::Trim(cancelled), cancel, done);
+    assert!(matches!(receiver.recv(), Ok(Err(Error::Stopped { .. }))));
+    assert_eq!((contents(&bound), bound.head()), ((3..10).collect(), 3));
+
+    store.carry_out(&bound, Task::Trim(next)).unwrap();
+    assert_eq!((contents(&bound), bound.head()), ((5..10).collect(), 5));
+}

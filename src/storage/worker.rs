@@ -1,7 +1,6 @@
 //! The thread that does what commands must not wait for: growing, taking page faults, syncing, trimming,
 //! closing and unmapping files.
 
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -57,12 +56,6 @@ pub(super) enum Job {
         array: Arc<Array>,
         exact: bool,
         done: Done,
-    },
-    /// Read a part of a file, which somebody waits for.
-    ReadAhead {
-        array: Arc<Array>,
-        bytes: Range<u64>,
-        done: Box<dyn FnOnce() + Send>,
     },
     /// Close the file if no key is bound to it any more.
     Retire(Arc<Array>),
@@ -204,7 +197,6 @@ impl Worker {
             slow @ (Job::SyncSoon(_)
             | Job::Trim(_)
             | Job::Sync { .. }
-            | Job::ReadAhead { .. }
             | Job::Retire(_)
             | Job::Unmap(_)) => {
                 self.slow.push(slow);
@@ -221,10 +213,6 @@ impl Worker {
                 }
             }
             Job::Sync { array, exact, done } => self.sync_for_all(&array, exact, done),
-            Job::ReadAhead { array, bytes, done } => {
-                array.read_ahead(bytes);
-                done();
-            }
             Job::Retire(array) => self.retire(&array),
             Job::Unmap(map) => drop(map),
             _ => unreachable!("only slow jobs are put off"),

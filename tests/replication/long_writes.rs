@@ -148,6 +148,31 @@ fn a_failover_during_long_writes_leaves_both_the_same() {
     }
 }
 
+/// The new primary has sent what was uncertain, but not what it has been told to write since, when it is replaced in turn.
+#[test]
+fn long_writes_that_begin_right_after_a_failover_survive_the_next_one() {
+    let mut pair = pair();
+    // It is to wait for the disk after each piece of a long write.
+    pair.replica.ask("CONFIG SET mmap.max-dirty-bytes 1mb");
+    let clients = begin(&pair.primary, &FILLS);
+    assert_eq!(pair.primary.say("FAILOVER"), "OK");
+    wait_until("the replica takes over", || {
+        pair.replica.info("replication", "role") == "master"
+    });
+    std::mem::swap(&mut pair.primary, &mut pair.replica);
+    let sent = || -> u64 {
+        let offset = pair.primary.info("replication", "master_repl_offset");
+        offset.parse().unwrap()
+    };
+    let before = sent();
+    let more_clients = begin(&pair.primary, &FILLS.repeat(5));
+    // And perhaps what the first of these has written.
+    wait_until("the array was sent anew", || sent() > before + 2 * VALUES);
+    fail_over(&pair);
+    assert_same(&pair.replica, &pair.primary);
+    drop((clients, more_clients));
+}
+
 #[test]
 fn a_primary_that_is_made_a_replica_by_hand_ends_like_the_new_one() {
     let pair = pair();

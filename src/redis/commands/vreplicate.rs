@@ -214,10 +214,14 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         b"SHARED" => store()
             .bind(&path, item, access, false)
             .map_err(|error| error.to_string()),
-        b"FILLING" => {
-            make_anew(&path, item, Access::Writable, count, head).map_err(|error| error.to_string())
+        _ => {
+            let access = if state == b"FILLING" {
+                Access::Writable
+            } else {
+                access
+            };
+            make_anew(&path, item, access, count, head).map_err(|error| error.to_string())
         }
-        _ => make_anew(&path, item, access, count, head).map_err(|error| error.to_string()),
     };
     if let Err(reason) = &bound
         && !config::is_replica()

@@ -8,9 +8,9 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{COMMAND, fill, is_listening, tell_head};
-use crate::redis::api::{Audience, Ctx, Key, Word, after, writes_are_paused};
-use crate::redis::{config, store};
+use super::{fill, is_listening, tell_head, tell_of_file};
+use crate::redis::api::{Ctx, Key, after, writes_are_paused};
+use crate::redis::store;
 use crate::storage::{Array, Cancel};
 
 /// What another thread does to an array.
@@ -23,9 +23,8 @@ pub enum Kind {
 }
 
 /// A long write, from its begin on.
-#[derive(Clone)]
 pub struct LongWrite {
-    key: Arc<[u8]>,
+    key: Box<[u8]>,
     array: Arc<Array>,
     kind: Kind,
     /// To stop it, when this server is no primary any more.
@@ -44,15 +43,20 @@ struct Ended {
 
 /// What is under way, what is to be told, and what waits for the end of a pause. Only the main thread uses it.
 struct Background {
-    running: Vec<Cancel>,
+    /// Stops all long writes that have begun since this server became a primary.
+    cancel: Option<Cancel>,
     ended: Vec<Ended>,
     held: Vec<Then>,
+    /// Since this server became a primary: arrays to which the former one has done more or less than is known here, until
+    /// they are sent anew.
+    uncertain: Vec<Arc<Array>>,
 }
 
 static BACKGROUND: Mutex<Background> = Mutex::new(Background {
-    running: Vec::new(),
+    cancel: None,
     ended: Vec::new(),
     held: Vec::new(),
+    uncertain: Vec::new(),
 });
 
 fn background() -> MutexGuard<'static, Background> {
@@ -66,39 +70,27 @@ impl LongWrite {
             key: key.name().into(),
             array,
             kind,
-            cancel: Cancel::default(),
+            cancel: background().cancel.get_or_insert_default().clone(),
         };
         write.array.set_unannounced(write.array.unannounced() + 1);
-        announce(key.ctx(), b"BEGIN", &write.key, &write.array);
-        background().running.push(write.cancel.clone());
+        tell_of_file(key.ctx(), &write.key, b"BEGIN", &write.array, &[]);
         write
     }
 
     /// It has ended: replicas are told of it, unless writes are paused as soon as they are not, and then `then` is
     /// done. On the main thread.
     pub fn end(self, may_have_written: bool, then: Then) {
-        let mut background = background();
-        let at = background
-            .running
-            .iter()
-            .position(|cancel| cancel.is_same(&self.cancel));
-        if let Some(at) = at {
-            background.running.swap_remove(at);
-        }
-        background.ended.push(Ended {
+        background().ended.push(Ended {
             write: self,
             may_have_written,
             then,
         });
         // Here is no context by which to tell.
-        after(0, Box::new(tell_of_ended));
+        after(0, Box::new(go_on));
     }
 }
 
 fn tell_of_ended(ctx: &Ctx) {
-    if writes_are_paused() {
-        return;
-    }
     let ended = std::mem::take(&mut background().ended);
     for Ended {
         write,
@@ -110,6 +102,11 @@ fn tell_of_ended(ctx: &Ctx) {
             key, array, kind, ..
         } = &write;
         match kind {
+            // Another primary has taken over, and sends this array anew.
+            _ if write.cancel.is_cancelled() => {
+                then();
+                continue;
+            }
             // The path of one that is not bound any more may be that of another file by now.
             _ if !store().is_bound(array) => {}
             Kind::DropsHead if may_have_written => tell_head(ctx, key, array),
@@ -130,20 +127,8 @@ fn tell_of_ended(ctx: &Ctx) {
 
 /// Tells replicas that they have all of a long write.
 pub fn announce_end(ctx: &Ctx, key: &[u8], array: &Array) {
-    if config::is_replica() {
-        // Nobody was told, and now it is not this server's to tell. It stays uncertain until the primary sends it anew.
-        return;
-    }
     array.set_unannounced(array.unannounced().saturating_sub(1));
-    announce(ctx, b"END", key, array);
-}
-
-fn announce(ctx: &Ctx, what: &[u8], key: &[u8], array: &Array) {
-    if is_listening() {
-        let path = array.path().as_bytes();
-        let words = [Word::Bytes(key), Word::Bytes(what), Word::Bytes(path)];
-        ctx.propagate(Audience::Replicas, COMMAND, &words);
-    }
+    tell_of_file(ctx, key, b"END", array, &[]);
 }
 
 /// Does something now or, if writes are paused, when they are not.
@@ -155,12 +140,12 @@ pub fn when_writes_go_on(work: Then) {
     }
 }
 
-/// Does what was held up by a pause that is over.
+/// Tells and does what is to be told and done, unless writes are paused.
 pub fn go_on(ctx: &Ctx) {
-    tell_of_ended(ctx);
     if writes_are_paused() {
         return;
     }
+    tell_of_ended(ctx);
     let held = std::mem::take(&mut background().held);
     for work in held {
         work();
@@ -169,17 +154,32 @@ pub fn go_on(ctx: &Ctx) {
 
 /// This server follows a primary from now on: what is there changes by its word alone.
 pub fn stop_all() {
-    for cancel in &background().running {
+    let mut background = background();
+    if let Some(cancel) = background.cancel.take() {
         cancel.cancel();
+    }
+    for array in background.uncertain.drain(..) {
+        array.set_unannounced(array.unannounced() + 1);
     }
 }
 
-/// This server is a primary from now on. Of arrays to which its former primary has done more or less than is known here,
-/// it sends the contents anew, before anything else.
-pub fn send_uncertain(ctx: &Ctx) {
+/// This server is a primary from now on. What counts as unannounced until here is of its former primary, which has done
+/// more or less than is known here; what begins from here on is its own.
+pub fn take_over() {
+    let mut background = background();
     for array in store().arrays() {
         if array.unannounced() > 0 {
             array.set_unannounced(0);
+            background.uncertain.push(array);
+        }
+    }
+}
+
+/// Sends the contents of uncertain arrays anew.
+pub fn send_uncertain(ctx: &Ctx) {
+    let uncertain = std::mem::take(&mut background().uncertain);
+    for array in uncertain {
+        if store().is_bound(&array) {
             fill::send_anew(ctx, &array);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::background::Then;
-use super::{COMMAND, background, is_listening, replicas, slots};
+use super::{background, is_listening, replicas, slots, tell_of_file};
 use crate::redis::api::{Audience, Ctx, Word, after, writes_are_paused};
 use crate::redis::store;
 use crate::storage::Array;
@@ -33,9 +33,9 @@ struct Fill {
     /// The position from which on it is to be sent.
     next: u64,
     part: Part,
-    /// Up to which position the worker was asked to read ahead, so that the main thread does not wait for a disk.
+    /// Up to which position values were asked to be in RAM, so that the main thread does not wait for a disk.
     asked: u64,
-    /// Up to which position it has.
+    /// Up to which position they are.
     read_ahead: Arc<AtomicU64>,
     /// What is to be done when it was sent.
     then: Option<Then>,
@@ -52,7 +52,7 @@ enum Part {
 
 enum Progress {
     Sent,
-    /// The worker has not read that far yet.
+    /// It is not read that far yet.
     Waits,
     /// All is sent, or there is nothing to be sent any more.
     Ended,
@@ -71,14 +71,8 @@ pub fn send_anew(ctx: &Ctx, array: &Arc<Array>) {
         return;
     }
     let path = array.path().as_bytes();
-    let words = [
-        Word::Bytes(path),
-        Word::Bytes(b"REFILL"),
-        Word::Bytes(path),
-        Word::Number(array.head()),
-        Word::Number(array.unannounced().into()),
-    ];
-    ctx.propagate(Audience::Replicas, COMMAND, &words);
+    let begun = [array.head(), array.unannounced().into()].map(Word::Number);
+    tell_of_file(ctx, path, b"REFILL", array, &begun);
     send_all(path, array);
 }
 
@@ -108,17 +102,22 @@ fn fills() -> MutexGuard<'static, Vec<Fill>> {
     FILLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Sends nothing more of all that is under way.
+pub fn stop_all() {
+    let stopped = std::mem::take(&mut *fills());
+    stopped.into_iter().for_each(Fill::end);
+}
+
 fn set_timer(milliseconds: i64) {
     after(milliseconds, Box::new(send_next));
 }
 
 /// Sends as much as replicas can take now, and sets the timer again while anything is left.
 fn send_next(ctx: &Ctx) {
-    let mut fills = fills();
     if !is_listening() {
-        fills.drain(..).for_each(Fill::end);
-        return;
+        return stop_all();
     }
+    let mut fills = fills();
     if writes_are_paused() {
         return set_timer(LONG_PAUSE);
     }
@@ -212,7 +211,7 @@ impl Fill {
         if self.next >= end {
             drop(view);
             if self.part == Part::All {
-                self.tell(ctx, &[Word::Bytes(b"FILLED")], &[Word::Number(end)]);
+                self.tell(ctx, b"FILLED", &[Word::Number(end)]);
             }
             return Progress::Ended;
         }
@@ -227,23 +226,18 @@ impl Fill {
             return Progress::Ended;
         }
         drop(view);
-        self.tell(
-            ctx,
-            &[Word::Bytes(b"FILL")],
-            &[Word::Number(self.next), Word::Bytes(&bytes)],
-        );
+        let piece = [Word::Number(self.next), Word::Bytes(&bytes)];
+        self.tell(ctx, b"FILL", &piece);
         self.next += values;
         Progress::Sent
     }
 
     /// Tells replicas something of the file.
-    fn tell(&self, ctx: &Ctx, operation: &[Word<'_>], what: &[Word<'_>]) {
-        let path = Word::Bytes(self.array.path().as_bytes());
-        let words = [&[Word::Bytes(&self.key)], operation, &[path], what].concat();
-        ctx.propagate(Audience::Replicas, COMMAND, &words);
+    fn tell(&self, ctx: &Ctx, operation: &[u8], what: &[Word<'_>]) {
+        tell_of_file(ctx, &self.key, operation, &self.array, what);
     }
 
-    /// Has the worker read the next chunks into the page cache.
+    /// Has the next chunks read into the page cache.
     fn read_ahead(&mut self, needed: u64, head: u64) {
         if needed <= self.asked {
             return;
@@ -252,12 +246,10 @@ impl Fill {
         let ahead = (CHUNK / item_size).max(1) * 2 * CHUNKS_AT_ONCE as u64;
         let upto = needed + ahead;
         let done = Arc::clone(&self.read_ahead);
-        let from = self.asked.max(head) - head;
-        store().read_ahead(
-            &self.array,
-            from * item_size..(upto - head) * item_size,
-            Box::new(move || done.store(upto, Ordering::Release)),
-        );
+        let values = self.asked.max(head) - head..upto - head;
+        store().read_ahead(&self.array, values, move || {
+            done.store(upto, Ordering::Release);
+        });
         self.asked = upto;
     }
 }

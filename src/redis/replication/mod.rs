@@ -34,7 +34,7 @@ use redis_module::raw;
 use super::api::{Audience, Ctx, Key, ServerInfo, Word, guarded, writes_are_paused};
 use super::binding::Binding;
 use super::{config, store};
-use crate::storage::{Access, Array, Bound};
+use crate::storage::{Access, Array, Bound, FilePath};
 
 pub use background::{Kind, LongWrite, when_writes_go_on};
 pub use slots::{export, subscribe as subscribe_to_slot_migrations};
@@ -45,8 +45,6 @@ pub const COMMAND: &CStr = c"VREPLICATE";
 /// Whether there is anybody to be told: a replica, a backlog for one that comes back, or a node of the Cluster that takes
 /// slots over.
 static LISTENING: AtomicBool = AtomicBool::new(false);
-/// This server was made a primary, and has not yet sent what its former replicas may lack.
-static PROMOTED: AtomicBool = AtomicBool::new(false);
 
 /// What a write did to an array.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +82,11 @@ pub fn look_for_replicas(ctx: &Ctx) {
     let is_heard = has_replicas || slots::are_exported();
     LISTENING.store(is_primary && is_heard, Ordering::Relaxed);
     match (config::set_replica(!is_primary), is_primary) {
-        (true, true) => PROMOTED.store(true, Ordering::Relaxed),
-        (false, false) => background::stop_all(),
+        (true, true) => background::take_over(),
+        (false, false) => {
+            background::stop_all();
+            fill::stop_all();
+        }
         _ => {}
     }
 }
@@ -217,15 +218,26 @@ fn tell(key: &Key<'_>, bound: &Bound, change: Change<'_>) {
 fn tell_head(ctx: &Ctx, key: &[u8], array: &Array) {
     let head = array.head();
     array.announce_head(head);
+    tell_of_file(ctx, key, b"HEAD", array, &[Word::Number(head)]);
+}
+
+/// Tells replicas something of a file, whatever key has it by then.
+fn tell_of_file(ctx: &Ctx, key: &[u8], operation: &[u8], array: &Array, what: &[Word<'_>]) {
     if is_listening() {
-        let words = [
-            Word::Bytes(key),
-            Word::Bytes(b"HEAD"),
-            Word::Bytes(array.path().as_bytes()),
-            Word::Number(head),
-        ];
+        let words = file_words(key, operation, array.path(), what);
         ctx.propagate(Audience::Replicas, COMMAND, &words);
     }
+}
+
+/// The words of `VREPLICATE` that are about a file.
+fn file_words<'a>(
+    key: &'a [u8],
+    operation: &'a [u8],
+    path: &'a FilePath,
+    what: &[Word<'a>],
+) -> Vec<Word<'a>> {
+    let words = [key, operation, path.as_bytes()].map(Word::Bytes);
+    [&words, what].concat()
 }
 
 /// Tells the AOF and replicas that a key was bound. `is_alone` says whether no other key had the file already;
@@ -381,9 +393,7 @@ pub fn tick(ctx: &Ctx) {
 
 /// Sends contents anew of which replicas that go on with the stream may have others.
 fn send_what_the_stream_lacks(ctx: &Ctx) {
-    if PROMOTED.swap(false, Ordering::Relaxed) {
-        background::send_uncertain(ctx);
-    }
+    background::send_uncertain(ctx);
     // After a restart of this server, a replica may have gone on with its old stream.
     if REPLICAS_CHANGED.swap(false, Ordering::Relaxed)
         && IS_AHEAD_OF_STREAM.load(Ordering::Relaxed)

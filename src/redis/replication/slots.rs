@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use redis_module::raw;
 
-use super::{COMMAND, bind_words, look_for_replicas};
+use super::{COMMAND, bind_words, file_words, look_for_replicas};
 use crate::redis::api::{Aof, Ctx, Word, guarded};
 use crate::redis::binding::Binding;
 use crate::redis::rdb;
@@ -67,9 +67,14 @@ extern "C" fn on_migration(
 /// Sends a key and what it holds to the node that takes its slot over. It is called in a child: nothing waits for a lock.
 pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {
     let send = |words: &[Word<'_>]| aof.emit(COMMAND, words);
+    let send_of_file = |operation: &[u8], what: &[Word<'_>]| {
+        send(&file_words(key, operation, &binding.path, what));
+    };
+    // The other node answers that with an error, which ends the migration.
+    let give_up = |reason: &str| send_of_file(b"FAILED", &[Word::Bytes(reason.as_bytes())]);
     let array = match binding.target_array() {
         Ok(array) => array,
-        Err(failure) => return send(&failed(key, binding, &failure.to_string())),
+        Err(failure) => return give_up(&failure.to_string()),
     };
     let identity = array.identity();
     if !rdb::first_time(&identity) {
@@ -79,34 +84,13 @@ pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {
     send(&bind_words(
         key, binding, array, count, b"FILLING", &identity,
     ));
-    let file = array.path().as_bytes();
     let (count, result) = array.read_in_pieces(|first, bytes| {
-        send(&[
-            Word::Bytes(key),
-            Word::Bytes(b"FILL"),
-            Word::Bytes(file),
-            Word::Number(array.head() + first),
-            Word::Bytes(bytes),
-        ]);
+        let position = Word::Number(array.head() + first);
+        send_of_file(b"FILL", &[position, Word::Bytes(bytes)]);
         true
     });
     match result {
-        Ok(()) => send(&[
-            Word::Bytes(key),
-            Word::Bytes(b"FILLED"),
-            Word::Bytes(file),
-            Word::Number(array.head() + count),
-        ]),
-        Err(error) => send(&failed(key, binding, &error.to_string())),
+        Ok(()) => send_of_file(b"FILLED", &[Word::Number(array.head() + count)]),
+        Err(error) => give_up(&error.to_string()),
     }
-}
-
-/// That a key cannot be sent: the other node answers it with an error, which ends the migration.
-fn failed<'a>(key: &'a [u8], binding: &'a Binding, reason: &'a str) -> [Word<'a>; 4] {
-    [
-        Word::Bytes(key),
-        Word::Bytes(b"FAILED"),
-        Word::Bytes(binding.path.as_bytes()),
-        Word::Bytes(reason.as_bytes()),
-    ]
 }
