@@ -10,7 +10,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use rustix::io::Errno;
@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use super::advice::Pattern;
 use super::budget::Budget;
 use super::cold::{Doubt, Look};
+use super::copies::Copies;
 use super::disk;
 use super::error::{Error, Result};
 use super::head::{self, Watch};
@@ -58,13 +59,8 @@ pub struct Array {
     pub(super) published_head: AtomicU64,
     /// The descriptor again, for the same; -1 once it is closed.
     published_fd: AtomicI32,
-    /// Whether values are still on their way from a primary.
-    incomplete: AtomicBool,
     went_down: bool,
-    /// See [`Array::unannounced`].
-    unannounced: AtomicU32,
-    /// The number of values dropped from the head, as far as those were told who count with it.
-    announced_head: AtomicU64,
+    pub(super) copies: Copies,
     pub(super) state: Mutex<State>,
     /// Signalled when `State::end` becomes free.
     pub(super) end_freed: Condvar,
@@ -201,10 +197,8 @@ impl Array {
             published_count: AtomicU64::new(contents.count),
             published_head: AtomicU64::new(head),
             published_fd: AtomicI32::new(file.as_raw_fd()),
-            incomplete: AtomicBool::new(false),
             went_down: contents.went_down,
-            unannounced: AtomicU32::new(0),
-            announced_head: AtomicU64::new(head),
+            copies: Copies::of(&file, head),
             state: Mutex::new(State {
                 file: Some(Arc::new(file)),
                 access,
@@ -419,41 +413,9 @@ impl Array {
         Contents::look(&file, &self.path, &self.layout).map(|found| found.count)
     }
 
-    /// The number of values dropped from the head that was announced last; another thread may have dropped more since.
-    pub fn announced_head(&self) -> u64 {
-        self.announced_head.load(Ordering::Relaxed)
-    }
-
-    /// Says that those who count with it were told.
-    pub fn announce_head(&self, head: u64) {
-        self.announced_head.store(head, Ordering::Relaxed);
-    }
-
-    /// Whether values are still on their way from a primary, so that what is there is not to be shown.
-    #[inline]
-    pub fn is_incomplete(&self) -> bool {
-        self.incomplete.load(Ordering::Relaxed)
-    }
-
-    /// Says whether values are still on their way.
-    pub fn set_incomplete(&self, incomplete: bool) {
-        self.incomplete.store(incomplete, Ordering::Relaxed);
-    }
-
     /// Whether the machine went down while the file was in use, so that what was not synced is gone.
     pub fn went_down(&self) -> bool {
         self.went_down
-    }
-
-    /// Number of long writes of which not all is announced: another server that has this array, too, may have more of
-    /// them or less.
-    pub fn unannounced(&self) -> u32 {
-        self.unannounced.load(Ordering::Relaxed)
-    }
-
-    /// Says how many they are. On one thread only.
-    pub fn set_unannounced(&self, writes: u32) {
-        self.unannounced.store(writes, Ordering::Relaxed);
     }
 
     /// What it adds to the totals.

@@ -113,6 +113,14 @@ impl Import {
         self.bound.set_head(head)
     }
 
+    /// Says that its values come later.
+    ///
+    /// # Errors
+    /// As [`Array::set_incomplete`](super::Array::set_incomplete).
+    pub fn set_incomplete(&self) -> Result<()> {
+        self.bound.set_incomplete(true)
+    }
+
     /// Makes the array `count` values long. The new ones are zeros, and their space is allocated.
     ///
     /// # Errors

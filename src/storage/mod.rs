@@ -12,6 +12,7 @@
 //! | [`record`] | what a file with such space says of itself |
 //! | [`disk`] | the system calls by which all this reaches the disk |
 //! | [`mark`] | what survives a power cut |
+//! | [`copies`] | what is known of the copies that other servers have |
 //! | [`import`] | files that are made of what a primary or a backup holds |
 //! | [`layout`], [`npy`] | where in a file the values lie, and what is before them |
 //! | [`recovery`] | what a file holds when it is opened |
@@ -37,6 +38,7 @@ mod array;
 mod budget;
 mod clock;
 pub mod cold;
+mod copies;
 mod disk;
 mod edit;
 mod error;

@@ -173,6 +173,89 @@ fn long_writes_that_begin_right_after_a_failover_survive_the_next_one() {
     drop((clients, more_clients));
 }
 
+/// Kills the replica after it has saved its RDB file, and starts it again: it goes on with the stream from there.
+#[track_caller]
+fn restart_replica(pair: &mut Pair) {
+    let full_syncs = pair.primary.info("stats", "sync_full");
+    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.replica.kill_9();
+    let primary = format!("127.0.0.1 {}", pair.primary.port());
+    pair.replica.start_again_with("replicaof", &primary);
+    wait_until("the replica is back", || {
+        pair.replica.info("replication", "master_link_status") == "up"
+    });
+    assert_eq!(pair.primary.info("stats", "sync_full"), full_syncs);
+}
+
+#[test]
+fn a_replica_that_restarts_during_long_writes_can_take_over() {
+    let mut pair = pair();
+    // It is to wait for the disk after each piece of a long write.
+    pair.primary.ask("CONFIG SET mmap.max-dirty-bytes 1mb");
+    let clients = begin(&pair.primary, &FILLS.repeat(5));
+    let offset = |server: &Server, field: &str| -> u64 {
+        server.info("replication", field).parse().unwrap()
+    };
+    let sent = offset(&pair.primary, "master_repl_offset");
+    wait_until("the replica knows that they have begun", || {
+        offset(&pair.replica, "slave_repl_offset") >= sent
+    });
+    restart_replica(&mut pair);
+    fail_over(&pair);
+    assert_same(&pair.replica, &pair.primary);
+    drop(clients);
+}
+
+/// A replica to which no value of the array `k` has come yet.
+#[track_caller]
+fn pair_with_values_on_their_way(bytes: &[u8]) -> Pair {
+    let pair = Pair::start();
+    pair.primary.write("f", bytes);
+    pair.primary.ask("MMAP k f uint8 WRITABLE");
+    assert_eq!(pair.primary.say("CLIENT PAUSE 100000 WRITE"), "OK");
+    wait_until("the replica has the key", || {
+        pair.replica.ask("EXISTS k") == Reply::Int(1)
+    });
+    assert!(pair.replica.error("VGET k 0").contains("on their way"));
+    pair
+}
+
+#[test]
+fn a_replica_that_restarts_knows_that_values_are_on_their_way() {
+    let mut pair = pair_with_values_on_their_way(&vec![7; VALUES as usize]);
+    restart_replica(&mut pair);
+    assert!(pair.replica.error("VGET k 0").contains("on their way"));
+    assert_eq!(pair.primary.say("CLIENT UNPAUSE"), "OK");
+    pair.assert_same();
+    restart_replica(&mut pair);
+    assert_eq!(pair.replica.int("VGET k 0"), 7);
+}
+
+#[test]
+fn values_that_never_came_are_no_zeros_after_a_restart_either() {
+    let bytes = vec![7; VALUES as usize];
+    let mut pair = pair_with_values_on_their_way(&bytes);
+    assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.replica.kill_9();
+    pair.replica.start_again();
+    assert!(pair.replica.error("VGET k 0").contains("copy the file"));
+    assert!(
+        pair.replica
+            .error("MMAP k f uint8 WRITABLE")
+            .contains("copy the file")
+    );
+    // As it says, and in place.
+    pair.replica.ask("DEL k");
+    pair.replica.write("f", &bytes);
+    let mapped = pair.replica.int("MMAP k f uint8 WRITABLE");
+    assert_eq!(mapped.cast_unsigned(), VALUES);
+    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.replica.kill_9();
+    pair.replica.start_again();
+    assert_eq!(pair.replica.int("VGET k 0"), 7);
+}
+
 #[test]
 fn a_primary_that_is_made_a_replica_by_hand_ends_like_the_new_one() {
     let pair = pair();

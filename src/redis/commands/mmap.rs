@@ -8,7 +8,7 @@ use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
 use crate::redis::{replication, store};
 use crate::storage::types::ItemType;
-use crate::storage::{Access, FilePath};
+use crate::storage::{Access, Bound, FilePath};
 
 /// `MMAP key path`: writable `double`s, in a file that is created if it is missing.
 /// `MMAP key path type [size] [WRITABLE]`: any type, read-only unless `WRITABLE`.
@@ -134,6 +134,7 @@ fn bind(ctx: &Ctx, key: &Key<'_>, wish: Wish) -> Result<u64, Failure> {
     } else {
         store().has_room_for(&wish.path)?;
         let bound = store().bind(&wish.path, item, access, true)?;
+        take_as_it_is(&bound)?;
         Binding::open(wish.path, item, access, bound)
     };
     let is_alone = binding.target_array().is_ok_and(|bound| bound.is_alone());
@@ -163,7 +164,7 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
                     store().reopen(bound, &binding.path, binding.access)?;
                     replication::bound(key, binding, true);
                 }
-                return Ok(bound.view()?.count());
+                return Ok(binding.bound()?.view()?.count());
             }
             if wish.path == binding.path && !same_file {
                 return Err(Failure::Message(format!(
@@ -175,6 +176,7 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
         }
         Target::Unavailable { .. } if wish.path == binding.path && fits => {
             let bound = store().bind(&binding.path, binding.item, binding.access, false)?;
+            take_as_it_is(&bound)?;
             let count = bound.view()?.count();
             let is_alone = bound.is_alone();
             binding.target = Target::Open(bound);
@@ -183,6 +185,18 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
         }
         Target::Unavailable { .. } => Err(bound_already(binding)),
     }
+}
+
+/// A file that lacked values when it was bound last has them now, as far as whoever binds it anew knows.
+fn take_as_it_is(bound: &Bound) -> Result<(), Failure> {
+    if bound.is_incomplete() && bound.is_alone() {
+        tracing::warn!(
+            "file '{}' did not get all its values from a primary; MMAP takes it as it is now",
+            bound.path()
+        );
+        bound.set_incomplete(false)?;
+    }
+    Ok(())
 }
 
 fn bound_already(binding: &Binding) -> Failure {

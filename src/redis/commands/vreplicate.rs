@@ -142,10 +142,10 @@ fn fill(args: Args<'_>) -> Outcome {
 fn refill(args: Args<'_>) -> Outcome {
     if let Some(array) = writable_array(args)? {
         let head = number(args, 4)?;
-        // Until all is there, this is not what the primary has: that is one more reason to send it anew.
-        array.set_unannounced(number(args, 5)? as u32 + 1);
+        array.set_unannounced(number(args, 5)? as u32);
+        array.set_sent_anew(true);
         if array.head() != head {
-            array.set_incomplete(true);
+            array.set_incomplete(true)?;
             array.clear()?;
             array.set_head(head)?;
         }
@@ -189,8 +189,8 @@ fn writable_array(args: Args<'_>) -> Result<Option<Arc<Array>>, Failure> {
 fn filled(args: Args<'_>) -> Outcome {
     if let Some(array) = writable_array(args)? {
         array.truncate(number(args, 4)?.saturating_sub(array.head()))?;
-        array.set_incomplete(false);
-        array.set_unannounced(array.unannounced().saturating_sub(1));
+        array.set_incomplete(false)?;
+        array.set_sent_anew(false);
     }
     Ok(())
 }
@@ -214,26 +214,14 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         b"SHARED" => store()
             .bind(&path, item, access, false)
             .map_err(|error| error.to_string()),
-        _ => {
-            let access = if state == b"FILLING" {
-                Access::Writable
-            } else {
-                access
-            };
-            make_anew(&path, item, access, count, head).map_err(|error| error.to_string())
-        }
+        _ => make_anew(&path, item, access, count, head, state == b"FILLING")
+            .map_err(|error| error.to_string()),
     };
     if let Err(reason) = &bound
         && !config::is_replica()
     {
         // Slots that move to this node: they stay where they are.
         return Err(Failure::Message(reason.clone()));
-    }
-    if let Ok(bound) = &bound
-        && state == b"FILLING"
-    {
-        bound.set_incomplete(true);
-        bound.set_unannounced(1);
     }
     let binding = match bound {
         Ok(bound) => Binding::open(path, item, access, bound),
@@ -254,6 +242,7 @@ fn make_anew(
     access: Access,
     count: u64,
     head: u64,
+    values_follow: bool,
 ) -> Result<Bound, Error> {
     let is_replica = config::is_replica();
     if !is_replica {
@@ -263,6 +252,12 @@ fn make_anew(
     let import = store().import(path, item)?;
     import.set_head(head)?;
     import.extend_to(count)?;
+    let access = if values_follow {
+        import.set_incomplete()?;
+        Access::Writable
+    } else {
+        access
+    };
     if is_replica {
         return import.finish(store(), access, Former::Replaced);
     }

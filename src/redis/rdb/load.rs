@@ -8,7 +8,7 @@ use std::ptr;
 use redis_module::raw;
 
 use super::phase::Phase;
-use super::{VERSION, contents, restored, shared_directory};
+use super::{Origin, VERSION, contents, restored, shared_directory};
 use crate::redis::api::with_key_of;
 use crate::redis::binding::{self, Binding};
 use crate::redis::{config, replication, store};
@@ -123,6 +123,7 @@ struct Header {
     item: ItemType,
     access: Access,
     count: u64,
+    origin: Origin,
 }
 
 impl Header {
@@ -136,7 +137,11 @@ impl Header {
             _ => Access::Writable,
         };
         let count = rdb.number()?;
-        if version >= 3 && rdb.number()? != 0 && Phase::now() == Phase::LoadingFile {
+        let origin = match version {
+            ..3 => Origin::default(),
+            _ => Origin::of_number(rdb.number()?),
+        };
+        if origin.is_primary && Phase::now() == Phase::LoadingFile {
             replication::doubt_stream("it was a primary when it saved its RDB file");
         }
         Ok(Self {
@@ -144,6 +149,7 @@ impl Header {
             item,
             access,
             count,
+            origin,
         })
     }
 
@@ -187,6 +193,11 @@ impl Header {
     }
 
     fn open(self, bound: Bound) -> Binding {
+        // It goes on with its primary's stream from where the RDB was saved.
+        if config::is_replica() && Phase::now() != Phase::Idle {
+            bound.set_unannounced(self.origin.unannounced);
+            bound.set_sent_anew(self.origin.is_sent_anew);
+        }
         Binding::open(self.path, self.item, self.access, bound)
     }
 
@@ -259,8 +270,7 @@ fn load_values(
 ) -> Result<Binding, Damaged> {
     let identity = rdb.bytes(<[u8]>::to_vec)?;
     let head = rdb.number()?;
-    let flags = rdb.number()?;
-    let (is_incomplete, unannounced) = (flags & 1 != 0, (flags >> 1) as u32);
+    let is_incomplete = rdb.number()? != 0;
     if is_incomplete && phase == Phase::Idle {
         return Err(Damaged(
             "it was dumped while its values were on their way from a primary".to_owned(),
@@ -286,19 +296,23 @@ fn load_values(
         _ if is_incomplete => Former::SetAside(undo),
         _ => Former::Replaced,
     };
-    let bound = values.failure.map_or(Ok(()), Err).and_then(|()| {
-        import
-            .truncate(values.count)
-            .and_then(|()| import.set_head(head))
-            .and_then(|()| import.finish(store(), header.access, former))
-            .map_err(|error| error.to_string())
-    });
+    let finish = || {
+        import.truncate(values.count)?;
+        import.set_head(head)?;
+        if is_incomplete {
+            import.set_incomplete()?;
+        }
+        let bound = import.finish(store(), header.access, former)?;
+        // It may be the file that was there.
+        bound.set_incomplete(is_incomplete)?;
+        Ok(bound)
+    };
+    let bound = match values.failure {
+        None => finish().map_err(|error: Error| error.to_string()),
+        Some(failure) => Err(failure),
+    };
     match bound {
         Ok(bound) => {
-            bound.set_incomplete(is_incomplete);
-            if phase == Phase::LoadingFromPrimary {
-                bound.set_unannounced(unannounced);
-            }
             if phase == Phase::LoadingFile {
                 tracing::warn!(
                     "file '{}' was missing: it was made anew of {} values in the RDB",

@@ -27,8 +27,34 @@ pub use load::load;
 pub use phase::{first_time, is_saving_aof, on_loading, on_persistence};
 pub use save::save;
 
-/// Version of what [`save`] writes. Version 1 had no contents, version 2 did not say whether a primary saved it.
+/// Version of what [`save`] writes. Version 1 had no contents, version 2 no [`Origin`].
 pub const VERSION: c_int = 3;
+
+/// What the server that saved an array knew of its copies.
+#[derive(Clone, Copy, Default, Debug)]
+struct Origin {
+    is_primary: bool,
+    /// As [`Array::is_sent_anew`](crate::storage::Array::is_sent_anew).
+    is_sent_anew: bool,
+    /// As [`Array::unannounced`](crate::storage::Array::unannounced).
+    unannounced: u32,
+}
+
+impl Origin {
+    fn to_number(self) -> u64 {
+        u64::from(self.is_primary)
+            | u64::from(self.is_sent_anew) << 1
+            | u64::from(self.unannounced) << 2
+    }
+
+    fn of_number(number: u64) -> Self {
+        Self {
+            is_primary: number & 1 != 0,
+            is_sent_anew: number & 2 != 0,
+            unannounced: (number >> 2) as u32,
+        }
+    }
+}
 
 /// What follows the binding.
 mod contents {

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use redis_module::raw;
 
 use super::phase::{Phase, first_time};
-use super::{contents, dump};
+use super::{Origin, contents, dump};
 use crate::redis::api::guarded;
 use crate::redis::binding::Binding;
 use crate::redis::config;
@@ -45,7 +45,15 @@ fn save_binding(rdb: &Writer, binding: &Binding) {
     rdb.number(binding.item.size() as u64);
     rdb.number(u64::from(binding.access == Access::Writable));
     rdb.number(binding.published_count());
-    rdb.number(u64::from(!config::is_replica()));
+    let array = binding.target_array().ok();
+    rdb.number(
+        Origin {
+            is_primary: !config::is_replica(),
+            is_sent_anew: array.is_some_and(|array| array.is_sent_anew()),
+            unannounced: array.map_or(0, |array| array.unannounced()),
+        }
+        .to_number(),
+    );
     let phase = Phase::now();
     if !phase.takes_contents() {
         rdb.number(contents::NONE);
@@ -80,11 +88,7 @@ fn save_values(rdb: &Writer, array: &Bound) {
     rdb.number(contents::VALUES);
     rdb.bytes(&array.identity());
     rdb.number(array.head());
-    let unannounced = match Phase::now() {
-        Phase::SavingForReplicas => array.unannounced(),
-        _ => 0,
-    };
-    rdb.number(u64::from(array.is_incomplete()) | u64::from(unannounced) << 1);
+    rdb.number(u64::from(array.is_incomplete()));
     let mut checksum = crc32fast::Hasher::new();
     // A replica is told of what becomes shorter meanwhile after this.
     let (count, result) = array.read_in_pieces(|_, bytes| {

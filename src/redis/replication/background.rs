@@ -159,7 +159,7 @@ pub fn stop_all() {
         cancel.cancel();
     }
     for array in background.uncertain.drain(..) {
-        array.set_unannounced(array.unannounced() + 1);
+        array.set_sent_anew(true);
     }
 }
 
@@ -168,8 +168,9 @@ pub fn stop_all() {
 pub fn take_over() {
     let mut background = background();
     for array in store().arrays() {
-        if array.unannounced() > 0 {
+        if array.unannounced() > 0 || array.is_sent_anew() {
             array.set_unannounced(0);
+            array.set_sent_anew(false);
             background.uncertain.push(array);
         }
     }
