@@ -107,7 +107,7 @@ fn tell_of_ended(ctx: &Ctx) {
                 then();
                 continue;
             }
-            // The path of one that is not bound any more may be that of another file by now.
+            // Nor is it bound any more at replicas.
             _ if !store().is_bound(array) => {}
             Kind::DropsHead if may_have_written => tell_head(ctx, key, array),
             // Others may have changed values in between: what it holds now is sent, piece by piece.
@@ -126,7 +126,11 @@ fn tell_of_ended(ctx: &Ctx) {
 }
 
 /// Tells replicas that they have all of a long write.
-pub fn announce_end(ctx: &Ctx, key: &[u8], array: &Array) {
+pub fn announce_end(ctx: &Ctx, key: &[u8], array: &Arc<Array>) {
+    // The path of one that is not bound any more may be that of another file by now.
+    if !store().is_bound(array) {
+        return;
+    }
     array.set_unannounced(array.unannounced().saturating_sub(1));
     tell_of_file(ctx, key, b"END", array, &[]);
 }
