@@ -295,20 +295,24 @@ impl Ctx {
 
     /// Carries out a command of the server. What it answers is not looked at.
     pub fn call(&self, command: &CStr, words: &[Word<'_>]) {
+        drop(self.ask(command, words));
+    }
+
+    /// What the server answers to a command, unless it refuses it.
+    fn ask(&self, command: &CStr, words: &[Word<'_>]) -> Option<CallReply> {
         let strings = Strings::of(words);
-        // SAFETY: the format takes an array and its length, which the server only reads; the reply is freed once.
-        unsafe {
-            let reply = raw::RedisModule_Call.unwrap()(
+        // SAFETY: the context is that of a callback on the main thread; the format takes an array and its length, which
+        // the server only reads.
+        let reply = unsafe {
+            raw::RedisModule_Call.unwrap()(
                 self.raw,
                 command.as_ptr(),
                 c"v".as_ptr(),
                 strings.0.as_ptr(),
                 strings.0.len(),
-            );
-            if !reply.is_null() {
-                raw::RedisModule_FreeCallReply.unwrap()(reply);
-            }
-        }
+            )
+        };
+        (!reply.is_null()).then_some(CallReply(reply))
     }
 
     /// What `INFO section` says.
@@ -321,37 +325,9 @@ impl Ctx {
 
     /// A number among the server's settings, as `CONFIG GET` answers it.
     pub fn config_number(&self, name: &CStr) -> Option<u64> {
-        // SAFETY: the context is that of a callback on the main thread; the format says that two C strings follow. A
-        // null reply is not used, and another is freed after what is in it was copied.
-        unsafe {
-            let reply = raw::RedisModule_Call.unwrap()(
-                self.raw,
-                c"CONFIG".as_ptr(),
-                c"cc".as_ptr(),
-                c"GET".as_ptr(),
-                name.as_ptr(),
-            );
-            if reply.is_null() {
-                return None;
-            }
-            let value = raw::RedisModule_CallReplyArrayElement.unwrap()(reply, 1);
-            let text = if value.is_null() {
-                ptr::null_mut()
-            } else {
-                raw::RedisModule_CreateStringFromCallReply.unwrap()(value)
-            };
-            let number = if text.is_null() {
-                None
-            } else {
-                let number = std::str::from_utf8(string_bytes(text))
-                    .ok()
-                    .and_then(|digits| digits.parse().ok());
-                raw::RedisModule_FreeString.unwrap()(self.raw, text);
-                number
-            };
-            raw::RedisModule_FreeCallReply.unwrap()(reply);
-            number
-        }
+        let words = [b"GET", name.to_bytes()].map(Word::Bytes);
+        let reply = self.ask(c"CONFIG", &words)?;
+        std::str::from_utf8(reply.element(1)?).ok()?.parse().ok()
     }
 
     /// Keeps the client waiting, not the server. The reply comes when the [`Waiting`] is over.
@@ -387,6 +363,32 @@ impl Ctx {
             ctx: Ctx::new(ctx),
             waiting: Some(waiting),
         }
+    }
+}
+
+/// What a command of the server answered.
+struct CallReply(*mut raw::RedisModuleCallReply);
+
+impl CallReply {
+    /// An element of an array, if it is a string.
+    fn element(&self, index: usize) -> Option<&[u8]> {
+        let mut len = 0;
+        // SAFETY: the reply lives, and with it what it holds; the server answers null where there is no such element.
+        unsafe {
+            let element = raw::RedisModule_CallReplyArrayElement.unwrap()(self.0, index);
+            if element.is_null() {
+                return None;
+            }
+            let text = raw::RedisModule_CallReplyStringPtr.unwrap()(element, &raw mut len);
+            (!text.is_null()).then(|| std::slice::from_raw_parts(text.cast(), len))
+        }
+    }
+}
+
+impl Drop for CallReply {
+    fn drop(&mut self) {
+        // SAFETY: it came from `RedisModule_Call`, and is freed once.
+        unsafe { raw::RedisModule_FreeCallReply.unwrap()(self.0) };
     }
 }
 
