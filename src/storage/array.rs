@@ -186,7 +186,9 @@ impl Array {
         let contents = Contents::recover(&file, path, &layout, access)?;
         let map = map(&file, path, contents.file_len, access)?;
         let dirty_from = (contents.synced < contents.count).then(|| layout.offset(contents.synced));
-        let head = head::of(&file);
+        let cannot_read = |errno| Error::io("read the attributes of", path, errno);
+        let head = head::of(&file).map_err(cannot_read)?;
+        let copies = Copies::of(&file, head).map_err(cannot_read)?;
         let look = Look::at(&file, access);
         let array = Self {
             device: id.device,
@@ -198,7 +200,7 @@ impl Array {
             published_head: AtomicU64::new(head),
             published_fd: AtomicI32::new(file.as_raw_fd()),
             went_down: contents.went_down,
-            copies: Copies::of(&file, head),
+            copies,
             state: Mutex::new(State {
                 file: Some(Arc::new(file)),
                 access,
@@ -271,6 +273,7 @@ impl Array {
                     .to_owned(),
             });
         }
+        let head = head::of(&file).map_err(|e| self.failed("read the attributes of", e))?;
         let contents = Contents::recover(&file, &self.path, &layout, access)?;
         let map = map(&file, &self.path, contents.file_len, access)?;
         self.replace_map(&mut state, map);
@@ -279,7 +282,7 @@ impl Array {
         self.doubt.renew();
         state.file_len = contents.file_len;
         state.header_count = contents.count;
-        self.publish_head(&mut state, head::of(&file));
+        self.publish_head(&mut state, head);
         state.slack = contents.slack;
         state.synced = contents.synced;
         state.mark = None;

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use rustix::fs::fgetxattr;
 use rustix::io::Errno;
 
 use super::array::Array;
@@ -27,13 +26,17 @@ pub(super) struct Copies {
 
 impl Copies {
     /// What the file says of itself. So many values were dropped from its head.
-    pub fn of(file: &File, head: u64) -> Self {
-        Self {
-            incomplete: AtomicBool::new(fgetxattr(file, INCOMPLETE, &mut [0_u8; 0]).is_ok()),
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn of(file: &File, head: u64) -> rustix::io::Result<Self> {
+        let incomplete = disk::attribute(file, INCOMPLETE, &mut [])?;
+        Ok(Self {
+            incomplete: AtomicBool::new(incomplete.is_some()),
             sent_anew: AtomicBool::new(false),
             unannounced: AtomicU32::new(0),
             announced_head: AtomicU64::new(head),
-        }
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 
 use memmap2::MmapRaw;
-use rustix::fs::{XattrFlags, fremovexattr, fsetxattr, fstatfs};
+use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstatfs};
 use rustix::io::{Errno, pread};
 
 #[cfg(test)]
@@ -50,6 +50,19 @@ pub fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
 /// `fsetxattr`.
 pub fn set_attribute(file: &File, name: &str, value: &[u8]) -> rustix::io::Result<()> {
     change(|| fsetxattr(file, name, value, XattrFlags::empty()))
+}
+
+/// `fgetxattr`: the length of an extended attribute that was read into `value`; `None` if the file has none that fits
+/// there, or the file system knows no attributes.
+///
+/// # Errors
+/// The system's: what cannot be read must not be taken for missing.
+pub fn attribute(file: &File, name: &str, value: &mut [u8]) -> rustix::io::Result<Option<usize>> {
+    match fgetxattr(file, name, value) {
+        Ok(len) => Ok(Some(len)),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM | Errno::RANGE) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// `fremovexattr`.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
-use rustix::fs::{copy_file_range, fgetxattr};
+use rustix::fs::copy_file_range;
 use rustix::io::Errno;
 
 use super::array::{Array, State, map};
@@ -37,12 +37,15 @@ const SYNCED_AT_ONCE: u64 = 128 << 20;
 const ROUNDS: u32 = 32;
 
 /// Number of values that were removed at the head of a file.
-pub(super) fn of(file: &File) -> u64 {
+///
+/// # Errors
+/// The system's.
+pub(super) fn of(file: &File) -> rustix::io::Result<u64> {
     let mut bytes = [0_u8; 8];
-    match fgetxattr(file, ATTRIBUTE, &mut bytes) {
-        Ok(8) => u64::from_le_bytes(bytes),
-        _ => 0,
-    }
+    let len = disk::attribute(file, ATTRIBUTE, &mut bytes)?;
+    Ok(len
+        .filter(|&len| len == 8)
+        .map_or(0, |_| u64::from_le_bytes(bytes)))
 }
 
 fn note(file: &File, head: u64) -> rustix::io::Result<()> {

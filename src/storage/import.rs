@@ -175,7 +175,8 @@ fn is_there_already(store: &Store, path: &FilePath, made: &Bound) -> Result<bool
         None => {
             let file = store.root.open_found(&found, path, Access::ReadOnly)?;
             let read = |at, out: &mut [u8]| disk::read_at(&file, at, out);
-            same_bytes(made, read).map(|same| same && head::of(&file) == made.head())
+            let head = head::of(&file).map_err(|e| Error::io("read the attributes of", path, e))?;
+            same_bytes(made, read).map(|same| same && head == made.head())
         }
     };
     same.map_err(|error| Error::io("read", path, error))

@@ -9,7 +9,6 @@
 
 use std::fs::File;
 
-use rustix::fs::fgetxattr;
 use rustix::io::Errno;
 
 use super::disk;
@@ -37,16 +36,11 @@ impl Mark {
     /// The mark of a file, if it has one.
     ///
     /// # Errors
-    /// The system's: a mark that cannot be read must not be taken for none.
+    /// The system's.
     pub fn of(file: &File) -> rustix::io::Result<Option<Self>> {
         let mut bytes = [0_u8; SIZE];
-        match fgetxattr(file, NAME, &mut bytes) {
-            Ok(SIZE) => {}
-            // `RANGE`: it is longer than a mark, so somebody else's.
-            Ok(_) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM | Errno::RANGE) => {
-                return Ok(None);
-            }
-            Err(errno) => return Err(errno),
+        if disk::attribute(file, NAME, &mut bytes)? != Some(SIZE) {
+            return Ok(None);
         }
         let (boot_id, synced) = bytes.split_at(16);
         Ok(Some(Self {
