@@ -167,7 +167,9 @@ impl Two {
         };
         println!("{what}");
         wait_until("the two have found each other", || {
+            // A replica that is busy notices later that its link was cut.
             self.primary().info("replication", "role") == "master"
+                && self.primary().info("replication", "connected_slaves") == "1"
                 && self.replica().info("replication", "master_link_status") == "up"
         });
         // Whatever they are told, if the server is still there.
