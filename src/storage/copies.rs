@@ -3,8 +3,6 @@
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use rustix::io::Errno;
-
 use super::array::Array;
 use super::disk;
 use super::error::Result;
@@ -58,16 +56,13 @@ impl Array {
             return Ok(());
         }
         let file = self.file(&self.state.lock())?;
+        // Where there are no attributes, this process alone knows it.
         let noted = if incomplete {
-            disk::set_attribute(&file, INCOMPLETE, &[])
+            disk::set_attribute(&file, INCOMPLETE, &[]).map(drop)
         } else {
             disk::remove_attribute(&file, INCOMPLETE)
         };
-        match noted {
-            // Where there are no attributes, this process alone knows it.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM | Errno::NODATA) => {}
-            Err(errno) => return Err(self.failed("mark", errno)),
-        }
+        noted.map_err(|errno| self.failed("mark", errno))?;
         self.copies.incomplete.store(incomplete, Ordering::Relaxed);
         Ok(())
     }

@@ -47,9 +47,13 @@ pub fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     change(|| file.write_all_at(bytes, at))
 }
 
-/// `fsetxattr`.
-pub fn set_attribute(file: &File, name: &str, value: &[u8]) -> rustix::io::Result<()> {
-    change(|| fsetxattr(file, name, value, XattrFlags::empty()))
+/// `fsetxattr`; `false` if the file system knows no attributes.
+pub fn set_attribute(file: &File, name: &str, value: &[u8]) -> rustix::io::Result<bool> {
+    match change(|| fsetxattr(file, name, value, XattrFlags::empty())) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// `fgetxattr`: the length of an extended attribute that was read into `value`; `None` if the file has none that fits
@@ -65,9 +69,12 @@ pub fn attribute(file: &File, name: &str, value: &mut [u8]) -> rustix::io::Resul
     }
 }
 
-/// `fremovexattr`.
+/// `fremovexattr`, where there is such an attribute.
 pub fn remove_attribute(file: &File, name: &str) -> rustix::io::Result<()> {
-    change(|| fremovexattr(file, name))
+    match change(|| fremovexattr(file, name)) {
+        Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Whether values that [`write_back`] has returned for are on disk before any length or mark that is set later.

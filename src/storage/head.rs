@@ -42,18 +42,15 @@ const ROUNDS: u32 = 32;
 /// The system's.
 pub(super) fn of(file: &File) -> rustix::io::Result<u64> {
     let mut bytes = [0_u8; 8];
-    let len = disk::attribute(file, ATTRIBUTE, &mut bytes)?;
-    Ok(len
-        .filter(|&len| len == 8)
-        .map_or(0, |_| u64::from_le_bytes(bytes)))
+    if disk::attribute(file, ATTRIBUTE, &mut bytes)? != Some(bytes.len()) {
+        return Ok(0);
+    }
+    Ok(u64::from_le_bytes(bytes))
 }
 
 fn note(file: &File, head: u64) -> rustix::io::Result<()> {
-    match disk::set_attribute(file, ATTRIBUTE, &head.to_le_bytes()) {
-        // There the number starts at 0 again when the file is opened anew.
-        Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
-        result => result,
-    }
+    // Where there are no attributes, the number starts at 0 again when the file is opened anew.
+    disk::set_attribute(file, ATTRIBUTE, &head.to_le_bytes()).map(drop)
 }
 
 /// What happens to an array while it is copied.

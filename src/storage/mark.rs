@@ -9,8 +9,6 @@
 
 use std::fs::File;
 
-use rustix::io::Errno;
-
 use super::disk;
 use super::record::{BootId, this_boot};
 
@@ -58,11 +56,11 @@ impl Mark {
         let mut bytes = [0; SIZE];
         bytes[..16].copy_from_slice(&this_boot());
         bytes[16..].copy_from_slice(&synced.to_le_bytes());
-        match disk::set_attribute(file, NAME, &bytes) {
-            Ok(()) => Ok(Marked::Yes),
-            Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(Marked::CannotBe),
-            Err(errno) => Err(errno),
-        }
+        Ok(if disk::set_attribute(file, NAME, &bytes)? {
+            Marked::Yes
+        } else {
+            Marked::CannotBe
+        })
     }
 
     /// Takes the mark off a file of which everything is on disk.

@@ -100,7 +100,7 @@ pub use status::{State as ArrayState, Status};
 pub use tasks::{Task, TaskDone};
 pub use worker::Done;
 
-use cold::{BringIn, Cold, DropPages};
+use cold::{BringIn, Cold, DropPages, Touched};
 pub use pool::Cancel;
 use pool::Pool;
 use registry::Registry;
@@ -356,7 +356,7 @@ impl Store {
     ) {
         let cold = Cold {
             array: Arc::clone(array),
-            touched: cold::Touched::Range(values),
+            touched: Touched::Range(values),
         };
         let job = BringIn::new(cold, Cancel::default(), Box::new(|_| done()));
         self.readers.queue().submit(Box::new(job));

@@ -148,6 +148,12 @@ fn a_failover_during_long_writes_leaves_both_the_same() {
     }
 }
 
+/// A position in the stream, as `INFO replication` gives it.
+#[track_caller]
+fn offset(server: &Server, field: &str) -> u64 {
+    server.info("replication", field).parse().unwrap()
+}
+
 /// The new primary has sent what was uncertain, but not what it has been told to write since, when it is replaced in turn.
 #[test]
 fn long_writes_that_begin_right_after_a_failover_survive_the_next_one() {
@@ -160,10 +166,7 @@ fn long_writes_that_begin_right_after_a_failover_survive_the_next_one() {
         pair.replica.info("replication", "role") == "master"
     });
     std::mem::swap(&mut pair.primary, &mut pair.replica);
-    let sent = || -> u64 {
-        let offset = pair.primary.info("replication", "master_repl_offset");
-        offset.parse().unwrap()
-    };
+    let sent = || offset(&pair.primary, "master_repl_offset");
     let before = sent();
     let more_clients = begin(&pair.primary, &FILLS.repeat(5));
     // And perhaps what the first of these has written.
@@ -193,9 +196,6 @@ fn a_replica_that_restarts_during_long_writes_can_take_over() {
     // It is to wait for the disk after each piece of a long write.
     pair.primary.ask("CONFIG SET mmap.max-dirty-bytes 1mb");
     let clients = begin(&pair.primary, &FILLS.repeat(5));
-    let offset = |server: &Server, field: &str| -> u64 {
-        server.info("replication", field).parse().unwrap()
-    };
     let sent = offset(&pair.primary, "master_repl_offset");
     wait_until("the replica knows that they have begun", || {
         offset(&pair.replica, "slave_repl_offset") >= sent

@@ -102,13 +102,11 @@ fn tell_of_ended(ctx: &Ctx) {
             key, array, kind, ..
         } = &write;
         match kind {
-            // Another primary has taken over, and sends this array anew.
-            _ if write.cancel.is_cancelled() => {
+            // Another primary has taken over, and sends this array anew; or no key has it any more, nor at replicas.
+            _ if write.cancel.is_cancelled() || !store().is_bound(array) => {
                 then();
                 continue;
             }
-            // Nor is it bound any more at replicas.
-            _ if !store().is_bound(array) => {}
             Kind::DropsHead if may_have_written => tell_head(ctx, key, array),
             // Others may have changed values in between: what it holds now is sent, piece by piece.
             Kind::Fills(range) if may_have_written && is_listening() => {
