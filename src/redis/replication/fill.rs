@@ -76,12 +76,6 @@ pub fn send_anew(ctx: &Ctx, array: &Arc<Array>) {
     send_all(path, array);
 }
 
-/// Whether the contents of an array are being sent.
-pub fn is_under_way(array: &Arc<Array>) -> bool {
-    let is_it = |fill: &Fill| fill.part == Part::All && Arc::ptr_eq(&fill.array, array);
-    fills().iter().any(is_it)
-}
-
 /// Sends what a long write has changed and that it has ended, and then does `then`; without waiting for replicas that are
 /// not there.
 pub fn send_long_write(key: &[u8], array: &Arc<Array>, range: Range<u64>, then: Then) {

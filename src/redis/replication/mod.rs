@@ -261,11 +261,19 @@ pub fn bound(key: &Key<'_>, binding: &Binding, is_alone: bool) {
     key.ctx().propagate(Audience::Replicas, COMMAND, &words);
     if state == b"FILLING" {
         fill::send_all(key.name(), array);
-    } else if array.unannounced() > 0 || fill::is_under_way(array) {
-        // The other key may be gone, and its binding about to be freed by another thread (FLUSHALL ASYNC). Then what was
-        // sent since has found no array at replicas.
+    } else if !is_alone && was_other_key_removed(key.ctx(), array) {
+        // What was sent since has found no array at replicas.
         fill::send_anew(key.ctx(), array);
     }
+}
+
+/// Whether the other key of a file may be gone already, and its binding be freed by another thread (`FLUSHALL ASYNC`).
+fn was_other_key_removed(ctx: &Ctx, array: &Bound) -> bool {
+    // In this order: what is not pending any more is not bound any more either.
+    ctx.server_info(c"memory")
+        .number(c"lazyfree_pending_objects")
+        > 0
+        || array.is_alone()
 }
 
 /// The words of `VREPLICATE BIND`. `state` says what becomes of the values.
