@@ -1,4 +1,4 @@
-//! `INFO mmap`, in sections. README.md describes each field.
+//! `INFO mmap`, in sections. docs/operations.md describes each field.
 
 use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};

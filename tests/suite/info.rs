@@ -16,10 +16,10 @@ fn told(info: &str) -> Vec<(String, String)> {
     fields
 }
 
-/// The tables of README.md under `## INFO mmap`: a heading of a section, then a row for each field.
+/// The tables of docs/operations.md under `## INFO mmap`: a heading of a section, then a row for each field.
 fn documented() -> Vec<(String, String)> {
-    let readme = include_str!("../../README.md");
-    let chapter = readme.split("\n## INFO mmap\n").nth(1).unwrap();
+    let page = include_str!("../../docs/operations.md");
+    let chapter = page.split("\n## INFO mmap\n").nth(1).unwrap();
     let chapter = chapter.split("\n## ").next().unwrap();
     let mut section = String::new();
     let mut fields = Vec::new();

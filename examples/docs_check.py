@@ -1,10 +1,10 @@
-"""Replays the sessions of README.md against a real server and compares what is printed.
+"""Replays the sessions of README.md and docs/ against a real server and compares what is printed.
 
-usage: readme_check.py [--update] [README.md]
+usage: docs_check.py [--update]
 
 MMAP_SERVER is the server's binary (default redis-server), MMAP_MODULE the module (default target/release/...). The
 server is one of our own, on a free port, with the project's redis.conf and a temporary directory. It needs
-redis-cli, and numpy for the sessions that import it. With --update, outputs that differ are written to the README.
+redis-cli, and numpy for the sessions that import it. With --update, outputs that differ are written to the pages.
 
 A session is a block that starts with ```console. In it,
     $ redis-cli     starts redis-cli; lines that start with `> ` are typed into it
@@ -12,11 +12,11 @@ A session is a block that starts with ```console. In it,
                     (both may have options and, before them, settings of the environment)
     $ anything else is run by bash, in the server's directory
 and all other lines are what is printed. Words after ```console: `restart` restarts the server first, `vector-sets`
-skips the block on servers without them. The sessions follow on from each other. Owner, group and date in `ls -l`
-and process ids may differ.
+skips the block on servers without them. The sessions follow on from each other, from page to page in the order of PAGES.
+Owner, group and date in `ls -l` and process ids may differ.
 
 A ```python block whose first line is `# examples/...` is a copy of that file. The tables of types and of INFO are
-compared with what the server says.
+compared with what the server says. Links to pages and headings of the project must lead somewhere.
 """
 
 import difflib
@@ -31,6 +31,14 @@ import time
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+# The sessions of a page may need what those of an earlier one left.
+PAGES = [
+    PROJECT / page
+    for page in (
+        "README.md", "docs/commands.md", "docs/types.md", "docs/configuration.md", "docs/file.md",
+        "docs/persistence.md", "docs/vector-sets.md", "docs/access-control.md",
+    )
+]
 DEADLINE = 30
 MARKER = "--8<-- end of reply"
 
@@ -53,7 +61,7 @@ class Server:
     def __init__(self, directory):
         self.directory = directory
         name = os.environ.get("MMAP_SERVER", "redis-server")
-        found = shutil.which(name) or sys.exit(f"readme_check: there is no server '{name}'")
+        found = shutil.which(name) or sys.exit(f"docs_check: there is no server '{name}'")
         # The server is started in another directory than ours.
         self.binary = os.path.abspath(found)
         module = Path(os.environ.get("MMAP_MODULE", PROJECT / "target/release/libredis_mmap.so")).resolve()
@@ -81,7 +89,7 @@ class Server:
                     return
                 time.sleep(0.02)
             self.stop()
-        sys.exit("readme_check: the server does not start:\n" + (self.directory / ".log").read_text())
+        sys.exit("docs_check: the server does not start:\n" + (self.directory / ".log").read_text())
 
     def stop(self):
         if self.process and self.process.poll() is None:
@@ -109,7 +117,7 @@ class Step:
 
 
 def parse(lines):
-    """The blocks of the README: (words after the fence, first line's number, lines)."""
+    """The blocks of a page: (words after the fence, first line's number, lines)."""
     blocks, block = [], None
     for number, line in enumerate(lines, 1):
         if block is None and line.startswith("```"):
@@ -208,16 +216,43 @@ def check_tables(text, server):
     if fields != told:
         yield "the table of INFO mmap", fields, told
     for name, size in re.findall(r"^\| `(\w+)`[^|]* \| [^|]*\| [^|]*\| (\d+) \|", text, re.MULTILINE):
-        server.ask("MMAP", "readme_check", ".types", name, "WRITABLE")
-        answer = server.ask("VITEMSIZE", "readme_check")
-        server.ask("DEL", "readme_check")
+        server.ask("MMAP", "docs_check", ".types", name, "WRITABLE")
+        answer = server.ask("VITEMSIZE", "docs_check")
+        server.ask("DEL", "docs_check")
         if answer != size:
             yield f"the table of types, {name}", [size], [answer]
 
 
-def differences(readme, server, directory, tools):
-    """Yields (place, expected, printed, step or None), and the number of steps at last."""
-    lines = readme.read_text().splitlines()
+def heading_anchor(heading):
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def anchors(page):
+    lines, in_block = [], False
+    for line in page.read_text().splitlines():
+        in_block ^= line.startswith("```")
+        if line.startswith("#") and not in_block:
+            lines.append(heading_anchor(line.lstrip("#")))
+    return lines
+
+
+def check_links():
+    """Yields the links of all pages that lead nowhere within the project."""
+    for page in [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            path, _, anchor = target.partition("#")
+            if "://" in path:
+                continue
+            file = (page.parent / path).resolve() if path else page
+            if not file.exists():
+                yield f"{page.name}: a link", ["a file"], [target]
+            elif anchor and file.suffix == ".md" and anchor not in anchors(file):
+                yield f"{page.name}: a link", anchors(file), [target]
+
+
+def differences(page, server, directory, tools):
+    """Yields (place, expected, printed, step or None)."""
+    lines = page.read_text().splitlines()
     vector_sets = "vectorset" in server.ask("MODULE", "LIST")
     steps = 0
     for words, first, block in parse(lines):
@@ -225,7 +260,7 @@ def differences(readme, server, directory, tools):
             path = PROJECT / block[0][2:]
             file = path.read_text().splitlines()
             if block[1:] != file:
-                yield f"line {first}: the copy of {block[0][2:]}", block[1:], file, None
+                yield f"{page.name}, line {first}: the copy of {block[0][2:]}", block[1:], file, None
         if words[:1] != ["console"] or ("vector-sets" in words and not vector_sets):
             continue
         if "restart" in words:
@@ -235,33 +270,29 @@ def differences(readme, server, directory, tools):
         for step, printed in replay(first, block, directory, tools):
             steps += 1
             if comparable(step.printed) != comparable(printed):
-                yield f"line {step.number}: {step.typed[0]}", step.printed, printed, step
-    for place, expected, printed in check_tables("\n".join(lines), server):
-        yield place, expected, printed, None
-    print(f"{steps} commands of {readme.name} replayed on {server.version()}")
+                yield f"{page.name}, line {step.number}: {step.typed[0]}", step.printed, printed, step
+    print(f"{steps} commands of {page.name} replayed on {server.version()}")
 
 
 def write_tools(tools, port):
     """What a reader calls redis-cli and python3 talks to our server and is this Python."""
-    cli = shutil.which("redis-cli") or sys.exit("readme_check: redis-cli is missing")
+    cli = shutil.which("redis-cli") or sys.exit("docs_check: redis-cli is missing")
     for name, command in ("redis-cli", f"{cli} -p {port}"), ("python3", sys.executable):
         (tools / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         (tools / name).chmod(0o755)
 
 
-def update(readme, corrections):
-    lines = readme.read_text().splitlines()
+def update(page, corrections):
+    lines = page.read_text().splitlines()
     for step, printed in sorted(corrections, key=lambda c: -c[0].number):
         start = step.number - 1 + len(step.typed)
         lines[start : start + len(step.printed)] = printed
-    readme.write_text("\n".join(lines) + "\n")
+    page.write_text("\n".join(lines) + "\n")
 
 
 def main():
-    arguments = sys.argv[1:]
-    updating = "--update" in arguments
-    paths = [Path(a) for a in arguments if a != "--update"]
-    readme = paths[0] if paths else PROJECT / "README.md"
+    updating = "--update" in sys.argv[1:]
+    found = []
     with tempfile.TemporaryDirectory() as top:
         directory, tools = Path(top, "server"), Path(top, "tools")
         directory.mkdir()
@@ -269,14 +300,19 @@ def main():
         server = Server(directory)
         try:
             write_tools(tools, server.port)
-            found = list(differences(readme, server, directory, tools))
+            for page in PAGES:
+                different = list(differences(page, server, directory, tools))
+                found += [(place, expected, printed) for place, expected, printed, _ in different]
+                if updating:
+                    update(page, [(step, printed) for _, _, printed, step in different if step])
+            everything = "\n".join(page.read_text() for page in PROJECT.glob("docs/*.md"))
+            found += check_tables(everything, server)
         finally:
             server.stop()
-    for place, expected, printed, _ in found:
+    found += check_links()
+    for place, expected, printed in found:
         print(f"\n{place}")
-        print("\n".join(difflib.unified_diff(expected, printed, "README", "server", lineterm="")))
-    if updating:
-        update(readme, [(step, printed) for _, _, printed, step in found if step])
+        print("\n".join(difflib.unified_diff(expected, printed, "page", "server", lineterm="")))
     print(f"{len(found)} differences")
     sys.exit(1 if found and not updating else 0)
 
