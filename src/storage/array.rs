@@ -463,22 +463,37 @@ impl Array {
     /// nothing was appended.
     pub fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<u64> {
         let mut state = self.lock_for_writing()?;
+        let len = bytes.len() as u64;
+        self.may_hold(self.end_of_values(&state) + len)?;
+        let mut unhurried = false;
+        if !state.slack {
+            unhurried = state.budget.take(len);
+            if unhurried {
+                state.growth_asked = false;
+            }
+            let from = self.end_of_values(&state);
+            if from / PAGE == (from + len - 1) / PAGE {
+                self.append_within_page(&mut state, bytes, unhurried)?;
+                return Ok(len / self.item_size());
+            }
+            // More than a page is not written at once, but must be appended at once: the record's count does it.
+            if unhurried {
+                self.make_momentary_room(&mut state, from + len)?;
+            }
+        }
+        if !self.has_room(&state, len) {
+            state = self.wait_for_room(state, len)?;
+        }
         let from = self.end_of_values(&state);
-        let end = from + bytes.len() as u64;
-        self.may_hold(end)?;
-        if state.slack {
-            if end + record::SIZE > state.file_len {
-                self.make_room(&mut state, end)?;
-            }
-            self.append_to_slack(&mut state, from, bytes)?;
-            if end >= state.grow_at || end >= state.prefault_at {
-                self.ask_for_more(&mut state, end);
-            }
-        } else {
-            self.append_to_exact(&mut state, from, bytes)?;
+        let end = from + len;
+        self.append_to_slack(&mut state, from, bytes)?;
+        if unhurried {
+            self.trim_now_or_later(&mut state);
+        } else if end >= state.grow_at || end >= state.prefault_at {
+            self.ask_for_more(&mut state, end);
         }
         self.wrote(&mut state, from);
-        Ok(bytes.len() as u64 / self.item_size())
+        Ok(len / self.item_size())
     }
 
     #[inline]
@@ -499,48 +514,28 @@ impl Array {
         self.published_count.store(count, Ordering::Release);
     }
 
-    fn append_to_exact(
+    /// Appends to a file of exact length, where that leaves all in one page.
+    fn append_within_page(
         self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State>,
-        from: u64,
+        state: &mut State,
         bytes: &[u8],
+        unhurried: bool,
     ) -> Result<()> {
-        let end = from + bytes.len() as u64;
-        let unhurried = state.budget.take(bytes.len() as u64);
-        if unhurried {
-            state.growth_asked = false;
+        let from = self.end_of_values(state);
+        self.extend_within_page(state, from, bytes)?;
+        let count = self.layout.count_up_to(from + bytes.len() as u64);
+        self.set_count(state, count)?;
+        self.write_header(state, count)?;
+        if !unhurried && !state.growth_asked {
+            state.growth_asked = true;
+            self.shared.send(Job::Grow(Arc::clone(self)));
         }
-        if from / PAGE == (end - 1) / PAGE {
-            self.extend_within_page(state, from, bytes)?;
-            let count = self.layout.count_up_to(end);
-            self.set_count(state, count)?;
-            self.write_header(state, count)?;
-            if !unhurried && !state.growth_asked {
-                state.growth_asked = true;
-                self.shared.send(Job::Grow(Arc::clone(self)));
-            }
-            return Ok(());
-        }
-        // More than a page is not written at once, but must be appended at once: the record's count does it.
-        if unhurried {
-            self.make_momentary_room(state, end)?;
-        } else {
-            self.make_room(state, end)?;
-        }
-        self.append_to_slack(state, from, bytes)?;
-        if unhurried {
-            self.trim_now_or_later(state);
-        }
+        self.wrote(state, from);
         Ok(())
     }
 
     /// Appends to a file of exact length by one `pwrite`: it makes the file longer only once the bytes are there.
-    fn extend_within_page(
-        &self,
-        state: &mut MutexGuard<'_, State>,
-        from: u64,
-        bytes: &[u8],
-    ) -> Result<()> {
+    fn extend_within_page(&self, state: &mut State, from: u64, bytes: &[u8]) -> Result<()> {
         let file = self.file_as_left(state)?;
         let end = from + bytes.len() as u64;
         if state.map.len() < end {
@@ -785,6 +780,13 @@ impl Array {
     pub(super) fn lock_for_writing(&self) -> Result<MutexGuard<'_, State>> {
         self.shared.worker_alive()?;
         let mut state = self.state.lock();
+        self.check_writable(&mut state)?;
+        Ok(state)
+    }
+
+    /// Finds out whether the array can be written to, to be asked whenever the lock was taken, and after each wait.
+    #[inline]
+    pub(super) fn check_writable(&self, state: &mut State) -> Result<()> {
         if state.access == Access::ReadOnly {
             return Err(Error::ReadOnly {
                 path: self.path.to_string(),
@@ -803,12 +805,11 @@ impl Array {
         }
         if state.slack {
             // The record is behind all values: storing to it finds out that the file was cut.
-            self.not_lost(&state)?;
+            self.not_lost(state)?;
         } else {
-            self.check_now_and_then(&mut state)?;
+            self.check_now_and_then(state)?;
         }
-        self.mark_if_unmarked(&mut state)?;
-        Ok(state)
+        self.mark_if_unmarked(state)
     }
 
     /// Notes in the file what is on disk for certain, before it may change.

@@ -26,6 +26,15 @@ impl Budget {
         }
     }
 
+    /// Of a burst that goes on for the next hours.
+    #[cfg(test)]
+    pub fn empty() -> Self {
+        Self {
+            tokens: 0,
+            refilled_at: u64::MAX,
+        }
+    }
+
     /// Takes the tokens for an append of so many bytes; `false` if there was not one left.
     pub fn take(&mut self, bytes: u64) -> bool {
         self.take_at(now_ns(), (1 + bytes / BYTES_PER_TOKEN).min(HIGHEST_COST))

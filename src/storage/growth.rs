@@ -150,31 +150,42 @@ impl Array {
         }
     }
 
-    /// Makes room for values up to `end`, growing the file here and now if the worker has not done so.
-    pub(super) fn make_room(
+    /// Whether so many bytes more can be appended to slack.
+    #[inline]
+    pub(super) fn has_room(&self, state: &State, bytes: u64) -> bool {
+        state.slack && self.end_of_values(state) + bytes + record::SIZE <= state.file_len
+    }
+
+    /// Makes room for so many bytes more, growing the file here and now if the worker has not done so. While it waits,
+    /// others may do anything to the array, even give it another file: what the caller knew of it is void, and whether
+    /// it may be written to is found out afresh.
+    #[cold]
+    pub(super) fn wait_for_room<'a>(
         self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State>,
-        end: u64,
-    ) -> Result<()> {
+        mut state: MutexGuard<'a, State>,
+        bytes: u64,
+    ) -> Result<MutexGuard<'a, State>> {
         let start = Instant::now();
-        loop {
-            if state.slack && end + record::SIZE <= state.file_len {
-                self.shared.stats.wait_time.record_since(start);
-                return Ok(());
-            }
+        while !self.has_room(&state, bytes) {
             if state.end != End::Free {
                 self.shared.stats.growth_waits.add_one();
-                self.wait_for_end(state)?;
+                self.wait_for_end(&mut state)?;
+                self.check_writable(&mut state)?;
                 continue;
             }
+            let end = self.end_of_values(&state) + bytes;
+            self.may_hold(end)?;
             self.grow_now(
-                state,
+                &mut state,
                 len_with_record(end),
                 len_with_record(end + self.step(end)),
             )?;
             self.shared.stats.growths_inline.add_one();
             self.shared.send(Job::Watch(Arc::clone(self)));
         }
+        self.shared.stats.wait_time.record_since(start);
+        self.may_hold(self.end_of_values(&state) + bytes)?;
+        Ok(state)
     }
 
     /// Makes the array at least `count` values long. The new ones are zeros: space is allocated for them, and nothing is

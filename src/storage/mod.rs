@@ -81,6 +81,8 @@ mod worker;
 mod power_cut;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waits;
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use super::types::ItemType;
 use super::*;
 
-fn store_in(dir: &Path) -> Store {
+pub(super) fn store_in(dir: &Path) -> Store {
     Store::new(Root::open(dir).unwrap(), 2).unwrap()
 }
 
-fn path(name: &str) -> FilePath {
+pub(super) fn path(name: &str) -> FilePath {
     FilePath::new(name.as_bytes()).unwrap()
 }
 
@@ -23,13 +23,13 @@ fn strings_of(size: usize) -> ItemType {
     ItemType::parse(b"string", Some(size.to_string().as_bytes())).unwrap()
 }
 
-fn bind(store: &Store, name: &str, item: ItemType) -> Bound {
+pub(super) fn bind(store: &Store, name: &str, item: ItemType) -> Bound {
     store
         .bind(&path(name), item, Access::Writable, true)
         .unwrap()
 }
 
-fn contents(bound: &Bound) -> Vec<u8> {
+pub(super) fn contents(bound: &Bound) -> Vec<u8> {
     let mut view = bound.view().unwrap();
     let mut bytes = vec![0; view.count() as usize * bound.item().size()];
     view.read(0, &mut bytes).unwrap();
@@ -37,7 +37,7 @@ fn contents(bound: &Bound) -> Vec<u8> {
 }
 
 /// What another server finds in the file as it is at this moment: as after `kill -9`, in a copied file.
-fn recovered(dir: &Path, bound: &Bound) -> Vec<u8> {
+pub(super) fn recovered(dir: &Path, bound: &Bound) -> Vec<u8> {
     let elsewhere = TempDir::new().unwrap();
     let name = bound.path().to_string();
     let copy = elsewhere.path().join(&name);
@@ -57,7 +57,7 @@ fn recovered(dir: &Path, bound: &Bound) -> Vec<u8> {
     found
 }
 
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");

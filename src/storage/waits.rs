@@ -1,0 +1,62 @@
+//! What was looked at before a wait is looked at again after it: while a write waits for the end of the file, other
+//! threads go on, and one of them may put another file in the place of the array's.
+
+use super::budget::Budget;
+use super::tests::{bind, contents, recovered, store_in, wait_until};
+use super::types::ItemType;
+use super::*;
+
+/// Values of one byte: `from`, `from + 1`, ...
+fn bytes(from: usize, count: usize) -> Vec<u8> {
+    (from..from + count).map(|i| i as u8).collect()
+}
+
+/// An array of 10 000 bytes of which a growth has begun that ends only when somebody calls it off. With slack, there
+/// is room for less than 100 000 more in it.
+fn growing(store: &Store, slack: bool) -> Bound {
+    let bound = bind(store, "f", ItemType::parse(b"uint8", None).unwrap());
+    bound.append(&bytes(0, 10_000)).unwrap();
+    if slack {
+        store.settings().set_max_slack(64 << 10);
+        bound.grow_ahead();
+        bound.state.lock().grow_at = 0;
+    }
+    assert_eq!(bound.has_slack(), slack);
+    assert!(bound.begins_growth_for_test());
+    bound.state.lock().budget = Budget::empty();
+    bound
+}
+
+/// Has a write wait for that growth, and does something else before it can go on.
+fn while_it_waits<T: Send>(
+    store: &Store,
+    write: impl FnOnce() -> T + Send,
+    then: impl FnOnce(),
+) -> T {
+    let waits = || store.stats().growth_waits.get();
+    let before = waits();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(write);
+        wait_until("the append waits for the growth", || waits() > before);
+        then();
+        writer.join().unwrap()
+    })
+}
+
+#[test]
+fn values_appended_after_the_head_was_dropped_follow_those_that_stayed() {
+    for slack in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store_in(dir.path());
+        let bound = growing(&store, slack);
+        let appended = while_it_waits(
+            &store,
+            || bound.append(&bytes(10_000, 100_000)),
+            || store.drop_head(&bound.share(), 9000).unwrap(),
+        );
+        assert_eq!(appended.unwrap(), 100_000);
+        assert!(contents(&bound) == bytes(9000, 101_000), "slack: {slack}");
+        assert!(recovered(dir.path(), &bound) == bytes(9000, 101_000));
+        assert_eq!(bound.published_count(), 101_000);
+    }
+}
