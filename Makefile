@@ -6,14 +6,14 @@ INTEGRATION := --test suite --test cold --test burst --test durability --test fa
 help:
 	@echo 'make run [PORT=6380]  build the module and run a Redis server with it, as redis.conf says'
 	@echo 'make test             build, then all tests on the redis-server in the PATH'
-	@echo 'make test-all         the same, then the integration tests on Valkey 9.1 and Redis 8.0'
+	@echo 'make test-all         the same, then the integration tests on Valkey 9.1, Debian'\''s Valkey 8.1 and Redis 8.0'
 	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test (needs root, FUSE, loop devices)'
 	@echo 'make bench            docs/benchmarks.md: tables and charts, on servers of its own; SUITEFLAGS=--long for long arrays'
 	@echo 'make bench-servers    the table of goals on the redis-server in the PATH, Redis 8.0 and Valkey 9.1'
 	@echo 'make guard            instructions of the hot commands, compared with benches/baseline.json'
 	@echo 'make bench-storage    parsing, formatting, append and growth without a server (Criterion)'
 	@echo 'make lint             formatting and clippy'
-	@echo 'make servers          fetch Valkey 9.1 and Redis 8.0 into .servers/'
+	@echo 'make servers          fetch Valkey 9.1, Debian'\''s Valkey 8.1 and Redis 8.0 into .servers/'
 	@echo 'make clean            remove target/ and .servers/'
 	@echo 'What a target needs and the machine lacks is installed with apt first.'
 
@@ -32,6 +32,7 @@ test: build
 test-all: test servers
 	MMAP_SERVER='$(CURDIR)/.servers/valkey-9.1/valkey-server' cargo test --release $(INTEGRATION)
 	MMAP_SERVER='$(CURDIR)/.servers/redis-8.0/redis-server' cargo test --release $(INTEGRATION)
+	MMAP_SERVER='$(CURDIR)/.servers/debian-valkey-8.1/valkey-server' cargo test --release $(INTEGRATION)
 
 test-crash: build
 	@bash .ci/packages server test

@@ -9,6 +9,8 @@ use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fsync, linkat, openat, renameat, unlinkat};
 use rustix::io::{Errno, Result};
 
+use super::root::descriptor_link;
+
 /// Makes names of this process unique.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
@@ -51,7 +53,7 @@ impl Nameless {
     /// The system's.
     pub fn give_name(&mut self, file: &impl AsRawFd) -> Result<&str> {
         if self.temporary.is_none() {
-            let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let link = descriptor_link(file);
             let flags = AtFlags::SYMLINK_FOLLOW;
             let ((), name) = with_unused_name(|name| linkat(CWD, &*link, &self.dir, name, flags))?;
             self.temporary = Some(name);

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use rustix::io::Errno;
 use super::error::{Error, Result};
 use super::nameless::Nameless;
 use super::path::FilePath;
-use super::root::{FileId, Root};
+use super::root::{FileId, Root, descriptor_link};
 
 /// A file without a name, until it takes that of another.
 pub struct Replacement {
@@ -95,8 +94,8 @@ fn locate(file: &File, id: FileId, path: &FilePath, root: &Root) -> Result<(Dir,
         });
     }
     // The path that was given may go through symbolic links; this one does not.
-    let real = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
-        .map_err(|e| Error::io("look up", path, e))?;
+    let real =
+        std::fs::read_link(descriptor_link(file)).map_err(|e| Error::io("look up", path, e))?;
     if let Ok(below) = real.strip_prefix(root.path())
         && let Ok(place) = directory_of(below, id, path, root)
     {

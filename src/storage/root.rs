@@ -1,7 +1,7 @@
 //! The directory below which all files lie, and the only way to open one.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, read_link};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
@@ -103,8 +103,9 @@ impl Root {
     /// # Errors
     /// The system's, if it is missing, not a directory or not accessible.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let path = path.canonicalize()?;
-        let dir = Dir::open_ambient_dir(&path, ambient_authority())?;
+        let dir = Dir::open_ambient_dir(path, ambient_authority())?;
+        // What `canonicalize` would say, whose memory must not be freed here: see clippy.toml.
+        let path = read_link(descriptor_link(&dir))?;
         Ok(Self { dir, path })
     }
 
@@ -167,9 +168,8 @@ impl Root {
             Access::Writable => (OFlags::RDWR, "open for writing"),
         };
         // An `O_PATH` descriptor is opened for real through /proc: see open(2), "O_PATH".
-        let link = format!("/proc/self/fd/{}", found.handle.as_raw_fd());
         open(
-            link,
+            descriptor_link(&found.handle),
             mode | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY,
             Mode::empty(),
         )
@@ -250,6 +250,11 @@ impl Root {
     pub fn check_unlocked(&self, found: &Found, path: &FilePath) -> Result<()> {
         lock(&self.open_found(found, path, Access::Writable)?, path)
     }
+}
+
+/// The name by which this process reaches what it has open.
+pub(super) fn descriptor_link(open: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", open.as_raw_fd())
 }
 
 /// Where a file without a name is to go.
@@ -415,6 +420,16 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    #[test]
+    fn the_path_of_the_root_has_no_links_and_is_absolute() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert_eq!(Root::open(&link.join("../link/.")).unwrap().path(), real);
+        assert!(Root::open(Path::new(".")).unwrap().path().is_absolute());
+    }
 
     #[test]
     fn a_file_with_the_inode_of_a_former_one_is_another() {

@@ -386,7 +386,7 @@ fn a_file_truncated_by_another_process_is_an_error_and_the_server_lives() {
 /// How often the server has the file mapped.
 fn mappings(db: &Server) -> usize {
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", db.pid())).unwrap();
-    let path = db.path("f").canonicalize().unwrap();
+    let path = db.path("f");
     maps.lines()
         .filter(|line| line.ends_with(path.to_str().unwrap()))
         .count()
