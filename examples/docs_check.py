@@ -69,6 +69,8 @@ class Server:
         conf = [line for line in lines if line.split(" ")[0] not in ("port", "dir", "loadmodule")]
         conf += [f"dir {directory}", f"loadmodule {module}"]
         self.conf = directory / ".redis.conf"
+        # As `make run` does.
+        (directory / "data").mkdir(exist_ok=True)
         self.conf.write_text("\n".join(conf) + "\n")
         self.process = None
         self.start()

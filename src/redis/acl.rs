@@ -39,17 +39,19 @@ pub unsafe fn set_categories(
     command: *mut raw::RedisModuleCommand,
     access: KeyAccess,
     flags: &CStr,
+    is_dangerous: bool,
 ) -> bool {
     // Redis 7.0 has no such call.
     // SAFETY: by the caller's word; the text is copied.
     unsafe {
         raw::RedisModule_SetCommandACLCategories.is_none_or(|set| {
-            set(command, categories(access, flags).as_ptr()) == raw::REDISMODULE_OK as c_int
+            set(command, categories(access, flags, is_dangerous).as_ptr())
+                == raw::REDISMODULE_OK as c_int
         })
     }
 }
 
-fn categories(access: KeyAccess, flags: &CStr) -> CString {
+fn categories(access: KeyAccess, flags: &CStr, is_dangerous: bool) -> CString {
     let access = match access {
         KeyAccess::Read => "read",
         _ => "write",
@@ -64,5 +66,6 @@ fn categories(access: KeyAccess, flags: &CStr) -> CString {
     } else {
         ""
     };
-    CString::new(format!("{access} {speed}{own}")).expect("words have no NUL")
+    let dangerous = if is_dangerous { " dangerous" } else { "" };
+    CString::new(format!("{access} {speed}{dangerous}{own}")).expect("words have no NUL")
 }

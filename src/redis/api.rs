@@ -2,8 +2,11 @@
 //! retains every argument. All raw calls of command handlers are here.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 use std::{fmt, ptr, slice};
 
@@ -325,9 +328,33 @@ impl Ctx {
 
     /// A number among the server's settings, as `CONFIG GET` answers it.
     pub fn config_number(&self, name: &CStr) -> Option<u64> {
+        std::str::from_utf8(&self.config_text(name)?)
+            .ok()?
+            .parse()
+            .ok()
+    }
+
+    /// A setting of the server's, as `CONFIG GET` answers it.
+    pub fn config_text(&self, name: &CStr) -> Option<Vec<u8>> {
         let words = [b"GET", name.to_bytes()].map(Word::Bytes);
         let reply = self.ask(c"CONFIG", &words)?;
-        std::str::from_utf8(reply.element(1)?).ok()?.parse().ok()
+        Some(reply.element(1)?.to_vec())
+    }
+
+    /// The paths that modules were loaded from, as `MODULE LIST` answers them.
+    pub fn module_paths(&self) -> Vec<Vec<u8>> {
+        let Some(reply) = self.ask(c"MODULE", &[Word::Bytes(b"LIST")]) else {
+            return Vec::new();
+        };
+        let path_in = |module: &CallReply| {
+            let mut names = (0..).step_by(2).map_while(|at| module.element(at));
+            let at = names.position(|name| name == b"path")?;
+            module.element(2 * at + 1).map(<[u8]>::to_vec)
+        };
+        (0..)
+            .map_while(|index| reply.with_element(index, path_in))
+            .flatten()
+            .collect()
     }
 
     /// Keeps the client waiting, not the server. The reply comes when the [`Waiting`] is over.
@@ -373,15 +400,24 @@ impl CallReply {
     /// An element of an array, if it is a string.
     fn element(&self, index: usize) -> Option<&[u8]> {
         let mut len = 0;
-        // SAFETY: the reply lives, and with it what it holds; the server answers null where there is no such element.
+        let element = self.raw_element(index)?;
+        // SAFETY: the reply lives, and with it what it holds; the server answers null where it is no string.
         unsafe {
-            let element = raw::RedisModule_CallReplyArrayElement.unwrap()(self.0, index);
-            if element.is_null() {
-                return None;
-            }
             let text = raw::RedisModule_CallReplyStringPtr.unwrap()(element, &raw mut len);
-            (!text.is_null()).then(|| std::slice::from_raw_parts(text.cast(), len))
+            (!text.is_null()).then(|| slice::from_raw_parts(text.cast(), len))
         }
+    }
+
+    /// Hands `look` an element of an array, if there is one: it is freed with the array.
+    fn with_element<T>(&self, index: usize, look: impl FnOnce(&Self) -> T) -> Option<T> {
+        self.raw_element(index)
+            .map(|element| look(&ManuallyDrop::new(Self(element))))
+    }
+
+    fn raw_element(&self, index: usize) -> Option<*mut raw::RedisModuleCallReply> {
+        // SAFETY: the reply lives; the server answers null where there is no such element.
+        let element = unsafe { raw::RedisModule_CallReplyArrayElement.unwrap()(self.0, index) };
+        (!element.is_null()).then_some(element)
     }
 }
 
@@ -892,6 +928,21 @@ pub unsafe fn with_key_of<T>(
         raw::RedisModule_FreeThreadSafeContext.unwrap()(ctx.raw);
     }
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The file that this module was loaded from, as the server named it then.
+pub fn own_library() -> Option<PathBuf> {
+    let address: fn(&Ctx) = install_timers;
+    // SAFETY: a structure of pointers, for which zero means none.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: any address may be asked for; the name belongs to the loader, for as long as the library is loaded.
+    let name = unsafe {
+        if libc::dladdr(address as *const c_void, &raw mut info) == 0 || info.dli_fname.is_null() {
+            return None;
+        }
+        CStr::from_ptr(info.dli_fname)
+    };
+    Some(OsStr::from_bytes(name.to_bytes()).into())
 }
 
 /// Runs what the server calls back, into which no panic may go. `what` names it in the log.

@@ -65,6 +65,8 @@ pub trait Command {
     const COMPLEXITY: &'static CStr;
     /// All arguments after the name, as `COMMAND DOCS` tells them.
     const ARGS: &'static [Arg] = &[Arg::KEY];
+    /// Whether it can do more than its key tells, so that ACL rules withhold it by `-@dangerous`.
+    const IS_DANGEROUS: bool = false;
     /// The version of the module that has it first.
     const SINCE: &'static CStr = c"0.1.0";
 
@@ -135,7 +137,7 @@ fn describe<C: Command>(ctx: &Ctx) -> bool {
         !command.is_null()
             && raw::RedisModule_SetCommandInfo.unwrap()(command, &raw const info)
                 == raw::REDISMODULE_OK as c_int
-            && acl::set_categories(command, C::KEY_ACCESS, C::FLAGS)
+            && acl::set_categories(command, C::KEY_ACCESS, C::FLAGS, C::IS_DANGEROUS)
     }
 }
 

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use redis_module::raw;
 
 use super::api::{self, Args, Ctx, log};
-use super::{STORE, acl, binding, commands, config, info, latency, rdb, replication};
-use crate::storage::{Root, Store};
+use super::{STORE, acl, binding, commands, config, info, latency, own_files, rdb, replication};
+use crate::storage::{Root, Store, real_path};
 
 const NAME: &[u8] = b"mmap\0";
 /// 200 for 0.2.0, as Redis' own modules count.
@@ -79,16 +79,19 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
         .set(store)
         .map_err(|_| "it is loaded already".to_owned())?;
     config::apply();
+    own_files::look_up(ctx);
+    warn_of_mixed_files(ctx);
     if !binding::register(ctx) {
         return Err("the server does not take its key type".to_owned());
     }
     rdb::look_up_limit(ctx);
     acl::add_category(ctx);
     commands::register_all(ctx)?;
-    let handlers: [(u64, EventHandler); 9] = [
+    let handlers: [(u64, EventHandler); 10] = [
         (raw::REDISMODULE_EVENT_FLUSHDB, rdb::restored::on_flush),
         (raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown),
         (raw::REDISMODULE_EVENT_CONFIG, on_config_change),
+        (raw::REDISMODULE_EVENT_MODULE_CHANGE, on_module_change),
         (raw::REDISMODULE_EVENT_PERSISTENCE, rdb::on_persistence),
         (raw::REDISMODULE_EVENT_LOADING, rdb::on_loading),
         (
@@ -112,6 +115,19 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
         return Err("the server does not take its callbacks".to_owned());
     }
     Ok(())
+}
+
+/// Says in the log if commands come to the directory where the server keeps its own files.
+fn warn_of_mixed_files(ctx: &Ctx) {
+    let root = super::store().root().path();
+    let dir = own_files::server_directory(ctx);
+    if real_path(&dir).is_ok_and(|dir| dir.starts_with(root)) {
+        tracing::warn!(
+            "mmap.dir is '{}', where the server keeps files of its own: no key can be bound to those it is known by, but \
+             arrays should have a directory of their own; set mmap.dir to one",
+            root.display()
+        );
+    }
 }
 
 type EventHandler =
@@ -139,7 +155,21 @@ extern "C" fn on_config_change(
     api::guarded("a server event", || {
         super::store().handle_faults_again();
         latency::forget_threshold();
-        rdb::look_up_limit(&Ctx::new(raw_ctx));
+        let ctx = Ctx::new(raw_ctx);
+        rdb::look_up_limit(&ctx);
+        own_files::look_up(&ctx);
+    });
+}
+
+/// A module was loaded or unloaded.
+extern "C" fn on_module_change(
+    raw_ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    api::guarded("a server event", || {
+        own_files::look_up(&Ctx::new(raw_ctx));
     });
 }
 

@@ -11,6 +11,7 @@ mod info;
 mod latency;
 mod load;
 mod log;
+mod own_files;
 mod rdb;
 mod replication;
 mod unavailable;

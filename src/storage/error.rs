@@ -16,6 +16,11 @@ pub enum Error {
         "path '{path}' leaves the directory mmap.dir: only relative paths that stay below it are allowed"
     )]
     Escapes { path: String },
+    #[error(
+        "file '{path}' is one of the server's own (its configuration, users, RDB, AOF, log or a module), which no key \
+         can be bound to: keep arrays in a directory of their own, by mmap.dir"
+    )]
+    Reserved { path: String },
     #[error("file '{path}' does not exist{hint}")]
     Missing { path: String, hint: &'static str },
     #[error("cannot {operation} '{path}': {reason}")]

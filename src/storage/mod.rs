@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`types`] | the types of values: text to bytes and back |
 //! | [`path`], [`root`] | which file a path names, how it is opened and locked |
+//! | [`reserved`] | files that belong to the server itself |
 //! | [`registry`] | each file is open at most once |
 //! | [`array`] | what commands do with an open file |
 //! | [`edit`] | many values changed in place |
@@ -60,6 +61,7 @@ mod record;
 mod recovery;
 mod registry;
 mod replacement;
+mod reserved;
 mod residency;
 mod root;
 pub mod scan;
@@ -95,7 +97,8 @@ pub use array::{Array, View};
 pub use error::{Error, Result};
 pub use import::{Former, Import};
 pub use path::FilePath;
-pub use root::{Access, FileId, Root, Undo};
+pub use reserved::Reserved;
+pub use root::{Access, FileId, Root, Undo, real_path};
 pub use settings::Fsync;
 pub use stats::{Latency, Stats, Totals};
 pub use status::{State as ArrayState, Status};

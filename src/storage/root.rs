@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use parking_lot::RwLock;
 use rustix::fs::{
     AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, StatxFlags, fcntl_lock,
     fstat, linkat, open, renameat, renameat_with, statx, unlinkat,
@@ -19,6 +20,7 @@ use super::error::{Error, Result};
 use super::nameless::Nameless;
 use super::path::FilePath;
 use super::record::this_boot;
+use super::reserved::{Place, Reserved, deepest};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,6 +97,7 @@ impl Found {
 pub struct Root {
     dir: Dir,
     path: PathBuf,
+    reserved: RwLock<Reserved>,
 }
 
 impl Root {
@@ -106,7 +109,41 @@ impl Root {
         let dir = Dir::open_ambient_dir(path, ambient_authority())?;
         // What `canonicalize` would say, whose memory must not be freed here: see clippy.toml.
         let path = read_link(descriptor_link(&dir))?;
-        Ok(Self { dir, path })
+        Ok(Self {
+            dir,
+            path,
+            reserved: RwLock::default(),
+        })
+    }
+
+    /// Says which files nothing may be bound to from now on; those of before do not count any more.
+    pub fn reserve(&self, mut reserved: Reserved) {
+        reserved.relate_to(&self.path);
+        *self.reserved.write() = reserved;
+    }
+
+    /// Fails if a path names a file that is reserved, whether it exists or not.
+    fn check_not_reserved(&self, path: &FilePath, found: Option<&Found>) -> Result<()> {
+        let (parent, name) = path.split();
+        let found = found.map(|found| (found.handle.as_fd(), found.id));
+        let place = || self.place_of(parent);
+        if self.reserved.read().holds(name, place, found) {
+            return Err(Error::Reserved {
+                path: path.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    fn place_of(&self, dir: &Path) -> Option<Place> {
+        deepest(dir, |dir| {
+            let dir = match dir.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => dir,
+            };
+            let dir = self.dir.open_dir(dir).ok()?;
+            fstat(&dir).ok().map(|stat| FileId::of(&stat))
+        })
     }
 
     /// Where the directory was when it was opened.
@@ -126,7 +163,7 @@ impl Root {
     ///
     /// # Errors
     /// If the path leaves the root (by `..` or a symbolic link), names something that is not a regular
-    /// file, or cannot be looked up.
+    /// file or is [reserved](Self::reserve), or cannot be looked up.
     pub fn find(&self, path: &FilePath) -> Result<Option<Found>> {
         let mut options = OpenOptions::new();
         options
@@ -134,7 +171,9 @@ impl Root {
             .custom_flags(OFlags::PATH.bits().cast_signed());
         let handle = match self.dir.open_with(path, &options) {
             Ok(handle) => handle.into_std(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.check_not_reserved(path, None).map(|()| None);
+            }
             Err(error) => return Err(lookup_error("look up", path, error)),
         };
         let stat = fstat(&handle).map_err(|errno| Error::io("look up", path, errno))?;
@@ -151,10 +190,14 @@ impl Root {
                 path: path.to_string(),
                 kind,
             }),
-            None => Ok(Some(Found {
-                handle,
-                id: FileId::of(&stat),
-            })),
+            None => {
+                let found = Found {
+                    handle,
+                    id: FileId::of(&stat),
+                };
+                self.check_not_reserved(path, Some(&found))?;
+                Ok(Some(found))
+            }
         }
     }
 
@@ -221,6 +264,7 @@ impl Root {
     /// # Errors
     /// As [`Self::create`].
     pub fn create_nameless(&self, path: &FilePath) -> Result<(File, FileId, Destination)> {
+        self.check_not_reserved(path, None)?;
         let path_error = |error| lookup_error("create", path, error);
         let (parent, name) = path.split();
         let dir = if parent.as_os_str().is_empty() {
@@ -255,6 +299,15 @@ impl Root {
 /// The name by which this process reaches what it has open.
 pub(super) fn descriptor_link(open: &impl AsRawFd) -> String {
     format!("/proc/self/fd/{}", open.as_raw_fd())
+}
+
+/// The path of what is at `path`, without links and dots.
+///
+/// # Errors
+/// The system's.
+pub fn real_path(path: &Path) -> io::Result<PathBuf> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    read_link(descriptor_link(&open(path, flags, Mode::empty())?))
 }
 
 /// Where a file without a name is to go.

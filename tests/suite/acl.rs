@@ -180,3 +180,68 @@ fn users_of_the_configuration_file_can_name_the_category() {
     assert_eq!(client.say("VSIZE k"), "(integer) 0");
     assert!(is_refused(&mut client, "VPUSH k 1"));
 }
+
+/// The rules that a page shows, by the name of their user: what follows two spaces says what they are for.
+fn documented(page: &str) -> Vec<(String, String)> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = std::fs::read_to_string(path).unwrap();
+    let rules: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ACL SETUSER "))
+        .map(|line| {
+            let rules = line.split("  ").next().unwrap();
+            let (name, rules) = rules.split_once(' ').unwrap();
+            (name.to_owned(), rules.to_owned())
+        })
+        .collect();
+    assert!(rules.len() > 1, "{page} shows no rules");
+    rules
+}
+
+#[test]
+fn the_documented_rules_do_what_is_said_of_them() {
+    for (name, rules) in documented("docs/access-control.md") {
+        let key = if rules.contains("~app:*") {
+            "app:k"
+        } else {
+            "prices:k"
+        };
+        let db = array(key);
+        let has_categories = db.say("COMMAND INFO mmap").contains("dangerous");
+        let needs_categories = !name.ends_with("70");
+        if needs_categories && !has_categories || rules.contains("@mmap") && !has_category(&db) {
+            continue;
+        }
+        let commands = commands(&db);
+        let mut client = user(&db, &rules);
+        for command in &commands {
+            let expected = match name.as_str() {
+                "analyst" | "reader70" => command.writes,
+                "writer" | "app" | "app70" => command.name == "mmap",
+                "guest" => true,
+                other => panic!("nobody knows what {other} may do"),
+            };
+            let refused = is_refused(&mut client, &command.on(key));
+            assert_eq!(refused, expected, "{name}: {}", command.name);
+        }
+        assert!(is_refused(&mut client, "RESTORE app:x 0 x"), "{name}");
+    }
+}
+
+#[test]
+fn binding_files_is_dangerous_and_nothing_else_is() {
+    let db = array("k");
+    let has_categories = db.say("COMMAND INFO vget").contains("@read");
+    // Redis 7.0 has none for modules.
+    assert_eq!(
+        has_categories,
+        !db.info("server", "redis_version").starts_with("7.0")
+    );
+    if has_categories {
+        let mut client = user(&db, "on >secret ~* +@all -@dangerous");
+        for command in commands(&db) {
+            let refused = is_refused(&mut client, &command.on("k"));
+            assert_eq!(refused, command.name == "mmap", "{}", command.name);
+        }
+    }
+}

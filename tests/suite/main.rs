@@ -19,6 +19,7 @@ mod introspection;
 mod keyspace;
 mod limits;
 mod npy;
+mod own_files;
 mod persistence;
 mod ranges;
 mod root_dir;

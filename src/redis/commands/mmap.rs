@@ -27,6 +27,8 @@ impl Command for Mmap {
     const FLAGS: &'static CStr = c"write deny-oom";
     const ARITY: c_int = -3;
     const KEY_ACCESS: KeyAccess = KeyAccess::Insert;
+    /// It opens files that others made.
+    const IS_DANGEROUS: bool = true;
     const SUMMARY: &'static CStr = c"Binds a file of raw values to a key";
     const COMPLEXITY: &'static CStr = c"O(1)";
     const ARGS: &'static [Arg] = &[
