@@ -23,6 +23,7 @@ use super::disk;
 use super::error::{Error, Result};
 use super::head::{self, Watch};
 use super::layout::Layout;
+use super::limits;
 use super::mapping::Mapping;
 use super::mark::Mark;
 use super::pace::Share;
@@ -546,7 +547,14 @@ impl Array {
             disk::write_at(&file, bytes, from).map_err(|e| self.failed("append to", e))?;
         if written < bytes.len() {
             self.free_unused(state);
-            return Err(self.failed("append to", std::io::ErrorKind::StorageFull));
+            // The next byte would have told why.
+            let is_too_long = limits::file_size().is_some_and(|limit| end > limit);
+            let why = if is_too_long {
+                Errno::FBIG
+            } else {
+                Errno::NOSPC
+            };
+            return Err(self.failed("append to", why));
         }
         state.file_len = end;
         Ok(())

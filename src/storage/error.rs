@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::limits;
 use super::types::TypeError;
 
 /// The result of a storage operation.
@@ -28,6 +29,15 @@ pub enum Error {
         operation: &'static str,
         path: String,
         reason: io::Error,
+    },
+    #[error(
+        "cannot {operation} '{path}': files of this server may be {limit} bytes long \
+         (ulimit -f; LimitFSIZE= in a systemd unit)"
+    )]
+    FileSize {
+        operation: &'static str,
+        path: String,
+        limit: u64,
     },
     #[error("'{path}' is {kind}, not a regular file")]
     NotRegular { path: String, kind: &'static str },
@@ -118,10 +128,18 @@ impl Error {
         path: impl std::fmt::Display,
         reason: impl Into<io::Error>,
     ) -> Self {
-        Self::Io {
-            operation,
-            path: path.to_string(),
-            reason: reason.into(),
+        let (path, reason) = (path.to_string(), reason.into());
+        match limits::file_size() {
+            Some(limit) if reason.raw_os_error() == Some(libc::EFBIG) => Self::FileSize {
+                operation,
+                path,
+                limit,
+            },
+            _ => Self::Io {
+                operation,
+                path,
+                reason,
+            },
         }
     }
 

@@ -15,6 +15,7 @@ use super::array::{Array, End, LONG_TRUNCATION, PREFAULT_WINDOW, State};
 use super::budget::Budget;
 use super::disk;
 use super::error::{Error, Result};
+use super::limits;
 use super::mapping::Mapping;
 use super::record::{self, Record};
 use super::root::Access;
@@ -99,11 +100,9 @@ impl Array {
             return None;
         }
         let end = self.end_of_values(&state);
-        if state.slack
-            && self
-                .longest()
-                .is_some_and(|longest| state.file_len >= longest)
-        {
+        let is_longest =
+            |longest| state.slack && state.file_len >= longest || len_with_record(end) > longest;
+        if self.longest().is_some_and(is_longest) {
             state.grow_at = u64::MAX;
             return None;
         }
@@ -289,13 +288,22 @@ impl Array {
     }
 
     fn within_limit(&self, bytes: u64) -> u64 {
-        let limit = self.shared.settings.max_file_bytes();
-        limit.map_or(bytes, |limit| bytes.min(limit))
+        self.value_limit().map_or(bytes, |limit| bytes.min(limit))
+    }
+
+    /// How many bytes of values a file with slack may hold, by the settings and by the system.
+    fn value_limit(&self) -> Option<u64> {
+        let by_settings = self.shared.settings.max_file_bytes();
+        let by_system = limits::file_size().map(|limit| {
+            let len = limit - limit % record::ALIGNMENT;
+            len.saturating_sub(record::SIZE)
+        });
+        by_settings.into_iter().chain(by_system).min()
     }
 
     /// The length of a file with slack that holds all the values it may.
     fn longest(&self) -> Option<u64> {
-        self.shared.settings.max_file_bytes().map(len_with_record)
+        self.value_limit().map(len_with_record)
     }
 
     /// # Errors

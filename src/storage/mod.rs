@@ -29,7 +29,7 @@
 //! | [`advice`] | how an array is going to be read |
 //! | [`snapshot`] | the values of one moment, for those who take longer |
 //! | [`window`] | mappings that are read for those who take longer |
-//! | [`memory`] | how much memory could be had |
+//! | [`memory`], [`limits`] | how much memory could be had, and what the system allows besides |
 //! | [`pool`] | the threads for long work |
 //! | [`tasks`] | the thread of writes that take as long as an array is large |
 
@@ -48,6 +48,7 @@ mod growth;
 mod head;
 mod import;
 mod layout;
+mod limits;
 mod lost;
 mod mapping;
 mod mark;
@@ -146,6 +147,7 @@ impl Store {
     /// The system's, if there can be no more threads.
     pub fn new(root: Root, threads: usize) -> io::Result<Self> {
         sigbus::install()?;
+        limits::survive_file_size_limit()?;
         let (sender, receiver) = crossbeam_channel::unbounded();
         let shared = Arc::new(Shared::new(sender));
         let registry = Arc::new(Registry::default());

@@ -56,9 +56,9 @@ impl Buffer {
     }
 }
 
-/// How many values of `size` bytes come to about `bytes`, and are a multiple of 16 so that each chunk is aligned.
+/// How many values of `size` bytes come to about `bytes`: at least one, and a multiple of 16 so that each chunk is aligned.
 fn values_in(bytes: u64, size: u64) -> u64 {
-    (bytes / size).next_multiple_of(16)
+    (bytes / size).max(1).next_multiple_of(16)
 }
 
 /// The blocks of a range.

@@ -452,3 +452,46 @@ fn the_number_of_threads_is_a_setting() {
         "{log}"
     );
 }
+
+#[test]
+fn strings_of_every_length_are_gone_over() {
+    let db = Server::start();
+    for size in [1, 8191, 8192, 8193, 16384, 65535] {
+        // At once, and on the pool.
+        for count in [3, 600_000 / size + 2] {
+            let (key, last) = (format!("k{size}.{count}"), count - 1);
+            let value = |i: usize| [b"bac"[i % 3], b'x'];
+            let bytes: Vec<u8> = (0..count)
+                .flat_map(|i| {
+                    let mut item = vec![0; size];
+                    item[..size.min(2)].copy_from_slice(&value(i)[..size.min(2)]);
+                    item
+                })
+                .collect();
+            db.write(&key, bytes);
+            db.say(&format!("MMAP {key} {key} string {size}"));
+            let [a, b] = [1, 0].map(|i| String::from_utf8(value(i)[..size.min(2)].into()).unwrap());
+            let found: Vec<_> = (0..count)
+                .filter(|i| i % 3 == 1)
+                .map(|i| format!("(integer) {i}"))
+                .collect();
+            let ask = |rest: &str| db.say(&rest.replace("KEY", &key));
+            assert_eq!(
+                ask("VAGG KEY 0 -1 COUNT MIN ARGMIN"),
+                format!("[(integer) {count}, {a}, (integer) 1]"),
+                "{key}"
+            );
+            let buckets = ask(&format!("VBUCKETS KEY 0 -1 {count} MAX"));
+            assert!(
+                buckets.starts_with(&format!("[[{b}], [{a}], ")),
+                "{buckets}"
+            );
+            assert_eq!(buckets.matches("], [").count(), last, "{key}");
+            assert_eq!(
+                ask(&format!("VFIND KEY 0 -1 = {a}")),
+                format!("[{}]", found.join(", "))
+            );
+        }
+    }
+    assert!(!db.log().contains("panicked"), "{}", db.log());
+}

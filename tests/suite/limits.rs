@@ -177,3 +177,60 @@ fn a_replica_has_the_limits_of_its_primary() {
         .start();
     assert_eq!(replica.stat("max_arrays"), 0);
 }
+
+/// The limit of `ulimit -f` is reached in every way in which a file becomes longer: by small appends to an exact file, by
+/// large ones, in a burst, and where a file is copied.
+#[test]
+fn a_limit_on_file_sizes_is_an_error_and_ends_nothing() {
+    const LIMIT: u64 = 3_000_000;
+    let mut db = Server::setup()
+        .launched_by(&["prlimit", &format!("--fsize={LIMIT}")])
+        .start();
+    let limit = format!("{LIMIT} bytes");
+    for (key, values) in [("small", 400_u64), ("large", 5_000)] {
+        db.say(&format!("MMAP {key} {key}"));
+        let mut words = vec!["VPUSH".to_owned(), key.to_owned()];
+        words.extend((0..values).map(|i| i.to_string()));
+        let mut pushed = 0;
+        let error = loop {
+            match db.run(&words) {
+                Reply::Error(error) => break error,
+                _ => pushed += values,
+            }
+        };
+        names(&error, &[&format!("'{key}'"), "ulimit -f", &limit]);
+        assert!(pushed * 8 > LIMIT - 8 * values - 8192, "{pushed} values");
+        assert_eq!(db.int(&format!("VSIZE {key}")) as u64, pushed);
+        assert_eq!(db.say(&format!("VSYNC {key}")), "OK");
+        assert_eq!(db.file_len(key), pushed * 8);
+    }
+
+    db.say("MMAP burst burst");
+    let mut client = db.client();
+    let replies = client.pipeline(&vec![
+        vec!["VPUSH", "burst", "1"];
+        LIMIT as usize / 8 + 1000
+    ]);
+    // With its slack gone, a file has room for some more.
+    let pushed = replies.iter().filter(|reply| !reply.is_error()).count() as u64;
+    assert!(pushed * 8 > LIMIT - 8192, "{pushed} values");
+    let refused = replies.iter().filter(|reply| reply.is_error());
+    refused.for_each(|reply| names(&reply.to_string()[8..], &["'burst'", "ulimit -f", &limit]));
+    assert_eq!(db.int("VSIZE burst") as u64, pushed);
+    assert_eq!(db.say("VPOP burst 2"), "[1, 1]");
+    assert_eq!(db.int("VPUSH burst 2 3"), 2);
+    db.settles_at("burst", pushed * 8);
+
+    // A file that was longer before: its copy without the head must not be.
+    let handle = std::fs::File::create(db.path("long")).unwrap();
+    handle.set_len(2 * LIMIT).unwrap();
+    db.say("MMAP long long uint8 WRITABLE");
+    names(
+        &db.error("VTRIM long 1 -1"),
+        &["'long'", "ulimit -f", &limit],
+    );
+    names(&db.error("VPUSH long 1"), &["'long'", "ulimit -f", &limit]);
+    assert_eq!(db.int("VSIZE long") as u64, 2 * LIMIT);
+    assert!(db.is_running());
+    assert_eq!(db.say("VSYNC small"), "OK");
+}
