@@ -59,6 +59,7 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
                 (c"arrays_unsynced", totals.unsynced.into()),
                 (c"arrays_refused", totals.refused.into()),
                 (c"arrays_lost", totals.lost.into()),
+                (c"arrays_unlinked", totals.unlinked.into()),
                 (c"keys_unavailable", Unavailable::count().into()),
             ],
         ),

@@ -138,6 +138,8 @@ pub(super) struct State {
     pub refusal: Option<String>,
     /// What another process or the disk did to the file: nothing in it is relied on until it is opened anew.
     pub lost: Option<String>,
+    /// Why nobody will find the file by its name, as far as that was looked at.
+    pub unlinked: Option<&'static str>,
     /// When the file's length was last compared with what it should be.
     pub checked_at: u64,
     /// Who is to be told of changes.
@@ -234,6 +236,7 @@ impl Array {
                 overlong: false,
                 refusal: None,
                 lost: None,
+                unlinked: None,
                 checked_at: 0,
                 snapshots: Snapshots::default(),
             }),
@@ -292,6 +295,7 @@ impl Array {
         state.growth_asked = false;
         state.overlong = false;
         state.lost = None;
+        state.unlinked = None;
         self.set_count(&mut state, contents.count)
     }
 
@@ -439,6 +443,7 @@ impl Array {
             unsynced: u64::from(state.dirty_from.is_some()),
             refused: u64::from(state.refusal.is_some()),
             lost: u64::from(state.lost.is_some()),
+            unlinked: u64::from(state.unlinked.is_some()),
         }
     }
 

@@ -94,6 +94,8 @@ pub enum Error {
     WorkerDead(String),
     #[error("file '{path}' {reason}; MMAP the key again to look at the file afresh")]
     Lost { path: String, reason: String },
+    #[error("file '{path}' {why}")]
+    Unlinked { path: String, why: &'static str },
     #[error("file '{path}' was unbound, or bound anew, while it was being read")]
     Unbound { path: String },
     #[error(

@@ -17,7 +17,7 @@
 //! | [`import`] | files that are made of what a primary or a backup holds |
 //! | [`layout`], [`npy`] | where in a file the values lie, and what is before them |
 //! | [`recovery`] | what a file holds when it is opened |
-//! | [`lost`] | files that others truncate |
+//! | [`lost`], [`unlinked`] | files that others truncate, delete or replace |
 //! | [`sync`], [`pace`] | how values reach the disk, and how much may wait for that |
 //! | [`mapping`] | a file in memory: all access to mapped memory |
 //! | [`sigbus`] | what happens when mapped memory is not to be had |
@@ -77,6 +77,7 @@ mod stream;
 mod sync;
 mod tasks;
 pub mod types;
+mod unlinked;
 mod window;
 mod worker;
 
@@ -151,8 +152,13 @@ impl Store {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let shared = Arc::new(Shared::new(sender));
         let registry = Arc::new(Registry::default());
-        let worker = worker::start(receiver, Arc::clone(&shared), Arc::clone(&registry))?;
         let root = Arc::new(root);
+        let worker = worker::start(
+            receiver,
+            Arc::clone(&shared),
+            Arc::clone(&registry),
+            Arc::clone(&root),
+        )?;
         let tasks = Tasks::new(&root, &registry);
         let task_thread = TaskThread::start(tasks.clone())?;
         let rest = {
@@ -415,6 +421,22 @@ impl Store {
             exact,
             done,
         });
+    }
+
+    /// Syncs an array, gives its file its exact length, and waits until that is on disk too, here and now.
+    ///
+    /// # Errors
+    /// The system's, or that nobody will find the file by its name.
+    pub fn sync_exact(&self, bound: &Bound) -> Result<()> {
+        bound.array.sync_exact()?;
+        bound.array.check_name(&self.root)
+    }
+
+    /// Looks at the array, at its name and at the page cache. That is bounded work, whatever the length of the file.
+    pub fn status(&self, bound: &Bound) -> Status {
+        // What is found out is a part of the status.
+        let _ = bound.array.check_name(&self.root);
+        bound.array.status()
     }
 
     /// Carries out a write that may take long, here and now; says how many values were set or removed.

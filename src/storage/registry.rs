@@ -304,6 +304,7 @@ impl Array {
     fn trim_at_unbinding(&self) {
         let mut state = self.state.lock();
         state.unbound = true;
+        self.report_loss_at_unbinding(&state);
         if let Err(error) = self.make_exact(&mut state) {
             tracing::error!("on unbinding: {error}");
         }

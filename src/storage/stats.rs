@@ -135,6 +135,8 @@ pub struct Totals {
     pub refused: u64,
     /// Arrays whose file was changed behind our back.
     pub lost: u64,
+    /// Arrays whose file is not found by its name any more.
+    pub unlinked: u64,
 }
 
 impl std::ops::AddAssign for Totals {
@@ -147,5 +149,6 @@ impl std::ops::AddAssign for Totals {
         self.unsynced += other.unsynced;
         self.refused += other.refused;
         self.lost += other.lost;
+        self.unlinked += other.unlinked;
     }
 }

@@ -18,6 +18,8 @@ pub enum State {
     Refused,
     /// The file was changed behind our back, and must be opened anew.
     Lost,
+    /// Nobody will find the file by its name once it is closed: it was deleted, moved or replaced.
+    Unlinked,
 }
 
 /// An array at one moment.
@@ -36,13 +38,15 @@ pub struct Status {
     pub synced: Option<u64>,
     /// Bytes of the file that are in RAM; `None` if the system does not tell.
     pub resident: Option<u64>,
-    /// Why the array is refused or lost; else what went wrong last, if anything did.
+    /// Why it is neither exact nor has slack.
+    pub why: Option<String>,
+    /// What went wrong last, if anything did.
     pub last_error: Option<String>,
 }
 
 impl Array {
-    /// Looks at the array and at the page cache. That is bounded work, whatever the length of the file.
-    pub fn status(&self) -> Status {
+    /// The array as it is, and as it was found when its name was looked at last.
+    pub(super) fn status(&self) -> Status {
         // A view looks at the file; that it fails is part of the answer.
         let lost = self.view().err();
         let dead = self.shared.worker_alive().err();
@@ -60,6 +64,8 @@ impl Array {
             (State::Refused, Some(refusal.clone()))
         } else if let Some(dead) = dead.filter(|_| is_writable) {
             (State::Refused, Some(dead.to_string()))
+        } else if let Some(why) = state.unlinked {
+            (State::Unlinked, Some(format!("file '{}' {why}", self.path)))
         } else if state.slack {
             (State::Slack, None)
         } else {
@@ -77,7 +83,8 @@ impl Array {
             file_bytes,
             synced,
             resident: file.and_then(|file| resident_bytes(&file, &map, file_bytes).ok()),
-            last_error: why.or_else(|| self.last_error()),
+            last_error: why.clone().or_else(|| self.last_error()),
+            why,
         }
     }
 }

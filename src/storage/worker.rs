@@ -12,6 +12,7 @@ use super::array::Array;
 use super::error::Error;
 use super::mapping::Mapping;
 use super::registry::Registry;
+use super::root::Root;
 use super::settings::Fsync;
 use super::shared::Shared;
 
@@ -19,6 +20,8 @@ use super::shared::Shared;
 const TICK: Duration = Duration::from_millis(100);
 /// An array with at most this many writes in a tick is calm: exact appends can keep up with that.
 const CALM_WRITES: u64 = 50;
+/// How often the names of files that are written are looked at: a lost one is to be noticed within a second.
+const NAME_CHECK: Duration = Duration::from_millis(500);
 /// When a job that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often values are synced.
@@ -73,6 +76,7 @@ pub(super) fn start(
     jobs: Receiver<Job>,
     shared: Arc<Shared>,
     registry: Arc<Registry>,
+    root: Arc<Root>,
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("mmap-worker".to_owned())
@@ -81,12 +85,15 @@ pub(super) fn start(
                 jobs,
                 shared: Arc::clone(&shared),
                 registry,
+                root,
                 watched: Vec::new(),
                 dirty: Vec::new(),
+                written: Vec::new(),
                 slow: Vec::new(),
                 failed: Vec::new(),
                 next_retry: Instant::now(),
                 next_tick: Instant::now(),
+                next_name_check: Instant::now(),
                 last_sync: Instant::now(),
                 stopping: false,
             };
@@ -118,16 +125,20 @@ struct Worker {
     jobs: Receiver<Job>,
     shared: Arc<Shared>,
     registry: Arc<Registry>,
+    root: Arc<Root>,
     /// Arrays with slack, and how many writes each had seen at the last tick.
     watched: Vec<(Arc<Array>, u64)>,
     /// Arrays written to since their last sync.
     dirty: Vec<Arc<Array>>,
+    /// Arrays written to since their names were looked at.
+    written: Vec<Arc<Array>>,
     /// Jobs that may wait for the disk: they come after all that commands may soon wait for.
     slow: Vec<Job>,
     /// Jobs to be tried again, all at once.
     failed: Vec<Job>,
     next_retry: Instant,
     next_tick: Instant,
+    next_name_check: Instant,
     last_sync: Instant,
     stopping: bool,
 }
@@ -141,6 +152,7 @@ impl Worker {
                 self.do_slow_job();
             }
             self.tick();
+            self.check_names();
             self.sync_dirty();
             self.retry();
         }
@@ -155,6 +167,7 @@ impl Worker {
         let due = [
             (!self.watched.is_empty()).then_some(self.next_tick),
             (!self.dirty.is_empty()).then_some(self.next_sync()),
+            (!self.written.is_empty()).then_some(self.next_name_check),
             (!self.failed.is_empty()).then_some(self.next_retry),
         ];
         let job = match due.into_iter().flatten().min() {
@@ -189,7 +202,13 @@ impl Worker {
                 // A command gave the array slack, and could not wait for what its record vouches for.
                 self.slow.push(Job::SyncSoon(array));
             }
-            Job::Dirty(array) => self.dirty.push(array),
+            Job::Dirty(array) => {
+                if self.written.is_empty() {
+                    self.next_name_check = Instant::now() + NAME_CHECK;
+                }
+                self.written.push(Arc::clone(&array));
+                self.dirty.push(array);
+            }
             Job::SyncAgain(array) => self.try_again(Job::SyncSoon(array)),
             // What is to be done is seen when all jobs are taken.
             Job::WriteBack => {}
@@ -237,7 +256,9 @@ impl Worker {
             })
             .collect();
         let outcome = if exact {
-            array.sync_exact()
+            array
+                .sync_exact()
+                .and_then(|()| array.check_name(&self.root))
         } else {
             array.sync()
         };
@@ -324,6 +345,27 @@ impl Worker {
             self.take_batch();
         }
         self.next_tick = Instant::now() + TICK;
+    }
+
+    /// Looks whether the files that were written are still found by their names.
+    fn check_names(&mut self) {
+        if self.written.is_empty() || Instant::now() < self.next_name_check {
+            return;
+        }
+        for array in std::mem::take(&mut self.written) {
+            if self.registry.bindings_of(&array) > 0 {
+                // It is logged, and a part of the array's status.
+                let _ = array.check_name(&self.root);
+            }
+            self.take_batch();
+        }
+        // An array that is not synced yet tells nobody when it is written to again.
+        for array in &self.dirty {
+            if !self.written.iter().any(|other| Arc::ptr_eq(other, array)) {
+                self.written.push(Arc::clone(array));
+            }
+        }
+        self.next_name_check = Instant::now() + NAME_CHECK;
     }
 
     fn next_sync(&self) -> Instant {

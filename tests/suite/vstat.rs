@@ -5,12 +5,13 @@ use std::fs::OpenOptions;
 
 use crate::support::{Reply, Server, doubles, wait_until};
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "path",
     "type",
     "item-size",
     "mode",
     "state",
+    "why",
     "last-error",
     "keys",
     "count",
@@ -53,6 +54,7 @@ fn vstat_of_an_exact_array() {
             ("item-size", "(integer) 4"),
             ("mode", "writable"),
             ("state", "exact"),
+            ("why", "(nil)"),
             ("last-error", "(nil)"),
             ("keys", "(integer) 1"),
             ("count", "(integer) 3"),
@@ -167,4 +169,82 @@ fn vstat_of_a_file_missing_at_the_start_says_so() {
     assert_eq!(db.int("MMAP db f"), 2);
     assert_eq!(db.stat("keys_unavailable"), 0);
     shows(&self::stat(&db, "db"), &[("state", "exact")]);
+}
+
+/// A file loses its name, in each way, and a write is to be enough for that to be noticed.
+#[test]
+fn a_file_that_lost_its_name_is_noticed_after_a_write() {
+    for fsync in ["everysec", "no", "always"] {
+        let db = Server::setup()
+            .module_args(&format!("fsync {fsync}"))
+            .start();
+        let ways: [(&str, fn(&Server)); 4] = [
+            ("was deleted", |db| {
+                std::fs::remove_file(db.path("f")).unwrap();
+            }),
+            ("was replaced", |db| {
+                db.write("new", doubles([7.0]));
+                std::fs::rename(db.path("new"), db.path("f")).unwrap();
+            }),
+            ("no file has its name", |db| {
+                std::fs::rename(db.path("f"), db.path("away")).unwrap();
+            }),
+            ("another file has its name", |db| {
+                std::fs::rename(db.path("f"), db.path("away")).unwrap();
+                db.write("f", doubles([7.0]));
+            }),
+        ];
+        for (what, lose) in ways {
+            let log = db.log().len();
+            db.say("MMAP db f");
+            db.say("VPUSH db 1 2 3");
+            assert_eq!(db.say("VSYNC db"), "OK");
+            assert_eq!(db.stat("arrays_unlinked"), 0, "{what}");
+            lose(&db);
+            let start = std::time::Instant::now();
+            assert_eq!(db.int("VPUSH db 4"), 1);
+            wait_until("it is noticed", || db.stat("arrays_unlinked") == 1);
+            assert!(start.elapsed().as_millis() < 1500, "{:?}", start.elapsed());
+            let error = db.error("VSYNC db");
+            assert!(error.contains("'f'") && error.contains(what), "{error}");
+            let transaction = db.run(&["EVAL", "return redis.pcall('VSYNC', 'db')", "0"]);
+            assert!(transaction.is_error(), "{transaction}");
+            let stat = stat(&db, "db");
+            shows(&stat, &[("state", "unlinked"), ("count", "(integer) 4")]);
+            assert!(stat["why"].to_string().contains(what), "{what}");
+            // Values are there for as long as the key is.
+            assert_eq!(db.say("VALL db"), "[1, 2, 3, 4]");
+            assert_eq!(db.int("VPUSH db 5"), 1);
+            assert!(db.error("VSYNC db").contains(what));
+            let said = |text: &str| db.log()[log..].matches(text).count();
+            assert_eq!(said(what), 1, "{}", db.log());
+            db.say("DEL db");
+            let is_gone = what.starts_with("was");
+            assert_eq!(
+                said("its 5 values are lost"),
+                usize::from(is_gone),
+                "{what}"
+            );
+            for name in ["f", "away"] {
+                let _ = std::fs::remove_file(db.path(name));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_has_its_name_again_is_no_more_unlinked() {
+    let db = Server::start();
+    db.say("MMAP db f");
+    db.say("VPUSH db 1 2 3");
+    std::fs::rename(db.path("f"), db.path("g")).unwrap();
+    assert!(db.error("VSYNC db").contains("no file has its name"));
+    std::fs::rename(db.path("g"), db.path("f")).unwrap();
+    assert_eq!(db.say("VSYNC db"), "OK");
+    shows(&stat(&db, "db"), &[("state", "exact")]);
+    assert_eq!(db.stat("arrays_unlinked"), 0);
+    // The copy that VTRIM puts in its place has the name, too.
+    db.say("VTRIM db 1 -1");
+    assert_eq!(db.say("VSYNC db"), "OK");
+    assert_eq!(db.stat("arrays_unlinked"), 0);
 }

@@ -70,7 +70,7 @@ pub fn sync_then(
 ) -> Outcome {
     if !ctx.may_block() {
         let synced = if exact {
-            bound.sync_exact()
+            store().sync_exact(bound)
         } else {
             bound.sync()
         };

@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding::{self, Binding, Target};
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::store;
 use crate::storage::{Access, ArrayState, Bound, Status};
 
 /// `VSTAT key`: replies with a map of everything about the array; nil if there is no such key. It also answers while
@@ -70,9 +71,10 @@ fn fields(binding: &Binding) -> Vec<(&'static str, Field<'_>)> {
         ),
     ];
     match &binding.target {
-        Target::Open(bound) => add_status(&mut fields, bound, bound.status()),
+        Target::Open(bound) => add_status(&mut fields, bound, store().status(bound)),
         Target::Unavailable { reason, count } => fields.extend([
             ("state", Field::text("unavailable")),
+            ("why", Field::Text(reason.to_string().into_bytes().into())),
             (
                 "last-error",
                 Field::Text(reason.to_string().into_bytes().into()),
@@ -95,14 +97,16 @@ fn add_status(fields: &mut Vec<(&'static str, Field<'_>)>, bound: &Bound, status
         ArrayState::Slack => "slack",
         ArrayState::Refused => "refused",
         ArrayState::Lost => "lost",
+        ArrayState::Unlinked => "unlinked",
     };
-    let last_error = match status.last_error {
+    let text = |text: Option<String>| match text {
         Some(text) => Field::Text(text.into_bytes().into()),
         None => Field::Nil,
     };
     fields.extend([
         ("state", Field::text(state)),
-        ("last-error", last_error),
+        ("why", text(status.why)),
+        ("last-error", text(status.last_error)),
         ("keys", Field::Count(bound.keys() as u64)),
         ("count", Field::Count(status.count)),
         ("capacity", Field::Count(status.capacity)),
