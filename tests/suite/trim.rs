@@ -261,3 +261,48 @@ fn a_file_that_was_restored_can_be_trimmed() {
     assert_eq!(db.say("VTRIM db 2 -1"), "(integer) 2");
     assert_eq!(db.read("f"), numbers(92..100));
 }
+
+#[test]
+fn no_value_appears_that_nobody_appended_while_the_head_is_dropped() {
+    for slack in ["64kb", "1mb", "1gb"] {
+        let db = Server::start();
+        assert_eq!(db.say(&format!("CONFIG SET mmap.max-slack {slack}")), "OK");
+        for round in 0..2 {
+            appends_and_trims(&db, &format!("{slack}-{round}"));
+        }
+    }
+}
+
+/// One client appends 1, 2, 3, ... while another drops the first value again and again: the last of them are left.
+fn appends_and_trims(db: &Server, name: &str) {
+    const COMMANDS: u64 = 2500;
+    const VALUES: u64 = 600;
+    db.say(&format!("MMAP {name} {name} int64 WRITABLE"));
+    let (mut writer, mut trimmer) = (db.client(), db.client());
+    let trim = ["VTRIM", name, "1", "-1"];
+    let mut dropped = 0;
+    std::thread::scope(|scope| {
+        let appending = scope.spawn(move || {
+            for command in 0..COMMANDS {
+                let first = command * VALUES + 1;
+                let bytes: Vec<u8> = (first..first + VALUES).flat_map(u64::to_le_bytes).collect();
+                let reply = writer.run(&[&b"VADDRAW"[..], name.as_bytes(), &bytes]);
+                assert_eq!(reply, Reply::Int(VALUES as i64));
+            }
+        });
+        while !appending.is_finished() {
+            dropped += trimmer.run(&trim).int() as u64;
+        }
+        appending.join().unwrap();
+    });
+    dropped += trimmer.run(&trim).int() as u64;
+    assert!(dropped > 1, "nothing was dropped meanwhile");
+    let found = db.run(&["VGETRAW", name, "0", "-1"]).bytes();
+    let expected = dropped + 1..COMMANDS * VALUES + 1;
+    let wrong = found
+        .chunks_exact(8)
+        .zip(expected.clone())
+        .position(|(found, expected)| found != expected.to_le_bytes());
+    assert_eq!(wrong, None, "{name}: {dropped} were dropped");
+    assert_eq!(found.len() as u64, (expected.end - expected.start) * 8);
+}
