@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
 
 use super::advice::Pattern;
@@ -24,6 +24,7 @@ use super::error::{Error, Result};
 use super::head::{self, Watch};
 use super::layout::Layout;
 use super::limits;
+use super::lock::{Lock, Locked};
 use super::mapping::Mapping;
 use super::mark::Mark;
 use super::pace::Share;
@@ -37,9 +38,10 @@ use super::snapshot::Snapshots;
 use super::stats::Totals;
 use super::types::ItemType;
 use super::worker::Job;
+use super::writer::Extent;
 
 /// The unit of the page cache: a write within one is all or nothing for a killed process.
-const PAGE: u64 = 4096;
+pub(super) const PAGE: u64 = 4096;
 /// How far ahead of the last value the worker takes page faults, in bytes.
 pub(super) const PREFAULT_WINDOW: u64 = 16 << 20;
 /// How much of a whole array is read at a time, in bytes.
@@ -62,9 +64,7 @@ pub struct Array {
     published_fd: AtomicI32,
     went_down: bool,
     pub(super) copies: Copies,
-    pub(super) state: Mutex<State>,
-    /// Signalled when `State::end` becomes free.
-    pub(super) end_freed: Condvar,
+    pub(super) state: Lock,
     /// What went wrong last, as a message.
     last_error: Mutex<Option<String>>,
     /// Whether values may be elsewhere than in RAM.
@@ -191,7 +191,7 @@ impl Array {
         let dirty_from = (contents.synced < contents.count).then(|| layout.offset(contents.synced));
         let cannot_read = |errno| Error::io("read the attributes of", path, errno);
         let head = head::of(&file).map_err(cannot_read)?;
-        let copies = Copies::of(&file, head).map_err(cannot_read)?;
+        let copies = Copies::of(&file).map_err(cannot_read)?;
         let look = Look::at(&file, access);
         let array = Self {
             device: id.device,
@@ -204,7 +204,7 @@ impl Array {
             published_fd: AtomicI32::new(file.as_raw_fd()),
             went_down: contents.went_down,
             copies,
-            state: Mutex::new(State {
+            state: Lock::new(State {
                 file: Some(Arc::new(file)),
                 access,
                 map,
@@ -240,7 +240,6 @@ impl Array {
                 checked_at: 0,
                 snapshots: Snapshots::default(),
             }),
-            end_freed: Condvar::new(),
             last_error: Mutex::new(None),
             doubt: Doubt::new(contents.count > 0),
             marking: Mutex::new(()),
@@ -258,8 +257,7 @@ impl Array {
         access: Access,
         keep: impl FnOnce(Arc<File>),
     ) -> Result<()> {
-        let mut state = self.state.lock();
-        self.claim_end(&mut state)?;
+        let mut state = self.claim_end(self.state.lock())?;
         // Closing a descriptor drops the lock, so the old one goes first, or not before the new one.
         self.close_snapshots(&mut state);
         self.publish_file(&mut state, Some(Arc::new(file)))
@@ -462,48 +460,10 @@ impl Array {
         Ok(View { array: self, state })
     }
 
-    /// Appends whole values, encoded back to back, and says how many.
-    ///
-    /// # Errors
-    /// If the array cannot be written to, the disk is full, or the file would be longer than it may be; then
-    /// nothing was appended.
-    pub fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<u64> {
-        let mut state = self.lock_for_writing()?;
-        let len = bytes.len() as u64;
-        self.may_hold(self.end_of_values(&state) + len)?;
-        let mut unhurried = false;
-        if !state.slack {
-            unhurried = state.budget.take(len);
-            if unhurried {
-                state.growth_asked = false;
-            }
-            let from = self.end_of_values(&state);
-            if from / PAGE == (from + len - 1) / PAGE {
-                self.append_within_page(&mut state, bytes, unhurried)?;
-                return Ok(len / self.item_size());
-            }
-            // More than a page is not written at once, but must be appended at once: the record's count does it.
-            if unhurried {
-                self.make_momentary_room(&mut state, from + len)?;
-            }
-        }
-        if !self.has_room(&state, len) {
-            state = self.wait_for_room(state, len)?;
-        }
-        let from = self.end_of_values(&state);
-        let end = from + len;
-        self.append_to_slack(&mut state, from, bytes)?;
-        if unhurried {
-            self.trim_now_or_later(&mut state);
-        } else if end >= state.grow_at || end >= state.prefault_at {
-            self.ask_for_more(&mut state, end);
-        }
-        self.wrote(&mut state, from);
-        Ok(len / self.item_size())
-    }
-
+    /// Appends to slack, where there is room for it.
     #[inline]
-    fn append_to_slack(&self, state: &mut State, from: u64, bytes: &[u8]) -> Result<()> {
+    pub(super) fn append_to_slack(&self, state: &mut State, bytes: &[u8]) -> Result<()> {
+        let from = self.end_of_values(state);
         let count = self.layout.count_up_to(from + bytes.len() as u64);
         let live_at = state.file_len - record::SIZE + record::LIVE_AT;
         state
@@ -521,23 +481,12 @@ impl Array {
     }
 
     /// Appends to a file of exact length, where that leaves all in one page.
-    fn append_within_page(
-        self: &Arc<Self>,
-        state: &mut State,
-        bytes: &[u8],
-        unhurried: bool,
-    ) -> Result<()> {
+    pub(super) fn append_within_page(&self, state: &mut State, bytes: &[u8]) -> Result<()> {
         let from = self.end_of_values(state);
         self.extend_within_page(state, from, bytes)?;
         let count = self.layout.count_up_to(from + bytes.len() as u64);
         self.set_count(state, count)?;
-        self.write_header(state, count)?;
-        if !unhurried && !state.growth_asked {
-            state.growth_asked = true;
-            self.shared.send(Job::Grow(Arc::clone(self)));
-        }
-        self.wrote(state, from);
-        Ok(())
+        self.write_header(state, count)
     }
 
     /// Appends to a file of exact length by one `pwrite`: it makes the file longer only once the bytes are there.
@@ -563,18 +512,6 @@ impl Array {
         }
         state.file_len = end;
         Ok(())
-    }
-
-    /// Sets values in place: the i-th of `indices` becomes the i-th of the encoded values.
-    ///
-    /// # Errors
-    /// If the array cannot be written to or an index is out of range; then nothing was set.
-    pub fn set(self: &Arc<Self>, indices: &[u64], bytes: &[u8]) -> Result<()> {
-        let mut state = self.lock_for_writing()?;
-        if let Some(index) = indices.iter().find(|&&index| index >= state.count) {
-            return Err(self.out_of_range(&state, index));
-        }
-        self.store_at(&mut state, indices, bytes)
     }
 
     /// Writes values that are known to be there.
@@ -603,85 +540,18 @@ impl Array {
         }
     }
 
-    /// Removes up to `count` values at the end and returns them as they lay in the file: the last one last.
+    /// Leaves only `left` values. It does not wait.
     ///
     /// # Errors
-    /// If the array cannot be written to; then nothing was removed.
-    pub fn pop(self: &Arc<Self>, count: u64) -> Result<Vec<u8>> {
-        let mut state = self.lock_for_writing()?;
-        let count = count.min(state.count);
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let left = state.count - count;
-        let mut popped = vec![0; (count * self.item_size()) as usize];
-        state
-            .map
-            .read(self.layout.offset(left), &mut popped)
-            .map_err(|fault| self.lose(&mut state, fault))?;
-        self.shorten(&mut state, left)?;
-        Ok(popped)
-    }
-
-    /// Makes values from `index` on these, whether they are there already or not; what lies between the last value
-    /// and `index` becomes zeros.
-    ///
-    /// # Errors
-    /// If the array cannot be written to or the disk is full.
-    pub fn put(self: &Arc<Self>, index: u64, bytes: &[u8]) -> Result<()> {
-        self.extend_to(index)?;
-        let there = self.published_count() - index;
-        let split = bytes.len().min((there * self.item_size()) as usize);
-        let (old, new) = bytes.split_at(split);
-        if !old.is_empty() {
-            let mut state = self.lock_for_writing()?;
-            let at = self.layout.offset(index);
-            self.write(&mut state, at, old)?;
-            self.wrote_between(&mut state, at..at + old.len() as u64);
-        }
-        if !new.is_empty() {
-            self.append(new)?;
-        }
-        Ok(())
-    }
-
-    /// Removes the values from `count` on, where there are any.
-    ///
-    /// # Errors
-    /// If the array cannot be written to; then nothing was removed.
-    pub fn truncate(self: &Arc<Self>, count: u64) -> Result<()> {
-        let mut state = self.lock_for_writing()?;
-        if count < state.count {
-            self.shorten(&mut state, count)?;
-        }
-        Ok(())
-    }
-
-    /// Removes all values and says how many there were.
-    ///
-    /// # Errors
-    /// If the array cannot be written to; then nothing was removed.
-    pub fn clear(self: &Arc<Self>) -> Result<u64> {
-        let mut state = self.lock_for_writing()?;
-        let count = state.count;
-        if count > 0 || state.slack {
-            self.shorten(&mut state, 0)?;
-        }
-        Ok(count)
-    }
-
-    pub(super) fn shorten(
-        self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State>,
-        left: u64,
-    ) -> Result<()> {
-        let State { snapshots, map, .. } = &mut **state;
+    /// If the lower mark or the shorter length cannot be set; then nothing was removed.
+    pub(super) fn shorten(self: &Arc<Self>, state: &mut State, left: u64) -> Result<()> {
+        let State { snapshots, map, .. } = state;
         snapshots.before_cut(map, left);
         let len = self.layout.offset(left);
         let freed = state.file_len - len;
         // The worker may be allocating behind exact values, and a truncation would free that again.
         if !state.slack {
-            self.claim_end(state)?;
+            self.call_off_growth(state);
         }
         // The kernel zeroes the rest of the page in which a file ends, and may write that page before the
         // length. So no page of values that were promised to survive is cut before it is on disk that they are gone.
@@ -704,7 +574,8 @@ impl Array {
         if state.slack {
             self.set_count(state, left)?;
             if left == 0 && !long && state.end != End::Cutting {
-                if let Err(error) = self.claim_end(state).and_then(|()| self.trim(state)) {
+                self.call_off_growth(state);
+                if let Err(error) = self.trim(state) {
                     // The values are gone; only the length is to be put right later.
                     tracing::warn!("{error}; it is tried again");
                     self.shared.send(Job::Trim(Arc::clone(self)));
@@ -790,7 +661,7 @@ impl Array {
         Some(old)
     }
 
-    pub(super) fn lock_for_writing(&self) -> Result<MutexGuard<'_, State>> {
+    pub(super) fn lock_for_writing(&self) -> Result<Locked<'_>> {
         self.shared.worker_alive()?;
         let mut state = self.state.lock();
         self.check_writable(&mut state)?;
@@ -968,13 +839,13 @@ impl Array {
 /// The values of an array at one moment. While it lives, nobody changes them from within this process.
 pub struct View<'a> {
     array: &'a Array,
-    state: MutexGuard<'a, State>,
+    state: Locked<'a>,
 }
 
 impl View<'_> {
-    /// Number of values that were dropped from the head so far.
-    pub fn head(&self) -> u64 {
-        self.state.head
+    /// Which values there are.
+    pub fn extent(&self) -> Extent {
+        self.state.extent()
     }
 
     /// Number of values.

@@ -1,7 +1,7 @@
 //! Other servers may have the same array. What one of them has to know of the others' copies is kept here.
 
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::array::Array;
 use super::disk;
@@ -18,22 +18,19 @@ pub(super) struct Copies {
     sent_anew: AtomicBool,
     /// See [`Array::unannounced`].
     unannounced: AtomicU32,
-    /// See [`Array::announced_head`].
-    announced_head: AtomicU64,
 }
 
 impl Copies {
-    /// What the file says of itself. So many values were dropped from its head.
+    /// What the file says of itself.
     ///
     /// # Errors
     /// The system's.
-    pub fn of(file: &File, head: u64) -> rustix::io::Result<Self> {
+    pub fn of(file: &File) -> rustix::io::Result<Self> {
         let incomplete = disk::attribute(file, INCOMPLETE, &mut [])?;
         Ok(Self {
             incomplete: AtomicBool::new(incomplete.is_some()),
             sent_anew: AtomicBool::new(false),
             unannounced: AtomicU32::new(0),
-            announced_head: AtomicU64::new(head),
         })
     }
 }
@@ -86,15 +83,5 @@ impl Array {
     /// Says whether it does.
     pub fn set_sent_anew(&self, sent_anew: bool) {
         self.copies.sent_anew.store(sent_anew, Ordering::Relaxed);
-    }
-
-    /// The number of values dropped from the head that was announced last; another thread may have dropped more since.
-    pub fn announced_head(&self) -> u64 {
-        self.copies.announced_head.load(Ordering::Relaxed)
-    }
-
-    /// Says that those who count with it were told.
-    pub fn announce_head(&self, head: u64) {
-        self.copies.announced_head.store(head, Ordering::Relaxed);
     }
 }

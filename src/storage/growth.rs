@@ -5,9 +5,8 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use parking_lot::MutexGuard;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
@@ -16,6 +15,7 @@ use super::budget::Budget;
 use super::disk;
 use super::error::{Error, Result};
 use super::limits;
+use super::lock::Locked;
 use super::mapping::Mapping;
 use super::record::{self, Record};
 use super::root::Access;
@@ -24,8 +24,6 @@ use super::worker::Job;
 /// Smallest step by which a burst makes a file grow, in bytes, where `mmap.max-slack` allows it: at 100 MB/s
 /// the worker has a tenth of a second for the next.
 const SMALLEST_STEP: u64 = 16 << 20;
-/// How often a command that waits for the worker looks whether it is still alive.
-const WORKER_CHECK: Duration = Duration::from_millis(100);
 
 /// A growth, decided under the lock and carried out without it.
 struct Plan {
@@ -79,8 +77,7 @@ impl Array {
         let Some(mut state) = self.lock_growth(number) else {
             return;
         };
-        state.end = End::Free;
-        self.end_freed.notify_all();
+        self.state.free_end(&mut state);
         match result {
             Ok(()) => {
                 self.shared.stats.growths_ahead.add_one();
@@ -126,7 +123,7 @@ impl Array {
     }
 
     /// The state, if the growth of that number was not called off.
-    fn lock_growth(&self, number: u64) -> Option<MutexGuard<'_, State>> {
+    fn lock_growth(&self, number: u64) -> Option<Locked<'_>> {
         let state = self.state.lock();
         (state.growth_number == number).then_some(state)
     }
@@ -161,14 +158,14 @@ impl Array {
     #[cold]
     pub(super) fn wait_for_room<'a>(
         self: &Arc<Self>,
-        mut state: MutexGuard<'a, State>,
+        mut state: Locked<'a>,
         bytes: u64,
-    ) -> Result<MutexGuard<'a, State>> {
+    ) -> Result<Locked<'a>> {
         let start = Instant::now();
         while !self.has_room(&state, bytes) {
             if state.end != End::Free {
                 self.shared.stats.growth_waits.add_one();
-                self.wait_for_end(&mut state)?;
+                state = self.wait_for_end(state)?;
                 self.check_writable(&mut state)?;
                 continue;
             }
@@ -187,48 +184,17 @@ impl Array {
         Ok(state)
     }
 
-    /// Makes the array at least `count` values long. The new ones are zeros: space is allocated for them, and nothing is
-    /// written.
-    ///
-    /// # Errors
-    /// As [`Self::append`].
-    pub fn extend_to(self: &Arc<Self>, count: u64) -> Result<()> {
-        let mut state = self.lock_for_writing()?;
-        if state.count >= count {
-            return Ok(());
-        }
-        let (from, end) = (self.end_of_values(&state), self.layout.offset(count));
-        self.may_hold(end)?;
-        // What lies behind the last value in slack may have been a value once. Behind an exact end there is nothing.
-        self.claim_end(&mut state)?;
-        self.trim(&mut state)?;
-        self.make_momentary_room(&mut state, end)?;
-        self.set_count(&mut state, count)?;
-        self.trim_now_or_later(&mut state);
-        self.wrote(&mut state, from);
-        Ok(())
-    }
-
     /// Gives an exact file slack for values up to `end` and no more, to be trimmed again soon.
-    pub(super) fn make_momentary_room(
-        self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State>,
-        end: u64,
-    ) -> Result<()> {
+    pub(super) fn make_momentary_room(self: &Arc<Self>, state: &mut State, end: u64) -> Result<()> {
         let start = Instant::now();
-        self.claim_end(state)?;
+        self.call_off_growth(state);
         let needed = len_with_record(end);
         self.grow_now(state, needed, needed)?;
         self.shared.stats.wait_time.record_since(start);
         Ok(())
     }
 
-    fn grow_now(
-        self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State>,
-        needed: u64,
-        wanted: u64,
-    ) -> Result<()> {
+    fn grow_now(self: &Arc<Self>, state: &mut State, needed: u64, wanted: u64) -> Result<()> {
         let plan = self.plan(state, needed, wanted)?;
         self.prepare(&plan)
             .and_then(|grown| {
@@ -259,25 +225,27 @@ impl Array {
         cut.map_err(|e| self.failed("shorten", e))
     }
 
-    /// Makes the end of the file the caller's: a growth is called off, a cut is waited for.
-    pub(super) fn claim_end(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
+    /// Makes the end of the file the caller's: a growth is called off, a cut is waited for. While it waits, others may
+    /// do anything to the array, even close it or give it another file.
+    pub(super) fn claim_end<'a>(&self, mut state: Locked<'a>) -> Result<Locked<'a>> {
+        self.call_off_growth(&mut state);
+        self.wait_for_end(state)
+    }
+
+    /// Makes the end of the file the caller's, unless it is being cut: a file of exact length never is.
+    pub(super) fn call_off_growth(&self, state: &mut State) {
+        debug_assert!(state.slack || state.end != End::Cutting);
         if state.end == End::Growing {
-            state.end = End::Free;
             state.growth_number += 1;
             state.growth_asked = false;
             // A record that announces the growth may stand behind the true one already.
             self.free_unused(state);
-            self.end_freed.notify_all();
+            self.state.free_end(state);
         }
-        self.wait_for_end(state)
     }
 
-    fn wait_for_end(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
-        while state.end != End::Free {
-            self.shared.worker_alive()?;
-            self.end_freed.wait_for(state, WORKER_CHECK);
-        }
-        Ok(())
+    fn wait_for_end<'a>(&self, state: Locked<'a>) -> Result<Locked<'a>> {
+        state.wait_for_end(|| self.shared.worker_alive())
     }
 
     /// By how much a file grows: as much as it holds, within bounds, and no further than it may hold values.
@@ -537,9 +505,9 @@ impl Array {
                 .map_err(|fault| self.lose(&mut state, fault))?;
             state.file_len = near;
             state.end = End::Cutting;
-            let result = MutexGuard::unlocked(&mut state, || disk::set_len(&file, near));
-            state.end = End::Free;
-            self.end_freed.notify_all();
+            let result;
+            (state, result) = state.unlocked(|| disk::set_len(&file, near));
+            self.state.free_end(&mut state);
             if let Err(error) = result {
                 // The record at the end must be the true one again.
                 state.file_len = far;
@@ -584,6 +552,6 @@ impl Array {
     pub(super) fn adopt_growth_for_test(self: &Arc<Self>, grown: Grown) {
         let mut state = self.state.lock();
         self.adopt(&mut state, grown).unwrap();
-        state.end = End::Free;
+        self.state.free_end(&mut state);
     }
 }

@@ -11,7 +11,6 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parking_lot::MutexGuard;
 use rustix::fs::copy_file_range;
 use rustix::io::Errno;
 
@@ -25,6 +24,7 @@ use super::registry::Registry;
 use super::replacement::Replacement;
 use super::root::{self, Access, Root};
 use super::settings::Fsync;
+use super::writer::{Extent, Writer};
 
 /// The extended attribute with the number of values that were removed at the head of this file so far: 8 bytes,
 /// little-endian. A file that never lost its head has none.
@@ -128,78 +128,42 @@ impl Array {
     pub fn set_head(&self, head: u64) -> Result<()> {
         let mut state = self.state.lock();
         if head != state.head {
-            let file = self.file(&state)?;
-            note(&file, head).map_err(|e| self.failed("mark", e))?;
-            self.publish_head(&mut state, head);
+            self.note_head(&mut state, head)?;
         }
-        self.announce_head(head);
         Ok(())
     }
 
-    /// Counts `values` more as dropped from the head and removes them, those that there are, however long that takes. A trim
+    fn note_head(&self, state: &mut State, head: u64) -> Result<()> {
+        let file = self.file(state)?;
+        note(&file, head).map_err(|e| self.failed("mark", e))?;
+        self.publish_head(state, head);
+        Ok(())
+    }
+
+    /// Drops the values before a position from the head, those that there are, however long that takes. A trim
     /// that is under way is given up: whoever calls this has cancelled it.
     pub(super) fn drop_head(
         self: &Arc<Self>,
-        values: u64,
+        position: u64,
         root: &Root,
         registry: &Registry,
     ) -> Result<()> {
-        let count = self.published_count();
+        let mut writer = self.writer()?;
+        let Extent { head, count } = writer.extent();
+        let values = position.saturating_sub(head);
         if values == 0 {
             return Ok(());
         }
         if values >= count {
-            self.clear()?;
-            return self.set_head(self.head() + values);
+            return writer.clear_at(position);
         }
-        let trim = self.begin_trim_of(&mut self.lock_for_writing()?, values..count)?;
+        let trim = writer.begin_trim_of(&(values..count))?;
+        drop(writer);
         self.end_trim(trim, root, registry, &Cancel::default())
             .map(drop)
     }
 
-    /// Begins to keep a range of values: removes the tail at once, and notes from now on what becomes of the rest,
-    /// so that what comes later is not taken for a part of what was to go.
-    ///
-    /// # Errors
-    /// If the array cannot be written to, or its head is being removed already; then nothing was removed.
-    pub fn begin_trim(self: &Arc<Self>, range: &Range<u64>) -> Result<Trim> {
-        if range.is_empty() {
-            let tail = self.clear()?;
-            return Ok(Trim {
-                number: 0,
-                tail,
-                head: 0,
-            });
-        }
-        let mut state = self.lock_for_writing()?;
-        if range.start > 0 && state.watch.is_some() {
-            return Err(Error::Trimming {
-                path: self.path.to_string(),
-                why: "another client is removing its head",
-            });
-        }
-        self.begin_trim_of(&mut state, range.clone())
-    }
-
-    fn begin_trim_of(
-        self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State>,
-        range: Range<u64>,
-    ) -> Result<Trim> {
-        let head = range.start;
-        let tail = state.count.saturating_sub(range.end);
-        if tail > 0 {
-            self.shorten(state, range.end)?;
-        }
-        state.trims += 1;
-        let number = state.trims;
-        if head > 0 {
-            state.watch = Some(Watch::new(number, state.count));
-        }
-        Ok(Trim { number, tail, head })
-    }
-
-    /// Ends what [`Self::begin_trim`] began: removes the head. Says how many values went in all.
+    /// Ends what [`Writer::begin_trim`] began: removes the head. Says how many values went in all.
     ///
     /// # Errors
     /// If the head cannot be removed, or it is cancelled: then the tail is gone, and the rest is as it was.
@@ -236,6 +200,53 @@ impl Array {
             synced_to: 0,
             cancel,
         })
+    }
+}
+
+impl Writer<'_> {
+    /// Removes all values, and counts those as dropped from the head that were ever before a position.
+    ///
+    /// # Errors
+    /// If they cannot be removed, or it cannot be noted in the file.
+    pub fn clear_at(&mut self, position: u64) -> Result<()> {
+        self.clear()?;
+        self.array.note_head(&mut self.state, position)
+    }
+
+    /// Begins to keep a range of values: removes the tail at once, and notes from now on what becomes of the rest,
+    /// so that what comes later is not taken for a part of what was to go.
+    ///
+    /// # Errors
+    /// If the array's head is being removed already, or the tail cannot be removed; then nothing was removed.
+    pub fn begin_trim(&mut self, range: &Range<u64>) -> Result<Trim> {
+        if range.is_empty() {
+            let tail = self.clear()?;
+            return Ok(Trim {
+                number: 0,
+                tail,
+                head: 0,
+            });
+        }
+        if range.start > 0 && self.state.watch.is_some() {
+            return Err(Error::Trimming {
+                path: self.array.path.to_string(),
+                why: "another client is removing its head",
+            });
+        }
+        self.begin_trim_of(range)
+    }
+
+    fn begin_trim_of(&mut self, range: &Range<u64>) -> Result<Trim> {
+        let head = range.start;
+        let tail = self.state.count.saturating_sub(range.end);
+        self.truncate(range.end)?;
+        let state = &mut *self.state;
+        state.trims += 1;
+        let number = state.trims;
+        if head > 0 {
+            state.watch = Some(Watch::new(number, state.count));
+        }
+        Ok(Trim { number, tail, head })
     }
 }
 
@@ -350,8 +361,8 @@ impl Copy<'_> {
         let array = self.array;
         let _syncing = array.syncing.lock();
         let mut entries = registry.lock();
-        let mut state = array.lock_for_writing()?;
-        array.claim_end(&mut state)?;
+        let mut state = array.claim_end(array.lock_for_writing()?)?;
+        array.check_writable(&mut state)?;
         array.not_cancelled(self.cancel)?;
         let (missing, lowest) = self.missing(&mut state)?;
         if missing.end - missing.start > LAST_ROUND {
@@ -377,7 +388,7 @@ impl Copy<'_> {
     }
 
     /// What was written since the last round, and the least number of values since then.
-    fn missing(&self, state: &mut MutexGuard<'_, State>) -> Result<(Range<u64>, u64)> {
+    fn missing(&self, state: &mut State) -> Result<(Range<u64>, u64)> {
         let is_same_file = state.is_of(&self.old);
         let end = self.array.end_of_values(state);
         let count = state.count;
@@ -415,7 +426,7 @@ impl Copy<'_> {
         map(file, &array.path, len, Access::Writable)
     }
 
-    fn adopt(&self, state: &mut MutexGuard<'_, State>, map: Arc<Mapping>, kept: u64, synced: u64) {
+    fn adopt(&self, state: &mut State, map: Arc<Mapping>, kept: u64, synced: u64) {
         let array = self.array;
         let len = array.layout.offset(kept);
         array.replace_map(state, map);

@@ -7,7 +7,9 @@
 //! | [`reserved`] | files that belong to the server itself |
 //! | [`registry`] | each file is open at most once |
 //! | [`array`] | what commands do with an open file |
-//! | [`edit`] | many values changed in place |
+//! | [`lock`] | the lock of an array, and who may wait with it |
+//! | [`writer`] | changing an array: what is decided and done under one hold of its lock |
+//! | [`edit`] | one value in many places |
 //! | [`head`], [`replacement`] | values removed at the head, by a new file in the place of the old |
 //! | [`growth`] | space ahead of the values, and back to the exact length |
 //! | [`record`] | what a file with such space says of itself |
@@ -49,6 +51,7 @@ mod head;
 mod import;
 mod layout;
 mod limits;
+mod lock;
 mod lost;
 mod mapping;
 mod mark;
@@ -80,6 +83,7 @@ pub mod types;
 mod unlinked;
 mod window;
 mod worker;
+mod writer;
 
 #[cfg(test)]
 mod power_cut;
@@ -106,6 +110,7 @@ pub use stats::{Latency, Stats, Totals};
 pub use status::{State as ArrayState, Status};
 pub use tasks::{Task, TaskDone};
 pub use worker::Done;
+pub use writer::{Extent, Writer};
 
 use cold::{BringIn, Cold, DropPages, Touched};
 pub use pool::Cancel;
@@ -447,12 +452,12 @@ impl Store {
         self.tasks.carry_out(&bound.array, task)
     }
 
-    /// Removes values at the head of an array, here and now.
+    /// Removes the values before a position at the head of an array, here and now.
     ///
     /// # Errors
     /// If it cannot be written to, or a new file cannot take the place of its file.
-    pub fn drop_head(&self, array: &Arc<Array>, values: u64) -> Result<()> {
-        array.drop_head(values, &self.root, &self.registry)
+    pub fn drop_head(&self, array: &Arc<Array>, position: u64) -> Result<()> {
+        array.drop_head(position, &self.root, &self.registry)
     }
 
     /// Has a write that may take long carried out, after those that came before. Once it is cancelled, and nobody holds

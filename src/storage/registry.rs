@@ -9,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::array::{Array, State};
 use super::error::{Error, Result};
+use super::lock::Locked;
 use super::mark::Mark;
 use super::npy::Header;
 use super::path::FilePath;
@@ -292,12 +293,12 @@ impl Array {
     }
 
     /// Gives the file its exact length, calling off a growth, if it is open and what it was left as.
-    fn make_exact(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
-        self.claim_end(state)?;
+    fn make_exact<'a>(&self, state: Locked<'a>) -> Result<Locked<'a>> {
+        let mut state = self.claim_end(state)?;
         if state.file.is_some() && state.lost.is_none() {
-            self.trim(state)?;
+            self.trim(&mut state)?;
         }
-        Ok(())
+        Ok(state)
     }
 
     /// Nobody may find slack in a file that no key is bound to.
@@ -305,7 +306,7 @@ impl Array {
         let mut state = self.state.lock();
         state.unbound = true;
         self.report_loss_at_unbinding(&state);
-        if let Err(error) = self.make_exact(&mut state) {
+        if let Err(error) = self.make_exact(state) {
             tracing::error!("on unbinding: {error}");
         }
     }
@@ -313,8 +314,7 @@ impl Array {
     /// Gives the file its exact length and lets go of it: once it is dropped, other processes may write it. Says what
     /// may not be on disk yet.
     fn close(&self) -> Result<(Option<Arc<File>>, Option<Unsynced>)> {
-        let mut state = self.state.lock();
-        self.make_exact(&mut state)?;
+        let mut state = self.make_exact(self.state.lock())?;
         self.unmark(&mut state);
         self.close_snapshots(&mut state);
         let file = self.publish_file(&mut state, None);
@@ -355,7 +355,7 @@ impl Array {
 
     /// Gives the file its exact length now.
     pub(super) fn make_exact_now(&self) -> Result<()> {
-        self.make_exact(&mut self.state.lock())
+        self.make_exact(self.state.lock()).map(drop)
     }
 
     /// Has the worker sync what is not on disk: what was left to the system so far, or to a server before.
@@ -367,7 +367,7 @@ impl Array {
     /// that shuts down leaves nothing to chance.
     pub(super) fn settle(self: &Arc<Self>) -> Result<()> {
         let synced = self.sync();
-        self.make_exact(&mut self.state.lock())?;
+        drop(self.make_exact(self.state.lock())?);
         synced.and_then(|()| self.sync())?;
         self.unmark(&mut self.state.lock());
         Ok(())

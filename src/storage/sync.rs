@@ -229,11 +229,11 @@ impl Array {
         self.shared.worker_alive()?;
         self.sync()?;
         {
-            let mut state = self.state.lock();
+            let state = self.state.lock();
             if state.access == Access::ReadOnly {
                 return Ok(());
             }
-            self.claim_end(&mut state)?;
+            let mut state = self.claim_end(state)?;
             if state.file.is_none() {
                 return Err(Error::Closed {
                     path: self.path.to_string(),

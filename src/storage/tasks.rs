@@ -17,8 +17,11 @@ use super::root::Root;
 
 /// A write that may take long.
 pub enum Task {
-    /// Sets all values of a range to one.
-    Fill { range: Range<u64>, value: Box<[u8]> },
+    /// Sets all values of a range of positions to one.
+    Fill {
+        positions: Range<u64>,
+        value: Box<[u8]>,
+    },
     /// Ends a trim that has begun.
     Trim(Trim),
 }
@@ -66,7 +69,7 @@ impl Tasks {
         between: impl Fn() -> Result<()>,
     ) -> Result<u64> {
         match task {
-            Task::Fill { range, value } => array.fill(range, &value, cancel, between),
+            Task::Fill { positions, value } => array.fill(positions, &value, cancel, between),
             // It syncs its copy itself.
             Task::Trim(trim) => array.end_trim(trim, &self.root, &self.registry, cancel),
         }

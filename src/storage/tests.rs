@@ -820,7 +820,7 @@ fn a_key_is_bound_to_an_array_also_while_its_head_is_dropped() {
     bound.append(&[0; 800]).unwrap();
     let array = bound.share();
     std::thread::scope(|scope| {
-        let dropping = scope.spawn(|| (0..50).try_for_each(|_| store.drop_head(&array, 1)));
+        let dropping = scope.spawn(|| (1..=50).try_for_each(|to| store.drop_head(&array, to)));
         while !dropping.is_finished() {
             assert!(store.is_bound(&array));
             assert!(bound.is_alone());
@@ -835,9 +835,9 @@ fn a_primary_drops_the_head_before_a_cancelled_trim_has_ended() {
     let store = store_in(dir.path());
     let bound = bind(&store, "f", ItemType::parse(b"uint8", None).unwrap());
     bound.append(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]).unwrap();
-    let cancelled = bound.begin_trim(&(1..10)).unwrap();
+    let cancelled = bound.writer().unwrap().begin_trim(&(1..10)).unwrap();
     store.drop_head(&bound.share(), 3).unwrap();
-    let next = bound.begin_trim(&(2..7)).unwrap();
+    let next = bound.writer().unwrap().begin_trim(&(2..7)).unwrap();
 
     let cancel = Cancel::default();
     cancel.cancel();

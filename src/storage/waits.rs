@@ -60,3 +60,66 @@ fn values_appended_after_the_head_was_dropped_follow_those_that_stayed() {
         assert_eq!(bound.published_count(), 101_000);
     }
 }
+
+#[test]
+fn what_a_primary_tells_goes_to_its_positions_wherever_the_head_is_by_then() {
+    for slack in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store_in(dir.path());
+        let bound = growing(&store, slack);
+        // From a value that is there on, so that some are overwritten and some appended.
+        let put = while_it_waits(
+            &store,
+            || bound.writer()?.put(9990, &bytes(9990, 100_010)).map(drop),
+            || store.drop_head(&bound.share(), 9000).unwrap(),
+        );
+        put.unwrap();
+        assert!(contents(&bound) == bytes(9000, 101_000), "slack: {slack}");
+        assert_eq!(bound.head(), 9000);
+        // What is before the head stays away, and what lies between the end and a position is zeros.
+        bound.writer().unwrap().put(8990, &[7; 20]).unwrap();
+        bound.writer().unwrap().put(110_100, &[7; 20]).unwrap();
+        let mut expected = bytes(9000, 101_000);
+        expected[..10].fill(7);
+        expected.resize(101_100, 0);
+        expected.resize(101_120, 7);
+        assert!(contents(&bound) == expected, "slack: {slack}");
+    }
+}
+
+#[test]
+fn a_fill_sets_the_values_that_were_meant_though_others_before_them_are_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::parse(b"uint8", None).unwrap());
+    bound.append(&bytes(0, 100)).unwrap();
+    let fill = |positions| {
+        let value = Box::from([255]);
+        let task = Task::Fill { positions, value };
+        store.carry_out(&bound, task).unwrap()
+    };
+    store.drop_head(&bound.share(), 50).unwrap();
+    assert_eq!(fill(90..100), 10);
+    assert_eq!(fill(40..55), 5, "ten are gone");
+    assert_eq!(fill(0..50), 0);
+    assert_eq!(fill(95..200), 5);
+    let expected = [&[255; 5][..], &bytes(55, 35), &[255; 10]].concat();
+    assert_eq!(contents(&bound), expected);
+}
+
+#[test]
+fn what_is_dropped_from_the_head_is_what_lies_before_a_position() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::parse(b"uint8", None).unwrap());
+    bound.append(&bytes(0, 100)).unwrap();
+    let drop_to = |position| {
+        store.drop_head(&bound.share(), position).unwrap();
+        (bound.head(), contents(&bound))
+    };
+    assert_eq!(drop_to(30), (30, bytes(30, 70)));
+    assert_eq!(drop_to(20), (30, bytes(30, 70)));
+    assert_eq!(drop_to(200), (200, Vec::new()));
+    bound.append(&bytes(0, 10)).unwrap();
+    assert_eq!(bound.writer().unwrap().extent().end(), 210);
+}

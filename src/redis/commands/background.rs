@@ -14,7 +14,7 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
         return run_here(ctx, key, bound, task);
     }
     let (event, work) = match &task {
-        Task::Fill { range, .. } => (c"vfill", Kind::Fills(range.clone())),
+        Task::Fill { positions, .. } => (c"vfill", Kind::Fills(positions.clone())),
         Task::Trim(_) => (c"vtrim", Kind::DropsHead),
     };
     let name = key.full_name();
@@ -61,13 +61,20 @@ fn unbound(array: &Array) -> Failure {
 /// Carries out a task while the server waits.
 fn run_here(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task) -> Outcome {
     let filled = match &task {
-        Task::Fill { range, value } => Some((range.clone(), value.clone())),
+        Task::Fill { positions, value } => Some((positions.clone(), value.clone())),
         Task::Trim(_) => None,
     };
     let result = store().carry_out(bound, task);
     if may_have_written(&result) {
         match &filled {
-            Some((range, value)) => announce(key, bound, c"vfill", Change::Filled { range, value }),
+            // What was written before it failed is for the file to say.
+            Some((positions, _)) if result.is_err() => {
+                let kind = Kind::Fills(positions.clone());
+                LongWrite::begin(key, bound.share(), kind).end(true, Box::new(|| ()));
+            }
+            Some((positions, value)) => {
+                announce(key, bound, c"vfill", Change::Filled { positions, value });
+            }
             None => announce(key, bound, c"vtrim", Change::HeadDropped),
         }
     }

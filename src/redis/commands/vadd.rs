@@ -33,8 +33,9 @@ impl Command for VAdd {
             args.from(2),
             |i| i + 2,
             |bytes| {
-                let added = bound.append(bytes)?;
-                announce(&key, bound, c"vadd", Change::Appended(bytes));
+                let end = bound.writer()?.append(bytes)?.extent().end();
+                announce(&key, bound, c"vadd", Change::Appended { end, bytes });
+                let added = (bytes.len() / binding.item.size()) as u64;
                 reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(added))
             },
         )

@@ -34,8 +34,9 @@ impl Command for VAddRaw {
             ctx.reply_count(0);
             return Ok(());
         }
-        let added = bound.append(bytes)?;
-        announce(&key, bound, c"vaddraw", Change::Appended(bytes));
+        let end = bound.writer()?.append(bytes)?.extent().end();
+        announce(&key, bound, c"vaddraw", Change::Appended { end, bytes });
+        let added = (bytes.len() / binding.item.size()) as u64;
         reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(added))
     }
 }

@@ -24,9 +24,12 @@ impl Command for VClear {
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
-        let cleared = bound.clear()?;
+        let mut writer = bound.writer()?;
+        let cleared = writer.clear()?;
+        let end = writer.extent().end();
+        drop(writer);
         if cleared > 0 {
-            announce(&key, bound, c"vclear", Change::Shortened);
+            announce(&key, bound, c"vclear", Change::Shortened { end });
         }
         reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(cleared))
     }

@@ -10,8 +10,8 @@ use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
-use crate::storage::Task;
 use crate::storage::cold::Touched;
+use crate::storage::{Extent, Task};
 
 /// More than this, in bytes, is not filled while the server waits: it takes milliseconds.
 const LONG: u64 = 4 << 20;
@@ -44,7 +44,10 @@ impl Command for VFill {
         let wanted = Wanted::parse(args, 2)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
-        let range = wanted.of(bound.view()?.count());
+        // By position: other threads may drop values from the head before their turn comes.
+        let Extent { head, count } = bound.view()?.extent();
+        let range = wanted.of(count);
+        let positions = head + range.start..head + range.end;
         let long = (range.end - range.start) * binding.item.size() as u64 > LONG;
         if !long {
             expect_in_ram_for_writing(ctx, bound, |_| Touched::Range(range.clone()))?;
@@ -55,7 +58,7 @@ impl Command for VFill {
             |_| 4,
             |value| {
                 let task = Task::Fill {
-                    range,
+                    positions,
                     value: value.into(),
                 };
                 run(ctx, &key, bound, task, long)

@@ -11,6 +11,7 @@ use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
 use crate::redis::usage::Arg;
+use crate::storage::Extent;
 use crate::storage::cold::Touched;
 use crate::storage::types::{AddError, excerpt};
 
@@ -43,9 +44,14 @@ impl Command for VIncrBy {
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
         let item = binding.item;
-        let indices = paired_indices(args, bound.view()?.count(), binding)?;
-        expect_in_ram_for_writing(ctx, bound, |_| Touched::Each(indices.clone()))?;
-        let new = bound.update(&indices, |pair, value| {
+        let indices = |count| paired_indices(args, count, binding);
+        expect_in_ram_for_writing(ctx, bound, |count| {
+            Touched::Each(indices(count).unwrap_or_default())
+        })?;
+        let mut writer = bound.writer()?;
+        let Extent { head, count } = writer.extent();
+        let indices = indices(count)?;
+        let new = writer.update(&indices, |pair, value| {
             let position = 2 * pair + 3;
             let increment = args.get(position);
             item.add(value, increment).map_err(|error| match error {
@@ -63,13 +69,13 @@ impl Command for VIncrBy {
                 }
             })
         })?;
-        let (indices, bytes) = (&indices[..], &new[..]);
-        announce(
-            &key,
-            bound,
-            c"vincrby",
-            Change::Scattered { indices, bytes },
-        );
+        drop(writer);
+        let change = Change::Scattered {
+            head,
+            indices: &indices,
+            bytes: &new,
+        };
+        announce(&key, bound, c"vincrby", change);
         reply_when_durable(ctx, bound, move |ctx| {
             let replier = Replier::new(ctx, item);
             let values = new.chunks_exact(item.size());

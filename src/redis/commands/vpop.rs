@@ -41,9 +41,12 @@ impl Command for VPop {
         expect_in_ram_for_writing(ctx, bound, |count| {
             Touched::Range(count.saturating_sub(wanted.unwrap_or(1))..count)
         })?;
-        let popped = bound.pop(wanted.unwrap_or(1))?;
+        let mut writer = bound.writer()?;
+        let popped = writer.pop(wanted.unwrap_or(1))?;
+        let end = writer.extent().end();
+        drop(writer);
         if !popped.is_empty() {
-            announce(&key, bound, c"vpop", Change::Shortened);
+            announce(&key, bound, c"vpop", Change::Shortened { end });
         }
         reply_when_durable_and_exact(ctx, bound, move |ctx| {
             let replier = Replier::new(ctx, item);

@@ -69,7 +69,7 @@ fn change(ctx: &Ctx, args: Args<'_>, operation: &[u8]) -> Outcome {
             }
         }
         b"REPEAT" => repeat(bound, number(args, 3)?, number(args, 4)?, word(args, 5)?)?,
-        b"LENGTH" => bound.truncate(number(args, 3)?.saturating_sub(bound.head()))?,
+        b"LENGTH" => bound.writer()?.truncate_at(number(args, 3)?)?,
         _ => return Err(unknown(args, 2)),
     }
     key.signal_modified();
@@ -86,22 +86,13 @@ fn sync_as_set(bound: &Bound) -> Outcome {
 
 /// Makes the values from a position on these. What lies before the head is dropped here, too.
 fn put(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> {
-    let size = array.item().size();
-    let dropped = array.head().saturating_sub(position);
-    let bytes = bytes
-        .get((dropped as usize).saturating_mul(size)..)
-        .unwrap_or_default();
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    array.put(position + dropped - array.head(), bytes)
+    array.writer()?.put(position, bytes).map(drop)
 }
 
 /// Makes the values from a position on these, and the last ones.
 fn append(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> {
-    put(array, position, bytes)?;
     let end = position + (bytes.len() / array.item().size()) as u64;
-    array.truncate(end.saturating_sub(array.head()))
+    array.writer()?.put(position, bytes)?.truncate_at(end)
 }
 
 /// Makes `count` values from a position on one value.
@@ -124,9 +115,7 @@ fn repeat(array: &Arc<Array>, position: u64, count: u64, value: &[u8]) -> Result
 /// Drops the values before a position. There are replicas that have done so already.
 fn head(args: Args<'_>) -> Outcome {
     if let Some(array) = store().find(&path(args)?)? {
-        let position = number(args, 4)?;
-        store().drop_head(&array, position.saturating_sub(array.head()))?;
-        array.announce_head(array.head());
+        store().drop_head(&array, number(args, 4)?)?;
     }
     Ok(())
 }
@@ -146,8 +135,7 @@ fn refill(args: Args<'_>) -> Outcome {
         array.set_sent_anew(true);
         if array.head() != head {
             array.set_incomplete(true)?;
-            array.clear()?;
-            array.set_head(head)?;
+            array.writer()?.clear_at(head)?;
         }
     }
     Ok(())
@@ -188,7 +176,7 @@ fn writable_array(args: Args<'_>) -> Result<Option<Arc<Array>>, Failure> {
 
 fn filled(args: Args<'_>) -> Outcome {
     if let Some(array) = writable_array(args)? {
-        array.truncate(number(args, 4)?.saturating_sub(array.head()))?;
+        array.writer()?.truncate_at(number(args, 4)?)?;
         array.set_incomplete(false)?;
         array.set_sent_anew(false);
     }

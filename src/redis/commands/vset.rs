@@ -10,6 +10,7 @@ use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
 use crate::redis::usage::Arg;
+use crate::storage::Extent;
 use crate::storage::cold::Touched;
 
 /// `VSET key index value [index value ...]`: sets all values, or none; where an index comes twice, the last
@@ -39,10 +40,10 @@ impl Command for VSet {
         expect_pairs(args)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
-        // They are compared with the count again when it cannot change any more.
-        let indices = paired_indices(args, bound.published_count(), binding)?;
-        let pairs = indices.len() as u64;
-        expect_in_ram_for_writing(ctx, bound, |_| Touched::Each(indices.clone()))?;
+        let indices = |count| paired_indices(args, count, binding);
+        expect_in_ram_for_writing(ctx, bound, |count| {
+            Touched::Each(indices(count).unwrap_or_default())
+        })?;
         let values = (3..args.len())
             .step_by(2)
             .map(|position| args.get(position));
@@ -51,9 +52,18 @@ impl Command for VSet {
             values,
             |i| 2 * i + 3,
             |bytes| {
-                bound.set(&indices, bytes)?;
-                let indices = &indices;
-                announce(&key, bound, c"vset", Change::Scattered { indices, bytes });
+                let mut writer = bound.writer()?;
+                let Extent { head, count } = writer.extent();
+                let indices = &indices(count)?;
+                writer.set(indices, bytes)?;
+                drop(writer);
+                let change = Change::Scattered {
+                    head,
+                    indices,
+                    bytes,
+                };
+                announce(&key, bound, c"vset", change);
+                let pairs = indices.len() as u64;
                 reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(pairs))
             },
         )

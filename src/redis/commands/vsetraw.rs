@@ -10,6 +10,7 @@ use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
 use crate::redis::usage::Arg;
+use crate::storage::Extent;
 use crate::storage::cold::Touched;
 
 /// `VSETRAW key index bytes`: puts the values that lie in `bytes` back to back in the place of those from `index`
@@ -35,17 +36,25 @@ impl Command for VSetRaw {
         let bytes = whole_values(args, 3, binding.item)?;
         let values = (bytes.len() / binding.item.size()) as u64;
         // Values that begin at the end are none.
-        let count = bound.view()?.count();
-        let index = index_below(
-            args,
-            2,
-            count.saturating_add(u64::from(values == 0)),
-            binding,
-        )?;
+        let none = u64::from(values == 0);
+        let index = |count: u64| index_below(args, 2, count.saturating_add(none), binding);
         if values > 0 {
-            expect_in_ram_for_writing(ctx, bound, |_| Touched::Range(index..index + values))?;
-            bound.set_from(index, bytes)?;
-            announce(&key, bound, c"vsetraw", Change::Values { index, bytes });
+            expect_in_ram_for_writing(ctx, bound, |count| {
+                index(count).map_or(Touched::Range(0..0), |index| {
+                    Touched::Range(index..index + values)
+                })
+            })?;
+        }
+        let mut writer = bound.writer()?;
+        let Extent { head, count } = writer.extent();
+        let index = index(count)?;
+        if values > 0 {
+            writer.set_from(index, bytes)?;
+            drop(writer);
+            let position = head + index;
+            announce(&key, bound, c"vsetraw", Change::Values { position, bytes });
+        } else {
+            drop(writer);
         }
         reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(values))
     }

@@ -38,10 +38,13 @@ impl Command for VTrim {
         let wanted = Wanted::parse(args, 2)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
-        let range = wanted.of(bound.view()?.count());
-        let trim = bound.begin_trim(&range)?;
+        let mut writer = bound.writer()?;
+        let range = wanted.of(writer.extent().count);
+        let trim = writer.begin_trim(&range)?;
+        let end = writer.extent().end();
+        drop(writer);
         if trim.tail > 0 {
-            announce(&key, bound, c"vtrim", Change::Shortened);
+            announce(&key, bound, c"vtrim", Change::Shortened { end });
         }
         if trim.head > 0 {
             return run(ctx, &key, bound, Task::Trim(trim), true);

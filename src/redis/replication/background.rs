@@ -18,7 +18,7 @@ use crate::storage::{Array, Cancel};
 pub enum Kind {
     /// It removes values at the head.
     DropsHead,
-    /// It changes values of a range of indices in place.
+    /// It changes values of a range of positions in place.
     Fills(Range<u64>),
 }
 
@@ -109,11 +109,8 @@ fn tell_of_ended(ctx: &Ctx) {
             }
             Kind::DropsHead if may_have_written => tell_head(ctx, key, array),
             // Others may have changed values in between: what it holds now is sent, piece by piece.
-            Kind::Fills(range) if may_have_written && is_listening() => {
-                // Values may have been dropped from the head since; the first and last that can be meant are these.
-                let from = array.announced_head() + range.start;
-                let to = array.head() + range.end;
-                fill::send_long_write(key, array, from..to, then);
+            Kind::Fills(positions) if may_have_written && is_listening() => {
+                fill::send_long_write(key, array, positions.clone(), then);
                 continue;
             }
             _ => {}

@@ -9,7 +9,7 @@ use super::background::Then;
 use super::{background, is_listening, replicas, slots, tell_of_file};
 use crate::redis::api::{Audience, Ctx, Word, after, writes_are_paused};
 use crate::redis::store;
-use crate::storage::Array;
+use crate::storage::{Array, Extent};
 
 /// How much of a file one `FILL` carries, in bytes.
 const CHUNK: u64 = 1 << 20;
@@ -195,9 +195,9 @@ impl Fill {
             // The key says what is wrong, and MMAP begins anew.
             return Progress::Ended;
         };
-        let head = view.head();
+        let Extent { head, count } = view.extent();
         self.next = self.next.max(head);
-        let end = head + view.count();
+        let end = head + count;
         let end = match self.part {
             Part::All => end,
             Part::LongWrite { to } => to.min(end),

@@ -46,22 +46,27 @@ pub const COMMAND: &CStr = c"VREPLICATE";
 /// slots over.
 static LISTENING: AtomicBool = AtomicBool::new(false);
 
-/// What a write did to an array.
+/// What a write did to an array, at the positions that its values had while it held the lock: another thread may have
+/// dropped values from the head since.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'a> {
-    /// These are the last values now.
-    Appended(&'a [u8]),
-    /// From an index on, the values are these.
-    Values { index: u64, bytes: &'a [u8] },
-    /// The i-th index has the i-th value.
-    Scattered { indices: &'a [u64], bytes: &'a [u8] },
-    /// A range of indices has one value.
+    /// These are the last values now, up to a position.
+    Appended { end: u64, bytes: &'a [u8] },
+    /// From a position on, the values are these.
+    Values { position: u64, bytes: &'a [u8] },
+    /// The i-th index, counted from the position of the head, has the i-th value.
+    Scattered {
+        head: u64,
+        indices: &'a [u64],
+        bytes: &'a [u8],
+    },
+    /// A range of positions has one value.
     Filled {
-        range: &'a Range<u64>,
+        positions: &'a Range<u64>,
         value: &'a [u8],
     },
-    /// Values were removed at the end.
-    Shortened,
+    /// Values were removed at the end: there are none from a position on.
+    Shortened { end: u64 },
     /// Values were removed at the head.
     HeadDropped,
 }
@@ -147,78 +152,45 @@ pub fn wrote(key: &Key<'_>, bound: &Bound, change: Change<'_>) {
 
 #[cold]
 fn tell(key: &Key<'_>, bound: &Bound, change: Change<'_>) {
-    let Ok(mut view) = bound.view() else {
-        // The key says what is wrong, and MMAP begins anew.
-        return;
-    };
-    let (head, end) = (view.head(), view.head() + view.count());
-    if matches!(change, Change::HeadDropped) {
-        drop(view);
-        return tell_head(key.ctx(), key.name(), bound);
-    }
     let size = bound.item().size();
     let name = Word::Bytes(key.name());
     let mut words = vec![name];
-    // Another thread may have dropped values from the head at any moment since the last announcement, so that it is not
-    // known which positions the indices meant. What the array holds at either is true in any case.
-    let ambiguous = bound.announced_head() != head;
-    let mut read_back: Vec<(u64, Vec<u8>)> = Vec::new();
-    let mut truth_at = |index: u64, values: u64| {
-        for base in [bound.announced_head(), head] {
-            let from = (base + index).max(head);
-            let to = (base + index + values).min(end);
-            let mut bytes = vec![0; to.saturating_sub(from) as usize * size];
-            if !bytes.is_empty() && view.read(from - head, &mut bytes).is_ok() {
-                read_back.push((from, bytes));
-            }
-        }
-    };
     match change {
-        Change::HeadDropped => {}
-        Change::Shortened => words.extend([Word::Bytes(b"LENGTH"), Word::Number(end)]),
-        Change::Appended(bytes) => words.extend([
+        Change::HeadDropped => return tell_head(key.ctx(), key.name(), bound),
+        Change::Shortened { end } => words.extend([Word::Bytes(b"LENGTH"), Word::Number(end)]),
+        Change::Appended { end, bytes } => words.extend([
             Word::Bytes(b"APPEND"),
             Word::Number(end - (bytes.len() / size) as u64),
             Word::Bytes(bytes),
         ]),
-        Change::Filled { range, value } if !ambiguous => words.extend([
+        Change::Filled { positions, value } => words.extend([
             Word::Bytes(b"REPEAT"),
-            Word::Number(head + range.start),
-            Word::Number(range.end - range.start),
+            Word::Number(positions.start),
+            Word::Number(positions.end - positions.start),
             Word::Bytes(value),
         ]),
-        Change::Values { index, bytes } if !ambiguous => words.extend([
+        Change::Values { position, bytes } => words.extend([
             Word::Bytes(b"SET"),
-            Word::Number(head + index),
+            Word::Number(position),
             Word::Bytes(bytes),
         ]),
-        Change::Scattered { indices, bytes } if !ambiguous => {
+        Change::Scattered {
+            head,
+            indices,
+            bytes,
+        } => {
             words.push(Word::Bytes(b"SET"));
             for (&index, value) in indices.iter().zip(bytes.chunks_exact(size)) {
                 words.extend([Word::Number(head + index), Word::Bytes(value)]);
             }
         }
-        Change::Filled { range, .. } => truth_at(range.start, range.end - range.start),
-        Change::Values { index, bytes } => truth_at(index, (bytes.len() / size) as u64),
-        Change::Scattered { indices, .. } => indices.iter().for_each(|&index| truth_at(index, 1)),
     }
-    drop(view);
-    if !read_back.is_empty() {
-        words.push(Word::Bytes(b"SET"));
-        for (position, bytes) in &read_back {
-            words.extend([Word::Number(*position), Word::Bytes(bytes)]);
-        }
-    }
-    if words.len() > 1 {
-        key.ctx().propagate(Audience::Replicas, COMMAND, &words);
-    }
+    key.ctx().propagate(Audience::Replicas, COMMAND, &words);
 }
 
 /// Tells replicas how many values were dropped from the head of an array so far.
 fn tell_head(ctx: &Ctx, key: &[u8], array: &Array) {
-    let head = array.head();
-    array.announce_head(head);
-    tell_of_file(ctx, key, b"HEAD", array, &[Word::Number(head)]);
+    tell_of_file(ctx, key, b"HEAD", array, &[Word::Number(array.head())]);
 }
 
 /// Tells replicas something of a file, whatever key has it by then.
