@@ -12,14 +12,16 @@ A session is a block that starts with ```console. In it,
                     (both may have options and, before them, settings of the environment)
     $ anything else is run by bash, in the server's directory
 and all other lines are what is printed. Words after ```console: `restart` restarts the server first, `vector-sets`
-skips the block on servers without them. The sessions follow on from each other, from page to page in the order of PAGES.
-Owner, group and date in `ls -l` and process ids may differ.
+skips the block on servers without them. The sessions of a page follow on from each other; each page has a server of its
+own. Owner, group and date in `ls -l` and process ids may differ.
 
 A ```python block whose first line is `# examples/...` is a copy of that file. The tables of types and of INFO are
-compared with what the server says. Links to pages and headings of the project must lead somewhere.
+compared with what the server says, and so is what the pages of commands say of each: summary, first version, complexity,
+categories. Links to pages and headings of the project must lead somewhere, and every quoted error must be one of the module's.
 """
 
 import difflib
+import json
 import os
 import re
 import shutil
@@ -31,14 +33,7 @@ import time
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-# The sessions of a page may need what those of an earlier one left.
-PAGES = [
-    PROJECT / page
-    for page in (
-        "README.md", "docs/commands.md", "docs/types.md", "docs/configuration.md", "docs/file.md",
-        "docs/persistence.md", "docs/vector-sets.md", "docs/access-control.md",
-    )
-]
+PAGES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/**/*.md"))]
 DEADLINE = 30
 MARKER = "--8<-- end of reply"
 
@@ -225,6 +220,70 @@ def check_tables(text, server):
             yield f"the table of types, {name}", [size], [answer]
 
 
+def check_commands(server):
+    """Yields what pages of commands say of a command and the server does not."""
+    told = {}
+    for name in json.loads(server.ask("--json", "COMMAND", "LIST", "FILTERBY", "MODULE", "mmap")):
+        docs = json.loads(server.ask("--json", "COMMAND", "DOCS", name))[name]
+        flags = json.loads(server.ask("--json", "COMMAND", "INFO", name))[0][2]
+        told[name] = [docs["summary"], docs["since"], docs["complexity"], flags]
+    documented = set()
+    readme = (PROJECT / "README.md").read_text()
+    for page in PROJECT.glob("docs/commands/*.md"):
+        text = page.read_text()
+        for heading, section in re.findall(r"^## ([A-Z, ]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL):
+            for name in heading.lower().split(", "):
+                if name == "vadd" and name not in told:
+                    continue  # The server has a command of that name.
+                documented.add(name)
+                summary, since, complexity, flags = told.get(name, ["", "", "", []])
+                categories = ["@write" if "write" in flags else "@read", "@fast" if "fast" in flags else "@slow"]
+                expected = [f"\n\n{summary}.\n\n", f"| {since} | {complexity} | {' '.join(categories)}"]
+                yield from ((f"{page.name}: {name}", [part], []) for part in expected if part not in section)
+                if f"    {name.upper()} key" not in section:
+                    yield f"{page.name}: the syntax of {name}", [f"    {name.upper()} key"], []
+            if f"| {summary} |" not in readme:
+                yield f"README.md: {heading}", [f"| {summary} |"], []
+    hidden = {"vreplicate"}
+    if documented != set(told) - hidden:
+        yield "the pages of commands", sorted(documented), sorted(set(told) - hidden)
+
+
+def errors_of_the_module():
+    """The texts of all errors in the source, as patterns: what is filled in may be anything."""
+    literal = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+    texts = []
+    for path in PROJECT.glob("src/**/*.rs"):
+        for text in literal.findall(path.read_text()):
+            text = re.sub(r"\\\n\s*", "", text).replace('\\"', '"')
+            if " " in text:
+                texts.append(re.compile(".+?".join(re.escape(part) for part in re.split(r"\{[^{}]*\}", text))))
+    return texts
+
+
+def check_quoted_errors():
+    """Yields errors that pages quote (`ERR ...`; three dots stand for what differs) and the module never says."""
+    texts = errors_of_the_module()
+    servers = ("wrong number of arguments for",)
+    for page in PAGES:
+        prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for quoted in re.findall(r"`ERR ([^`]+)`", prose):
+            quoted = " ".join(quoted.split())
+            if quoted.startswith(servers):
+                continue
+            # The longest piece between dots must be of one of the module's texts.
+            pieces = [piece for piece in quoted.split("...") if len(piece.strip(" ':;,()")) > 3]
+            if not all(any(covers(text, piece) for text in texts) for piece in pieces):
+                yield f"{page.name}: a quoted error", [], [quoted]
+
+
+def covers(pattern, piece):
+    """Whether a text of the source contains a piece of a quotation."""
+    fixed = re.split(r"\.\+\?", pattern.pattern)
+    plain = " ".join(piece.strip(" '").split())
+    return any(plain in re.sub(r"\\(.)", r"\1", part) for part in fixed) or bool(pattern.search(plain))
+
+
 def heading_anchor(heading):
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
@@ -292,9 +351,10 @@ def update(page, corrections):
     page.write_text("\n".join(lines) + "\n")
 
 
-def main():
-    updating = "--update" in sys.argv[1:]
-    found = []
+def check_page(page, updating):
+    """Yields what differs on one page, with a server of its own; corrects the page if it is to be updated."""
+    if "```console" not in page.read_text() and "```python" not in page.read_text():
+        return
     with tempfile.TemporaryDirectory() as top:
         directory, tools = Path(top, "server"), Path(top, "tools")
         directory.mkdir()
@@ -302,16 +362,29 @@ def main():
         server = Server(directory)
         try:
             write_tools(tools, server.port)
-            for page in PAGES:
-                different = list(differences(page, server, directory, tools))
-                found += [(place, expected, printed) for place, expected, printed, _ in different]
-                if updating:
-                    update(page, [(step, printed) for _, _, printed, step in different if step])
-            everything = "\n".join(page.read_text() for page in PROJECT.glob("docs/*.md"))
-            found += check_tables(everything, server)
+            found = list(differences(page, server, directory, tools))
         finally:
             server.stop()
-    found += check_links()
+    if updating:
+        update(page, [(step, printed) for _, _, printed, step in found if step])
+    yield from ((place, expected, printed) for place, expected, printed, _ in found)
+
+
+def check_server():
+    """Yields what tables and pages say and the server does not."""
+    with tempfile.TemporaryDirectory() as top:
+        server = Server(Path(top))
+        try:
+            yield from check_tables("\n".join(page.read_text() for page in PAGES), server)
+            yield from check_commands(server)
+        finally:
+            server.stop()
+
+
+def main():
+    updating = "--update" in sys.argv[1:]
+    found = [difference for page in PAGES for difference in check_page(page, updating)]
+    found += [*check_server(), *check_links(), *check_quoted_errors()]
     for place, expected, printed in found:
         print(f"\n{place}")
         print("\n".join(difflib.unified_diff(expected, printed, "page", "server", lineterm="")))

@@ -1,5 +1,5 @@
 //! What an array's values come to: their sum, least, mean. Semantics and accuracy are those of numpy or better;
-//! docs/commands.md states them.
+//! docs/commands/queries.md states them.
 //!
 //! Values are taken in chunk by chunk into a [`Partial`]; the partials of chunks, of threads and of parts of an array
 //! are merged in their order, and give the same answer however the array was divided.
