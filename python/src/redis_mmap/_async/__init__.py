@@ -1,0 +1,1 @@
+"""The asynchronous front, from which ``python/generate`` makes the synchronous one in ``_sync``."""

@@ -1,0 +1,69 @@
+"""The package itself: what is generated, its documentation, the module that it carries."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+
+import redis_mmap
+import redis_mmap.asyncio
+
+from . import support
+
+PYTHON = Path(__file__).resolve().parents[1]
+
+
+def test_the_synchronous_front_is_the_asynchronous_one() -> None:
+    subprocess.run([sys.executable, PYTHON / "generate", "--check"], check=True)
+
+
+def modules() -> list[Any]:
+    names = [found.name for found in pkgutil.walk_packages(redis_mmap.__path__, "redis_mmap.")]
+    return [redis_mmap, *(importlib.import_module(name) for name in names if not name.endswith("__main__"))]
+
+
+def test_the_examples_of_the_documentation() -> None:
+    with support.server() as server, redis.Redis(port=server.port, decode_responses=True) as client:
+        names = {"redis_mmap": redis_mmap, "redis": redis, "np": np, "client": client, "port": server.port}
+        tried = 0
+        for module in modules():
+            for test in doctest.DocTestFinder(exclude_empty=True).find(module):
+                # Each example begins with empty files.
+                for key in client.scan_iter(_type="mmaparray"):
+                    redis_mmap.open(client, key).clear()
+                test.globs.update(names)
+                result = doctest.DocTestRunner().run(test)
+                assert result.failed == 0, test.name
+                tried += result.attempted
+        assert tried > 10
+
+
+@pytest.mark.parametrize("front", [redis_mmap, redis_mmap.asyncio])
+def test_everything_public_has_documentation(front: Any) -> None:
+    for name in front.__all__:
+        public = getattr(front, name)
+        assert inspect.getdoc(public), name
+        if inspect.isclass(public):
+            for attribute, value in inspect.getmembers(public):
+                if not attribute.startswith("_") and callable(value) and "redis_mmap" in str(getattr(value, "__module__", "")):
+                    assert inspect.getdoc(value), f"{name}.{attribute}"
+
+
+def test_both_fronts_have_the_same_methods() -> None:
+    def public(kind: Any) -> set[str]:
+        return {name for name in dir(kind) if not name.startswith("_")}
+
+    assert public(redis_mmap.Array) - public(redis_mmap.asyncio.Array) == {"size", "shape", "nbytes"}
+    assert public(redis_mmap.asyncio.Array) <= public(redis_mmap.Array)
+    assert public(redis_mmap.Commands) == public(redis_mmap.asyncio.Commands)
+    assert public(redis_mmap.Pipeline) == public(redis_mmap.asyncio.Pipeline)
