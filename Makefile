@@ -1,12 +1,13 @@
 SHELL := /bin/bash
 INTEGRATION := --test suite --test cold --test burst --test durability --test faults --test replication
 
-.PHONY: help run build test test-all test-crash bench bench-servers guard bench-storage lint servers clean
+.PHONY: help run build test test-all test-python test-crash bench bench-servers guard bench-storage lint servers clean
 
 help:
 	@echo 'make run [PORT=6380]  build the module and run a Redis server with it, as redis.conf says'
 	@echo 'make test             build, then all tests on the redis-server in the PATH'
 	@echo 'make test-all         the same, then the integration tests on Valkey 9.1, Debian'\''s Valkey 8.1 and Redis 8.0'
+	@echo 'make test-python      the Python package: types, lint, and its tests on the redis-server in the PATH (or MMAP_SERVER)'
 	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test (needs root, FUSE, loop devices)'
 	@echo 'make bench            docs/benchmarks.md: tables and charts, on servers of its own; SUITEFLAGS=--long for long arrays'
 	@echo 'make bench-servers    the table of goals on the redis-server in the PATH, Redis 8.0 and Valkey 9.1'
@@ -33,6 +34,10 @@ test-all: test servers
 	MMAP_SERVER='$(CURDIR)/.servers/valkey-9.1/valkey-server' cargo test --release $(INTEGRATION)
 	MMAP_SERVER='$(CURDIR)/.servers/redis-8.0/redis-server' cargo test --release $(INTEGRATION)
 	MMAP_SERVER='$(CURDIR)/.servers/debian-valkey-8.1/valkey-server' cargo test --release $(INTEGRATION)
+
+test-python: build
+	@bash .ci/packages server
+	./python/run_tests $(TESTFLAGS)
 
 test-crash: build
 	@bash .ci/packages server test
