@@ -35,7 +35,10 @@ fn append(criterion: &mut Criterion) {
                 bound.append(black_box(&bytes)).expect("room");
                 appended += bytes.len() as u64;
                 if appended > 256 << 20 {
-                    bound.clear().expect("writable");
+                    bound
+                        .writer()
+                        .and_then(|mut writer| writer.clear())
+                        .expect("writable");
                     appended = 0;
                 }
             });
@@ -56,7 +59,10 @@ fn growth(criterion: &mut Criterion) {
         bencher.iter_batched(
             || {
                 let bound = bind(&store, "f");
-                bound.clear().expect("writable");
+                bound
+                    .writer()
+                    .and_then(|mut writer| writer.clear())
+                    .expect("writable");
                 bound
             },
             |bound| {
