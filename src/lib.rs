@@ -4,8 +4,6 @@
 mod redis;
 pub mod storage;
 
-/// The server's allocator, so that `maxmemory` and `INFO memory` see what the module takes. It works inside a
-/// server only.
 #[cfg(not(any(test, feature = "system-alloc")))]
 #[global_allocator]
-static ALLOCATOR: redis_module::alloc::RedisAlloc = redis_module::alloc::RedisAlloc;
+static ALLOCATOR: redis::allocator::ServerAllocator = redis::allocator::ServerAllocator;

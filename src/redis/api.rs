@@ -621,10 +621,13 @@ pub struct WaitingForWork {
 unsafe impl Send for WaitingForWork {}
 
 impl WaitingForWork {
-    /// Ends the wait with a reply that is put together on this thread, without the server's lock.
-    pub fn reply(mut self, reply: impl FnOnce(&Ctx, Resp)) {
-        reply(&self.ctx, self.resp);
-        self.finish(Box::new(|_, _| Ok(())));
+    /// Ends the wait with a reply that is put together on this thread, without the server's lock. A reply that fails has not
+    /// begun.
+    pub fn reply(mut self, reply: impl FnOnce(&Ctx, Resp) -> Outcome) {
+        match reply(&self.ctx, self.resp) {
+            Ok(()) => self.finish(Box::new(|_, _| Ok(()))),
+            Err(failure) => self.fail(failure),
+        }
     }
 
     /// Ends the wait with a reply that is put together on the main thread.

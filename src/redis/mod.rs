@@ -2,6 +2,8 @@
 //! all work on files is the storage layer's.
 
 mod acl;
+#[cfg(not(any(test, feature = "system-alloc")))]
+pub mod allocator;
 pub mod api;
 mod binding;
 mod command;
@@ -11,6 +13,7 @@ mod info;
 mod latency;
 mod load;
 mod log;
+mod memory;
 mod own_files;
 mod rdb;
 mod replication;

@@ -1,5 +1,6 @@
 //! What can go wrong with a file, in words for the person who typed the command.
 
+use std::collections::TryReserveError;
 use std::io;
 
 use super::limits;
@@ -119,6 +120,8 @@ pub enum Error {
     Stopped { path: String },
     #[error("internal error of the mmap module; see the server's log")]
     TaskPanicked,
+    #[error("there is no memory for this command: ask for less at a time")]
+    NoMemory(#[from] TryReserveError),
     #[error(transparent)]
     Type(#[from] TypeError),
 }

@@ -1,6 +1,7 @@
 //! Which values fulfil conditions.
 
 use std::cell::RefCell;
+use std::collections::TryReserveError;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -104,7 +105,13 @@ impl Query for Find {
     type Part = Matches;
     type Answer = Matches;
 
-    fn take_in(&self, _: &Range<u64>, part: &mut Matches, index: u64, bytes: &[u8]) {
+    fn take_in(
+        &self,
+        _: &Range<u64>,
+        part: &mut Matches,
+        index: u64,
+        bytes: &[u8],
+    ) -> Result<(), TryReserveError> {
         MASK.with_borrow_mut(|mask| {
             mask.clear();
             mask.resize(bytes.len() / self.item.size(), 1);
@@ -112,27 +119,30 @@ impl Query for Find {
             let count = kernel::run(CountOnes, mask) as u64;
             if count > 0 && !self.count_only {
                 let ones = (index..).zip(&*mask).filter(|&(_, &one)| one == 1);
-                let missing = self.limit.saturating_sub(part.count);
+                let missing = self.limit.saturating_sub(part.count).min(count);
+                part.indices.try_reserve(missing as usize)?;
                 part.indices
                     .extend(ones.map(|(index, _)| index).take(missing as usize));
             }
             part.count += count;
             self.found.fetch_add(count, Ordering::Relaxed);
-        });
+            Ok(())
+        })
     }
 
     fn has_enough(&self) -> bool {
         self.found.load(Ordering::Relaxed) >= self.limit
     }
 
-    fn answer(&self, _: &Range<u64>, parts: Vec<Matches>) -> Matches {
+    fn answer(&self, _: &Range<u64>, parts: Vec<Matches>) -> Result<Matches, TryReserveError> {
         let mut all = Matches::default();
         for part in parts {
             all.count += part.count;
+            all.indices.try_reserve(part.indices.len())?;
             all.indices.extend(part.indices);
         }
         all.count = all.count.min(self.limit);
         all.indices.truncate(all.count as usize);
-        all
+        Ok(all)
     }
 }

@@ -17,7 +17,10 @@ use super::sigbus::{Fault, guarded, guarded_with_others};
 use super::stream;
 
 /// Granularity of the page table, in bytes.
-const PAGE: u64 = 4096;
+fn page() -> u64 {
+    page_size() as u64
+}
+
 /// Smallest mapping, in bytes.
 const SMALLEST: u64 = 64 * 1024;
 
@@ -215,9 +218,9 @@ impl Mapping {
     /// CPUs of the process for each page. Under load that cost the main thread a third of its throughput;
     /// unmapping them all at once interrupts once.
     pub fn release(&self, from: u64, to: u64) {
-        let from = from.next_multiple_of(PAGE);
+        let from = from.next_multiple_of(page());
         let to = to.min(self.len());
-        let to = to - to % PAGE;
+        let to = to - to % page();
         if from < to {
             // SAFETY: in a shared mapping of a file this drops no data (madvise(2), MADV_DONTNEED), and no
             // Rust reference into a mapping exists. It is help: an error changes nothing.
@@ -237,14 +240,15 @@ impl Mapping {
     /// # Errors
     /// If a page is lost.
     pub fn touch(&self, from: u64, to: u64) -> Result<(), Fault> {
-        for page in (from - from % PAGE..to.min(self.len())).step_by(PAGE as usize) {
-            let byte = self.at(page, 1);
+        let first = from - from % page();
+        for at in (first..to.min(self.len())).step_by(page_size()) {
+            let byte = self.at(at, 1);
             guarded(byte.addr()..byte.addr() + 1, || {
                 // SAFETY: mapped, and the value stays as it is.
                 unsafe { AtomicU8::from_ptr(byte) }.fetch_or(0, Ordering::Relaxed);
             })?;
         }
-        disk::touched(from - from % PAGE, to);
+        disk::touched(first, to);
         Ok(())
     }
 
@@ -253,9 +257,9 @@ impl Mapping {
     /// # Errors
     /// The system's.
     pub fn resident_pages(&self, from: u64, to: u64) -> io::Result<u64> {
-        let from = from - from % PAGE;
+        let from = from - from % page();
         let len = to.min(self.len()).saturating_sub(from);
-        let mut pages = vec![0_u8; len.div_ceil(page_size() as u64) as usize];
+        let mut pages = vec![0_u8; len.div_ceil(page()) as usize];
         self.look(from, len, &mut pages)?;
         Ok(pages.iter().map(|page| u64::from(page & 1)).sum())
     }
@@ -265,7 +269,7 @@ impl Mapping {
     /// # Errors
     /// The system's.
     pub fn is_resident(&self, from: u64, to: u64) -> io::Result<bool> {
-        let page = page_size() as u64;
+        let page = page();
         let mut pages = [0_u8; PAGES_AT_ONCE];
         let to = to.min(self.len());
         let mut at = from - from % page;
@@ -283,7 +287,7 @@ impl Mapping {
 
     /// Has `mincore` say of each page whether it is in RAM, in the lowest bit: the others are reserved.
     fn look(&self, from: u64, len: u64, pages: &mut [u8]) -> io::Result<()> {
-        assert!(pages.len() as u64 == len.div_ceil(page_size() as u64));
+        assert!(pages.len() as u64 == len.div_ceil(page()));
         // SAFETY: the range is mapped, and `pages` has a byte for each page of it.
         let status = unsafe {
             libc::mincore(

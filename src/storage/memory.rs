@@ -1,8 +1,11 @@
 //! How much memory this process could get at this moment: what the machine has, and what the cgroups allow that it runs
 //! in (containers, systemd's units). Swap space does not count.
 
+use std::collections::TryReserveError;
 use std::fs::read_to_string;
 use std::path::Path;
+
+use memmap2::MmapOptions;
 
 /// Where the kernel shows the cgroups.
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -14,6 +17,29 @@ pub fn available() -> Option<u64> {
     let machine = of_machine(&meminfo)?;
     let allowed = of_cgroups(&cgroups, &|file| read_to_string(file).ok());
     Some(allowed.map_or(machine, |allowed| allowed.min(machine)))
+}
+
+/// Whether the process could map so many bytes more of memory, by its limits (`ulimit -v`, `ulimit -d`) and by the size of its
+/// address space. An allocator may have less to ask for, where it has kept what was freed.
+pub fn could_be_mapped(bytes: u64) -> bool {
+    usize::try_from(bytes).is_ok_and(|bytes| {
+        MmapOptions::new()
+            .len(bytes)
+            .no_reserve_swap()
+            .map_anon()
+            .is_ok()
+    })
+}
+
+/// So many bytes of memory, all zero.
+///
+/// # Errors
+/// If there are not so many.
+pub(super) fn buffer(len: usize) -> Result<Vec<u8>, TryReserveError> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(len)?;
+    buffer.resize(len, 0);
+    Ok(buffer)
 }
 
 /// `MemAvailable`, which `/proc/meminfo` has in kB.

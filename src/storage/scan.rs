@@ -1,5 +1,6 @@
 //! Going over the values of an array once: here and now, or on the pool.
 
+use std::collections::TryReserveError;
 use std::iter::repeat_n;
 use std::ops::Range;
 use std::sync::Arc;
@@ -32,7 +33,16 @@ pub trait Query: Send + Sync + 'static {
     type Answer;
 
     /// Takes in values of a block, the first of which has that index. `bytes` is aligned for any type.
-    fn take_in(&self, range: &Range<u64>, part: &mut Self::Part, index: u64, bytes: &[u8]);
+    ///
+    /// # Errors
+    /// If there is no memory for what is known of them.
+    fn take_in(
+        &self,
+        range: &Range<u64>,
+        part: &mut Self::Part,
+        index: u64,
+        bytes: &[u8],
+    ) -> std::result::Result<(), TryReserveError>;
 
     /// Whether the blocks so far are enough for an answer.
     fn has_enough(&self) -> bool {
@@ -40,7 +50,14 @@ pub trait Query: Send + Sync + 'static {
     }
 
     /// Puts the parts of the first blocks together, in order: all of them, or enough.
-    fn answer(&self, range: &Range<u64>, parts: Vec<Self::Part>) -> Self::Answer;
+    ///
+    /// # Errors
+    /// If there is no memory for the answer.
+    fn answer(
+        &self,
+        range: &Range<u64>,
+        parts: Vec<Self::Part>,
+    ) -> std::result::Result<Self::Answer, TryReserveError>;
 }
 
 /// Memory that is aligned for values of any type.
@@ -92,7 +109,7 @@ impl Blocks {
     }
 
     /// Goes over one block. `read` fills a buffer with the values from an index on.
-    fn go_over<Q: Query, E>(
+    fn go_over<Q: Query, E: From<TryReserveError>>(
         &self,
         number: u64,
         query: &Q,
@@ -112,7 +129,7 @@ impl Blocks {
             read(start, bytes)?;
             let chunks = bytes.chunks((chunk * self.item_size) as usize);
             for (index, chunk) in (start..).step_by(chunk as usize).zip(chunks) {
-                query.take_in(&self.range, &mut part, index, chunk);
+                query.take_in(&self.range, &mut part, index, chunk)?;
             }
         }
         Ok(part)
@@ -141,7 +158,7 @@ pub fn scan<Q: Query>(view: &mut View<'_>, range: Range<u64>, query: &Q) -> Resu
         })?;
         parts.push(part);
     }
-    Ok(query.answer(&blocks.range, parts))
+    Ok(query.answer(&blocks.range, parts)?)
 }
 
 /// A scan that is to be done on the pool.
@@ -245,6 +262,10 @@ impl<Q: Query> Scan<Q> {
         {
             return None;
         }
+        if let Err(error) = progress.parts.try_reserve(1) {
+            progress.broken = Some(error.into());
+            return None;
+        }
         progress.parts.push(None);
         Some(number)
     }
@@ -291,7 +312,8 @@ impl<Q: Query> Scan<Q> {
                 // A part is missing if a thread panicked over it. Then there is no answer.
                 if let Some(parts) = parts.into_iter().collect() {
                     shared.stats.scans.add_one();
-                    (request.done)(Ok(self.query.answer(&self.blocks.range, parts)));
+                    let answer = self.query.answer(&self.blocks.range, parts);
+                    (request.done)(answer.map_err(Error::from));
                 }
             }
             Some(Broken::Failed(error)) => (request.done)(Err(error)),

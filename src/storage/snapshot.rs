@@ -9,7 +9,7 @@
 //! a window fails, `pread` says what is wrong. In either way a page that is not in memory is read by the thread that
 //! asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, TryReserveError};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -180,6 +180,12 @@ pub enum Broken {
     /// Too much was changed meanwhile; a new snapshot may do better.
     Changed,
     Failed(Error),
+}
+
+impl From<TryReserveError> for Broken {
+    fn from(error: TryReserveError) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 impl Array {

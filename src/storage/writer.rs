@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::array::{Array, PAGE, State};
 use super::error::{Error, Result};
 use super::lock::Locked;
+use super::memory::buffer;
 use super::worker::Job;
 
 /// The right to change an array: its lock, held since the array was found fit to be written. What is read from it is true
@@ -272,8 +273,9 @@ impl<'a> Writer<'a> {
     ) -> std::result::Result<Vec<u8>, E> {
         let (array, state) = (self.array, &mut *self.state);
         let size = array.item().size();
-        let mut values = vec![0; indices.len() * size];
-        let mut seen = HashMap::with_capacity(indices.len());
+        let mut values = buffer(indices.len() * size).map_err(Error::from)?;
+        let mut seen = HashMap::new();
+        seen.try_reserve(indices.len()).map_err(Error::from)?;
         for (position, &index) in indices.iter().enumerate() {
             if index >= state.count {
                 return Err(array.out_of_range(state, index).into());
@@ -304,7 +306,7 @@ impl<'a> Writer<'a> {
             return Ok(Vec::new());
         }
         let left = state.count - count;
-        let mut popped = vec![0; (count * array.item_size()) as usize];
+        let mut popped = buffer((count * array.item_size()) as usize)?;
         state
             .map
             .read(array.layout.offset(left), &mut popped)

@@ -18,6 +18,7 @@ mod info;
 mod introspection;
 mod keyspace;
 mod limits;
+mod memory;
 mod npy;
 mod own_files;
 mod persistence;

@@ -171,6 +171,9 @@ fn vstat_of_a_file_missing_at_the_start_says_so() {
     shows(&self::stat(&db, "db"), &[("state", "exact")]);
 }
 
+/// Takes a file its name.
+type Lose = fn(&Server);
+
 /// A file loses its name, in each way, and a write is to be enough for that to be noticed.
 #[test]
 fn a_file_that_lost_its_name_is_noticed_after_a_write() {
@@ -178,7 +181,7 @@ fn a_file_that_lost_its_name_is_noticed_after_a_write() {
         let db = Server::setup()
             .module_args(&format!("fsync {fsync}"))
             .start();
-        let ways: [(&str, fn(&Server)); 4] = [
+        let ways: [(&str, Lose); 4] = [
             ("was deleted", |db| {
                 std::fs::remove_file(db.path("f")).unwrap();
             }),

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::bounds::expect_values;
 use crate::redis::api::{Args, Failure, Outcome};
 use crate::redis::binding::Binding;
 use crate::storage::types::{ItemType, ValueError, excerpt, parse_index};
@@ -21,6 +22,7 @@ pub fn with_encoded<'a>(
     position: impl Fn(usize) -> usize,
     then: impl FnOnce(&[u8]) -> Outcome,
 ) -> Outcome {
+    expect_values(values.len(), item)?;
     BUFFER.with_borrow_mut(|buffer| {
         buffer.clear();
         item.encode_all(values.clone(), buffer)

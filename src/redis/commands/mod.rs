@@ -2,6 +2,7 @@
 
 mod arguments;
 mod background;
+mod bounds;
 mod cold;
 mod commit;
 mod describe;

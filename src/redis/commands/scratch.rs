@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use crate::redis::api::Failure;
+use crate::redis::memory;
 
 /// A buffer that served a large command is given back when it is longer than this, in bytes.
 const KEPT: usize = 1 << 20;
@@ -23,9 +24,7 @@ pub fn with_scratch<R>(
         if scratch.len() < len {
             scratch
                 .try_reserve_exact(len - scratch.len())
-                .map_err(|_| {
-                    Failure::Message(format!("there is no memory for a reply of {len} bytes"))
-                })?;
+                .map_err(|_| memory::none(len as u64))?;
             scratch.resize(len, 0);
         }
         let result = then(&mut scratch[..len]);

@@ -2,19 +2,16 @@
 
 use std::ops::Range;
 
+use super::bounds::expect_reply;
 use super::cold::expect_in_ram;
 use super::reply::Replier;
 use super::scratch::with_scratch;
-use crate::redis::api::{Ctx, Failure, Outcome};
+use crate::redis::api::{Ctx, Outcome};
 use crate::redis::binding::Binding;
 use crate::storage::cold::Touched;
 
 /// How many bytes are copied out of the mapping at once.
 const CHUNK: usize = 64 * 1024;
-/// What the values of one reply may take in the server's memory, in bytes.
-const LARGEST: u64 = 512 << 20;
-/// What the text of a number takes there at most, about, in bytes.
-const NUMBER: u64 = 32;
 
 /// Replies with an array of every `step`-th value of the range that `wanted` makes of the number of values.
 ///
@@ -33,13 +30,7 @@ pub fn reply_slice(
     let range = wanted(view.count());
     let values = (range.end - range.start).div_ceil(step);
     let size = binding.item.size();
-    let bytes = values.saturating_mul(NUMBER.max(size as u64));
-    if bytes > LARGEST {
-        return Err(Failure::Message(format!(
-            "a reply of {values} values would take up to {bytes} bytes, and {LARGEST} are allowed: \
-             ask for a smaller range, or for its bytes with VGETRAW"
-        )));
-    }
+    expect_reply(values, binding.item)?;
     expect_in_ram(ctx, bound, &mut view, || match step {
         1 => Touched::Range(range.clone()),
         _ => Touched::Every {

@@ -2,14 +2,16 @@
 
 use std::ffi::{CStr, c_int};
 
+use super::bounds;
 use super::range::Wanted;
 use super::reply::Replier;
-use super::scan::reply_from_scan;
+use super::scan::{reply_from_scan, reply_with_answers};
 use crate::redis::api::{Args, Ctx, Failure, Outcome, Resp};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::memory;
 use crate::redis::usage::Arg;
-use crate::storage::aggregate::{Answer, Buckets, Op, Question};
+use crate::storage::aggregate::{Answer, Buckets, Op, Partial, Question};
 use crate::storage::types::{ItemType, Kind, excerpt};
 
 /// `op [op ...]`, as `COMMAND DOCS` has it.
@@ -71,24 +73,30 @@ pub fn aggregate(
     parts: u64,
     begin: fn(&Ctx, usize),
 ) -> Outcome {
+    let number = parts * asked.ops.len() as u64;
     let Some(binding) = binding::for_reading(ctx, args)? else {
-        let (resp, nothing) = (ctx.resp(), asked.of_nothing());
-        begin(ctx, parts as usize);
-        for _ in 0..parts {
-            asked.reply(ctx, resp, ItemType::DOUBLE, &nothing);
-        }
-        return Ok(());
+        asked.expect_reply(parts, ItemType::DOUBLE)?;
+        return reply_with_answers(ctx, number, move |ctx, resp| {
+            let nothing = asked.of_nothing();
+            begin(ctx, parts as usize);
+            for _ in 0..parts {
+                asked.reply(ctx, resp, ItemType::DOUBLE, &nothing);
+            }
+            Ok(())
+        });
     };
     let item = binding.item;
     let question = asked.of(item)?;
+    asked.expect_reply(parts, item)?;
     let query = move || Buckets::new(question.clone(), parts);
     let reply = move |ctx: &Ctx, resp, answers: Vec<Vec<Answer>>| {
         begin(ctx, answers.len());
         for answers in &answers {
             asked.reply(ctx, resp, item, answers);
         }
+        Ok(())
     };
-    reply_from_scan(ctx, binding.bound()?, wanted, query, reply)
+    reply_from_scan(ctx, binding.bound()?, wanted, number, query, reply)
 }
 
 /// The end of the arguments: `op [op ...] [SKIPNAN]`.
@@ -150,6 +158,26 @@ impl Asked {
             )));
         }
         Ok(Question::new(item, self.ops.clone(), self.skip_nan))
+    }
+
+    /// Whether a reply may have the answers of so many parts.
+    ///
+    /// # Errors
+    /// If they take too much memory, or there is no memory for them and what they are put together from.
+    fn expect_reply(&self, parts: u64, item: ItemType) -> Outcome {
+        let each = |op: &Op| match op {
+            Op::Min | Op::Max => bounds::in_reply(item),
+            _ => bounds::NUMBER,
+        };
+        let bytes = self.ops.iter().map(each).sum::<u64>().max(1);
+        let most = bounds::LARGEST / bytes;
+        if parts > most {
+            return Err(Failure::Message(format!(
+                "with these {} operations on values of type {item} a reply has at most {most} parts, not {parts}",
+                self.ops.len()
+            )));
+        }
+        memory::expect(parts * (2 * bytes + size_of::<Partial>() as u64))
     }
 
     /// The answers of an array without values.

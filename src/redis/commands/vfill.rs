@@ -6,6 +6,7 @@ use super::arguments::with_encoded;
 use super::background::run;
 use super::cold::expect_in_ram_for_writing;
 use super::range::Wanted;
+use super::scan::expect_inline;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
@@ -48,7 +49,11 @@ impl Command for VFill {
         let Extent { head, count } = bound.view()?.extent();
         let range = wanted.of(count);
         let positions = head + range.start..head + range.end;
-        let long = (range.end - range.start) * binding.item.size() as u64 > LONG;
+        let bytes = (range.end - range.start) * binding.item.size() as u64;
+        let long = bytes > LONG;
+        if !ctx.may_block() {
+            expect_inline(bytes)?;
+        }
         if !long {
             expect_in_ram_for_writing(ctx, bound, |_| Touched::Range(range.clone()))?;
         }

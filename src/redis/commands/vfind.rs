@@ -3,11 +3,13 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::{count, one_encoded};
+use super::bounds;
 use super::range::Wanted;
 use super::scan::reply_from_scan;
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::memory;
 use crate::redis::usage::Arg;
 use crate::storage::aggregate::kernel::Comparison;
 use crate::storage::find::{Condition, Find, Matches};
@@ -15,6 +17,8 @@ use crate::storage::types::{ItemType, excerpt};
 
 /// How many indices are replied with at most where no `LIMIT` is given.
 const DEFAULT_LIMIT: u64 = 1_000_000;
+/// With more indices a reply would be too long.
+const MOST_INDICES: u64 = bounds::LARGEST / bounds::NUMBER;
 /// Most conditions: those of an interval.
 const MOST_CONDITIONS: usize = 2;
 
@@ -70,16 +74,18 @@ impl Command for VFind {
         let count_only = wish.count_only;
         let reply = move |ctx: &Ctx, matches: Matches| {
             if count_only {
-                return ctx.reply_count(matches.count);
+                ctx.reply_count(matches.count);
+                return Ok(());
             }
+            expect_indices(matches.count)?;
             ctx.reply_array(matches.indices.len());
             for index in matches.indices {
                 ctx.reply_count(index);
             }
+            Ok(())
         };
         let Some(binding) = binding::for_reading(ctx, args)? else {
-            reply(ctx, Matches::default());
-            return Ok(());
+            return reply(ctx, Matches::default());
         };
         let item = binding.item;
         let conditions = wish.conditions(args, item)?;
@@ -88,10 +94,9 @@ impl Command for VFind {
             ctx,
             binding.bound()?,
             wanted,
+            1,
             query,
-            move |ctx, _, matches| {
-                reply(ctx, matches);
-            },
+            move |ctx, _, matches| reply(ctx, matches),
         )
     }
 }
@@ -140,6 +145,10 @@ impl Wish {
             DEFAULT_LIMIT
         };
         wish.limit = limit.unwrap_or(unlimited);
+        if !wish.count_only {
+            // One more than a reply has tells that there are more.
+            wish.limit = wish.limit.min(MOST_INDICES + 1);
+        }
         Ok(wish)
     }
 
@@ -150,6 +159,20 @@ impl Wish {
         };
         self.comparisons.iter().map(condition).collect()
     }
+}
+
+/// Whether a reply may have so many indices.
+///
+/// # Errors
+/// If they are too many, or there is no memory for them.
+fn expect_indices(indices: u64) -> Outcome {
+    if indices > MOST_INDICES {
+        return Err(Failure::Message(format!(
+            "more than {MOST_INDICES} values were found, and a reply has no more indices: use COUNT or a smaller LIMIT, \
+             or go on from where a first reply ends"
+        )));
+    }
+    memory::expect(indices * bounds::NUMBER)
 }
 
 fn comparison(word: &[u8]) -> Option<Comparison> {

@@ -2,17 +2,16 @@
 
 use std::ffi::{CStr, c_int};
 
+use super::bounds::LARGEST;
 use super::cold::expect_in_ram;
 use super::range::Wanted;
 use super::scratch::with_scratch;
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::memory;
 use crate::redis::usage::Arg;
 use crate::storage::cold::Touched;
-
-/// Longest reply, in bytes: the longest string that a server has.
-const LONGEST: u64 = 512 << 20;
 
 /// `VGETRAW key start stop`: replies with the values from `start` to `stop` as they lie in the file; an empty
 /// string if there are none. The range is that of `LRANGE`.
@@ -41,15 +40,18 @@ impl Command for VGetRaw {
         let range = wanted.of(view.count());
         let values = range.end - range.start;
         let bytes = values * binding.item.size() as u64;
-        if bytes > LONGEST {
+        if bytes > LARGEST {
             return Err(Failure::Message(format!(
-                "{values} values are {bytes} bytes, and a reply has at most {LONGEST}: ask for a smaller range"
+                "a reply has the bytes of at most {} values of type {}, not of {values}: ask for a smaller range",
+                LARGEST / binding.item.size() as u64,
+                binding.item
             )));
         }
         expect_in_ram(ctx, bound, &mut view, || Touched::Range(range.clone()))?;
         // A reply that has begun cannot become an error, so all is read before.
         with_scratch(bytes as usize, |values| {
             view.read(range.start, values)?;
+            memory::expect(bytes)?;
             ctx.reply_bulk(values);
             Ok(())
         })

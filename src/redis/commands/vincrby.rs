@@ -7,13 +7,13 @@ use super::cold::expect_in_ram_for_writing;
 use super::commit::{announce, reply_when_durable};
 use super::reply::Replier;
 use crate::redis::api::{Args, Ctx, Failure, Outcome};
-use crate::redis::binding;
+use crate::redis::binding::{self, Binding};
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::replication::Change;
 use crate::redis::usage::Arg;
 use crate::storage::Extent;
 use crate::storage::cold::Touched;
-use crate::storage::types::{AddError, excerpt};
+use crate::storage::types::{AddError, Kind, excerpt};
 
 /// `VINCRBY key index increment [index increment ...]`: adds to all values, or to none; where an index comes
 /// twice, both increments are added. Replies with an array of the new values, one for each pair.
@@ -44,6 +44,9 @@ impl Command for VIncrBy {
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
         let item = binding.item;
+        if item.kind() == Kind::String {
+            return Err(strings(binding));
+        }
         let indices = |count| paired_indices(args, count, binding);
         expect_in_ram_for_writing(ctx, bound, |count| {
             Touched::Each(indices(count).unwrap_or_default())
@@ -64,9 +67,7 @@ impl Command for VIncrBy {
                     indices[pair],
                     position - 1
                 )),
-                AddError::Strings => {
-                    Failure::Message(format!("the values of '{}' are strings", binding.path))
-                }
+                AddError::Strings => strings(binding),
             })
         })?;
         drop(writer);
@@ -83,4 +84,8 @@ impl Command for VIncrBy {
             values.for_each(|value| replier.value(value));
         })
     }
+}
+
+fn strings(binding: &Binding) -> Failure {
+    Failure::Message(format!("the values of '{}' are strings", binding.path))
 }

@@ -3,8 +3,10 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::indices;
+use super::bounds::expect_buffered_reply;
 use super::cold::expect_in_ram;
 use super::reply::Replier;
+use super::scratch::with_scratch;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
@@ -32,6 +34,7 @@ impl Command for VMGet {
             indices.iter().for_each(|_| ctx.reply_null());
             return Ok(());
         };
+        expect_buffered_reply(indices.len() as u64, binding.item)?;
         // All values are read before the reply begins: once it has, it cannot become an error.
         let size = binding.item.size();
         let bound = binding.bound()?;
@@ -41,13 +44,14 @@ impl Command for VMGet {
             let there = indices.iter().copied().filter(|&index| index < count);
             Touched::Each(there.collect())
         })?;
-        let mut values = vec![0; indices.len() * size];
-        view.gather(&indices, &mut values)?;
-        drop(view);
-        ctx.reply_array(indices.len());
-        let values = indices.iter().zip(values.chunks_exact(size));
-        Replier::new(ctx, binding.item)
-            .values(values.map(|(&index, value)| (index < count).then_some(value)));
-        Ok(())
+        with_scratch(indices.len() * size, |values| {
+            view.gather(&indices, values)?;
+            drop(view);
+            ctx.reply_array(indices.len());
+            let values = indices.iter().zip(values.chunks_exact(size));
+            Replier::new(ctx, binding.item)
+                .values(values.map(|(&index, value)| (index < count).then_some(value)));
+            Ok(())
+        })
     }
 }

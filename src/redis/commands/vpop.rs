@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use super::arguments::count;
+use super::bounds::expect_buffered_reply;
 use super::cold::expect_in_ram_for_writing;
 use super::commit::{announce, reply_when_durable_and_exact};
 use super::reply::Replier;
@@ -38,6 +39,8 @@ impl Command for VPop {
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
         let item = binding.item;
+        let most = bound.view()?.count().min(wanted.unwrap_or(1));
+        expect_buffered_reply(most, item)?;
         expect_in_ram_for_writing(ctx, bound, |count| {
             Touched::Range(count.saturating_sub(wanted.unwrap_or(1))..count)
         })?;

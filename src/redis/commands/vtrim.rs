@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_int};
 use super::background::run;
 use super::commit::{announce, reply_when_durable};
 use super::range::Wanted;
+use super::scan::expect_inline;
 use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding;
 use crate::redis::command::{Command, KeyAccess};
@@ -40,6 +41,9 @@ impl Command for VTrim {
         let bound = binding.writable()?;
         let mut writer = bound.writer()?;
         let range = wanted.of(writer.extent().count);
+        if range.start > 0 && !ctx.may_block() {
+            expect_inline((range.end - range.start) * binding.item.size() as u64)?;
+        }
         let trim = writer.begin_trim(&range)?;
         let end = writer.extent().end();
         drop(writer);

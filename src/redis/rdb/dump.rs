@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::phase::Phase;
 use crate::redis::api::Ctx;
+use crate::redis::memory as server_memory;
 use crate::storage::{Bound, memory};
 
 /// What a dump needs beside the values, and `RESTORE` beside the dump, in bytes: more than enough.
@@ -61,6 +62,6 @@ pub fn check(array: &Bound, phase: Phase) -> Result<(), String> {
             "file '{path}' holds {bytes} bytes: DUMP and MIGRATE would take {needed} bytes of memory, and {available} \
              are available"
         )),
-        _ => Ok(()),
+        _ => server_memory::expect(needed).map_err(|failure| failure.to_string()),
     }
 }

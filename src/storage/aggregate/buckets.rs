@@ -1,5 +1,6 @@
 //! A range divided into parts, each of which is asked the same.
 
+use std::collections::TryReserveError;
 use std::ops::Range;
 
 use super::{Answer, Partial, Question};
@@ -38,7 +39,13 @@ impl Query for Buckets {
     type Part = Vec<(u64, Partial)>;
     type Answer = Vec<Vec<Answer>>;
 
-    fn take_in(&self, range: &Range<u64>, part: &mut Self::Part, index: u64, bytes: &[u8]) {
+    fn take_in(
+        &self,
+        range: &Range<u64>,
+        part: &mut Self::Part,
+        index: u64,
+        bytes: &[u8],
+    ) -> Result<(), TryReserveError> {
         let size = self.question.item.size();
         let (mut index, mut bytes) = (index, bytes);
         while !bytes.is_empty() {
@@ -46,6 +53,7 @@ impl Query for Buckets {
             let values = ((bytes.len() / size) as u64).min(end - index);
             let (here, rest) = bytes.split_at(values as usize * size);
             if part.last().is_none_or(|&(last, _)| last != bucket) {
+                part.try_reserve(1)?;
                 part.push((bucket, Partial::default()));
             }
             if let Some((_, partial)) = part.last_mut() {
@@ -53,16 +61,28 @@ impl Query for Buckets {
             }
             (index, bytes) = (index + values, rest);
         }
+        Ok(())
     }
 
-    fn answer(&self, _: &Range<u64>, parts: Vec<Self::Part>) -> Self::Answer {
-        let mut partials = vec![Partial::default(); self.number as usize];
+    fn answer(
+        &self,
+        _: &Range<u64>,
+        parts: Vec<Self::Part>,
+    ) -> Result<Self::Answer, TryReserveError> {
+        let number = self.number as usize;
+        let mut partials = Vec::new();
+        partials.try_reserve_exact(number)?;
+        partials.resize(number, Partial::default());
         for (bucket, partial) in parts.into_iter().flatten() {
             self.question.merge(&mut partials[bucket as usize], partial);
         }
-        let answers = partials
-            .iter()
-            .map(|partial| self.question.answers(partial));
-        answers.collect()
+        let mut answers = Vec::new();
+        answers.try_reserve_exact(number)?;
+        answers.extend(
+            partials
+                .iter()
+                .map(|partial| self.question.answers(partial)),
+        );
+        Ok(answers)
     }
 }
