@@ -104,7 +104,7 @@ fn a_reply_longer_than_a_string_may_be_is_refused() {
     db.say("MMAP db f uint8");
     let error = db.error("VGETRAW db 0 536870912");
     assert!(
-        error.contains("536870913 bytes") && error.contains("smaller range"),
+        error.contains("at most 536870912 values") && error.contains("smaller range"),
         "{error}"
     );
     for command in ["VSLICE db 0 -1", "VALL db", "VLAST db 100000000"] {
