@@ -102,6 +102,9 @@ pub(super) struct State {
     pub trims: u64,
     /// Whether the file has slack, and so ends in a record.
     pub slack: bool,
+    /// The last key that could write is gone, and not all that was written is on disk yet: until then the lock on the
+    /// file is kept.
+    pub settling: bool,
     /// No key is bound to it any more: it gets no slack again. The next binding is one of another array.
     pub unbound: bool,
     /// Who may set the file's length. Exact appends always may.
@@ -217,6 +220,7 @@ impl Array {
                 watch: None,
                 trims: 0,
                 slack: contents.slack,
+                settling: false,
                 unbound: false,
                 end: End::Free,
                 growth_number: 0,
@@ -280,6 +284,7 @@ impl Array {
         let map = map(&file, &self.path, contents.file_len, access)?;
         self.replace_map(&mut state, map);
         state.access = access;
+        state.settling = false;
         state.look = Look::at(&file, access);
         self.doubt.renew();
         state.file_len = contents.file_len;
@@ -754,7 +759,8 @@ impl Array {
 
     /// Stores a field of the record at the end of the file, where there is one.
     pub(super) fn store_in_record(&self, state: &mut State, field: u64, value: u64) -> Result<()> {
-        if !state.slack {
+        // The record of a read-only file is another process'.
+        if !state.slack || state.access == Access::ReadOnly {
             return Ok(());
         }
         state
@@ -825,7 +831,13 @@ impl Array {
         if len != state.file_len || state.slack {
             let contents = Contents::look(&file, &self.path, &self.layout)?;
             if contents.file_len > state.map.len() {
-                let map = map(&file, &self.path, contents.file_len, Access::ReadOnly)?;
+                // A sync that is tried again marks pages as changed.
+                let access = if state.settling {
+                    Access::Writable
+                } else {
+                    Access::ReadOnly
+                };
+                let map = map(&file, &self.path, contents.file_len, access)?;
                 self.replace_map(state, map);
             }
             state.file_len = contents.file_len;

@@ -92,7 +92,7 @@ impl Array {
 
     fn begin_growth(&self) -> Option<(Plan, u64)> {
         let mut state = self.state.lock();
-        if state.unbound {
+        if state.unbound || state.access == Access::ReadOnly {
             // It was asked for before.
             return None;
         }

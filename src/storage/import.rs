@@ -42,6 +42,7 @@ impl Store {
             bound: Bound {
                 array,
                 registry: Arc::clone(&self.registry),
+                access: Access::Writable,
             },
             place,
             path: path.clone(),

@@ -144,6 +144,7 @@ const READERS: usize = 8;
 pub struct Bound {
     array: Arc<Array>,
     registry: Arc<Registry>,
+    access: Access,
 }
 
 impl Store {
@@ -205,7 +206,20 @@ impl Store {
         Ok(Bound {
             array,
             registry: Arc::clone(&self.registry),
+            access,
         })
+    }
+
+    /// Opens a file that is bound read-only for writing, without a key that may write: it stays so until its last key, or
+    /// the last that may write, is gone.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn make_writable(&self, path: &FilePath, item: ItemType) -> Result<()> {
+        let mut bound = self.bind(path, item, Access::Writable, false)?;
+        self.registry.count_as_reader(&bound.array);
+        bound.access = Access::ReadOnly;
+        Ok(())
     }
 
     /// The type of the values of a `.npy` file, as its header says.
@@ -535,6 +549,6 @@ impl Deref for Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        self.registry.unbind(&self.array);
+        self.registry.unbind(&self.array, self.access);
     }
 }

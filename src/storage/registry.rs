@@ -13,7 +13,7 @@ use super::lock::Locked;
 use super::mark::Mark;
 use super::npy::Header;
 use super::path::FilePath;
-use super::root::{Access, FileId, Root};
+use super::root::{self, Access, FileId, Root};
 use super::shared::Shared;
 use super::stats::Totals;
 use super::types::ItemType;
@@ -34,6 +34,8 @@ pub(super) struct Entry {
     array: Arc<Array>,
     /// Number of keys bound to it. At 0 it waits for the worker to close it.
     bindings: usize,
+    /// How many of them may write. When the last of them goes, the array becomes read-only.
+    writers: usize,
 }
 
 /// What was not on disk when an array was closed.
@@ -47,11 +49,19 @@ struct Unsynced {
 
 impl Entry {
     /// The entry of an array that was opened for a first binding.
-    fn new(array: &Arc<Array>) -> Self {
-        Self {
+    fn new(array: &Arc<Array>, access: Access) -> Self {
+        let mut entry = Self {
             array: Arc::clone(array),
-            bindings: 1,
-        }
+            bindings: 0,
+            writers: 0,
+        };
+        entry.add(access);
+        entry
+    }
+
+    fn add(&mut self, access: Access) {
+        self.bindings += 1;
+        self.writers += usize::from(access == Access::Writable);
     }
 }
 
@@ -90,14 +100,14 @@ impl Registry {
                         root.remove(path);
                     }
                 })?;
-            entries.insert(id, Entry::new(&array));
+            entries.insert(id, Entry::new(&array, access));
             return Ok(array);
         };
 
         let mut unsynced = None;
         match entries.get_mut(&found.id) {
             Some(entry) if entry.bindings > 0 => {
-                let array = &entry.array;
+                let array = Arc::clone(&entry.array);
                 if array.item() != item || array.layout.npy.is_some() != path.is_npy() {
                     let under_other_name = array.layout.npy.is_some() != path.is_npy();
                     return Err(Error::TypeConflict {
@@ -116,10 +126,10 @@ impl Registry {
                         access
                     };
                     let file = root.open_found(&found, path, access)?;
-                    self.reopen(array, file, access)?;
+                    self.reopen(&array, file, access)?;
                 }
-                entry.bindings += 1;
-                return Ok(Arc::clone(array));
+                entry.add(access);
+                return Ok(array);
             }
             // Between two bindings anybody may have changed the file: it is looked at afresh.
             Some(entry) => {
@@ -134,7 +144,7 @@ impl Registry {
             array.take_over(unsynced);
         }
         array.sync_in_time();
-        entries.insert(found.id, Entry::new(&array));
+        entries.insert(found.id, Entry::new(&array, access));
         Ok(array)
     }
 
@@ -148,7 +158,8 @@ impl Registry {
         item: ItemType,
     ) -> Result<Arc<Array>> {
         let array = Array::new(shared, (file, id), path, item, Access::Writable)?;
-        self.entries.lock().insert(id, Entry::new(&array));
+        let entry = Entry::new(&array, Access::Writable);
+        self.entries.lock().insert(id, entry);
         Ok(array)
     }
 
@@ -199,8 +210,9 @@ impl Registry {
         Header::read(&file, path).map(|header| header.item)
     }
 
-    /// Counts one binding less. After the last one the file gets its exact length and is closed.
-    pub(super) fn unbind(&self, array: &Arc<Array>) {
+    /// Counts one binding less. After the last one the file gets its exact length and is closed; after the last one that
+    /// may write it becomes read-only.
+    pub(super) fn unbind(&self, array: &Arc<Array>, access: Access) {
         let mut entries = self.entries.lock();
         let Some(entry) = entries.get_mut(&array.id()) else {
             return;
@@ -208,23 +220,39 @@ impl Registry {
         if !Arc::ptr_eq(&entry.array, array) {
             return;
         }
+        let may_write = access == Access::Writable;
         entry.bindings -= 1;
+        entry.writers -= usize::from(may_write);
         if entry.bindings == 0 {
             array.trim_at_unbinding();
-            array.shared.send(Job::Retire(Arc::clone(array)));
+        } else if may_write && entry.writers == 0 {
+            array.stop_writing();
+        } else {
+            return;
+        }
+        array.shared.send(Job::Retire(Arc::clone(array)));
+    }
+
+    /// Takes a binding that may write for one that only reads. The array stays open for writing.
+    pub(super) fn count_as_reader(&self, array: &Arc<Array>) {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.get_mut(&array.id()) {
+            entry.writers -= 1;
         }
     }
 
-    /// Closes an array that no key is bound to any more. The worker calls it, once the array is synced.
+    /// Closes an array that no key is bound to any more, and lets other processes write one that no key may write. The
+    /// worker calls it, once the array is synced.
     pub(super) fn retire(&self, array: &Arc<Array>) -> Result<()> {
         let mut entries = self.entries.lock();
-        let is_unbound = entries
+        let entry = entries
             .get(&array.id())
-            .is_some_and(|entry| Arc::ptr_eq(&entry.array, array) && entry.bindings == 0);
-        if is_unbound {
-            self.close(&mut entries, array)?;
+            .filter(|entry| Arc::ptr_eq(&entry.array, array));
+        match entry {
+            Some(entry) if entry.bindings == 0 => self.close(&mut entries, array).map(drop),
+            Some(entry) if entry.writers == 0 => array.end_settling(),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Gives an array another descriptor of its file.
@@ -309,6 +337,43 @@ impl Array {
         if let Err(error) = self.make_exact(state) {
             tracing::error!("on unbinding: {error}");
         }
+    }
+
+    /// No key may write it any more: the file gets its exact length, and from now on it is looked at as one that other
+    /// processes write. What is left is [`Self::end_settling`].
+    fn stop_writing(&self) {
+        let mut state = self.state.lock();
+        if let Err(error) = self.become_read_only(&mut state) {
+            tracing::error!("when the last writable key went: {error}; it is tried again");
+        }
+    }
+
+    fn become_read_only(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
+        if state.access == Access::Writable {
+            self.make_exact(state)?;
+            state.access = Access::ReadOnly;
+            state.settling = true;
+        }
+        Ok(())
+    }
+
+    /// Lets other processes write a file that no key may write, once all of it is on disk.
+    fn end_settling(self: &Arc<Self>) -> Result<()> {
+        let mut state = self.state.lock();
+        // Where writing could not be stopped at once it is now.
+        self.become_read_only(&mut state)?;
+        if !state.settling {
+            return Ok(());
+        }
+        let is_on_disk = state.dirty_from.is_none() && state.syncing_from.is_none();
+        if !is_on_disk && state.lost.is_none() {
+            self.shared.send(Job::Retire(Arc::clone(self)));
+            return Ok(());
+        }
+        self.unmark(&mut state);
+        root::unlock(&*self.file(&state)?, &self.path)?;
+        state.settling = false;
+        Ok(())
     }
 
     /// Gives the file its exact length and lets go of it: once it is dropped, other processes may write it. Says what

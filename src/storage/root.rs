@@ -467,6 +467,15 @@ pub fn lock(file: &File, path: &FilePath) -> Result<()> {
     }
 }
 
+/// Gives up the lock that [`lock`] took, and keeps the file open.
+///
+/// # Errors
+/// Any I/O error of the operating system.
+pub fn unlock(file: &File, path: &FilePath) -> Result<()> {
+    fcntl_lock(file, FlockOperation::NonBlockingUnlock)
+        .map_err(|errno| Error::io("unlock", path, errno))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;

@@ -108,7 +108,7 @@ impl Array {
     /// What there is to sync, which is taken for done from now on.
     fn begin_sync(&self) -> Option<Work> {
         let mut state = self.state.lock();
-        if state.access == Access::ReadOnly {
+        if state.access == Access::ReadOnly && !state.settling {
             return None;
         }
         let file = state.file.clone()?;

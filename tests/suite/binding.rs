@@ -1,5 +1,7 @@
 //! Keys, files, and which may be bound to which.
 
+use std::io::Write as _;
+
 use crate::support::{Reply, Server, doubles, wait_until};
 
 #[test]
@@ -345,4 +347,91 @@ fn a_file_of_another_program_is_bound_as_it_stands() {
     assert_eq!(db.say("VGET db 3"), "(integer) -1");
     assert_eq!(db.say("VPUSH db -128"), "(integer) 1");
     assert_eq!(db.read("f"), [1, 2, 3, 255, 128]);
+}
+
+fn ints(values: &[i64]) -> Reply {
+    Reply::Array(values.iter().map(|&value| Reply::Int(value)).collect())
+}
+
+fn append(path: &std::path::Path, value: i32) {
+    let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    file.write_all(&value.to_le_bytes()).unwrap();
+}
+
+#[test]
+fn a_read_only_key_stays_read_only_when_the_writable_key_is_gone() {
+    for end in ["DEL a", "UNLINK a", "RENAME other a"] {
+        let db = Server::start();
+        db.say("MMAP a w int32 WRITABLE");
+        db.say("VPUSH a 1");
+        db.say("MMAP b w int32");
+        db.say("SET other x");
+        db.say(end);
+        // Another program writes, before or after the worker has synced.
+        append(&db.path("w"), 2);
+        assert_eq!(db.ask("VALL b"), ints(&[1, 2]), "{end}");
+        assert_eq!(db.say("VSIZE b"), "(integer) 2", "{end}");
+        assert_eq!(
+            db.error("VPUSH b 3"),
+            "ERR file 'w' is bound read-only to this key: DEL the key and MMAP it again with WRITABLE"
+        );
+        append(&db.path("w"), 3);
+        assert_eq!(db.ask("VSLICE b -1 -1"), ints(&[3]), "{end}");
+        // And it can be written to again, from what the file holds by then.
+        assert_eq!(db.say("MMAP c w int32 WRITABLE"), "(integer) 3", "{end}");
+        db.say("VPUSH c 4");
+        assert_eq!(db.ask("VALL b"), ints(&[1, 2, 3, 4]), "{end}");
+    }
+}
+
+#[test]
+fn a_burst_leaves_no_slack_to_the_key_that_only_reads() {
+    let db = Server::start();
+    db.say("MMAP a w int32 WRITABLE");
+    db.say("MMAP b w int32");
+    let mut client = db.client();
+    client.push_one_by_one("a", 0..5000);
+    db.say("DEL a");
+    assert_eq!(db.file_len("w"), 20_000);
+    append(&db.path("w"), 5000);
+    assert_eq!(db.say("VSIZE b"), "(integer) 5001");
+    assert_eq!(db.ask("VSLICE b 4999 -1"), ints(&[4999, 5000]));
+}
+
+#[test]
+fn another_process_may_write_once_the_last_key_that_may_is_gone() {
+    let db = Server::start();
+    db.say("MMAP a w int32 WRITABLE");
+    db.say("MMAP b w int32 WRITABLE");
+    db.say("MMAP c w int32");
+    db.say("VPUSH a 1");
+    let other = Server::setup().sharing_files_of(&db).start();
+    db.say("DEL a");
+    let error = other.error("MMAP x w int32 WRITABLE");
+    assert!(
+        error.contains("is being written by another process"),
+        "{error}"
+    );
+    db.say("DEL b");
+    wait_until("the lock is given up", || {
+        other.say("MMAP x w int32 WRITABLE") == "(integer) 1"
+    });
+    other.say("VPUSH x 2 3");
+    assert_eq!(db.ask("VALL c"), ints(&[1, 2, 3]));
+    let error = db.error("MMAP a w int32 WRITABLE");
+    assert!(
+        error.contains("is being written by another process"),
+        "{error}"
+    );
+    // Now the other way round: the lock is taken again, and held whatever readers do.
+    other.say("DEL x");
+    wait_until("the lock is given up", || {
+        db.say("MMAP a w int32 WRITABLE") == "(integer) 3"
+    });
+    db.say("DEL c");
+    let error = other.error("MMAP x w int32 WRITABLE");
+    assert!(
+        error.contains("is being written by another process"),
+        "{error}"
+    );
 }

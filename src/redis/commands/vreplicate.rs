@@ -168,8 +168,7 @@ fn writable_array(args: Args<'_>) -> Result<Option<Arc<Array>>, Failure> {
     if let Some(array) = &array
         && !array.is_writable()
     {
-        // The array stays open as this binding wanted it.
-        store().bind(&path, array.item(), Access::Writable, false)?;
+        store().make_writable(&path, array.item())?;
     }
     Ok(array)
 }
