@@ -432,14 +432,13 @@ impl Array {
     /// What it adds to the totals.
     pub(super) fn totals(&self) -> Totals {
         let state = self.state.lock();
-        let bytes_used = self.end_of_values(&state);
         Totals {
             arrays: 1,
             values: state.count,
-            bytes_used,
+            bytes_used: state.count * self.item_size(),
             bytes_mapped: state.map.len(),
             slack_bytes: if state.slack {
-                state.file_len - bytes_used
+                state.file_len - self.end_of_values(&state)
             } else {
                 0
             },

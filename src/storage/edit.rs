@@ -22,8 +22,8 @@ impl Array {
         Ok(())
     }
 
-    /// Sets all values of a range of positions to one, and says how many: those that are there when their turn comes.
-    /// Between parts of a long range others have their turn, and `between` is done.
+    /// Sets all values of a range of positions to one: those that are there when their turn comes. Between parts of a long
+    /// range others have their turn, and `between` is done. `filled` counts the values that were set.
     ///
     /// # Errors
     /// If the array cannot be written to, it is cancelled, or as `between`; a long range may have been filled in part.
@@ -33,12 +33,12 @@ impl Array {
         value: &[u8],
         cancel: &Cancel,
         between: impl Fn() -> Result<()>,
-    ) -> Result<u64> {
+        filled: &mut u64,
+    ) -> Result<()> {
         let at_once = (FILLED_AT_ONCE / self.item_size())
             .max(1)
             .min(positions.end - positions.start);
         let block = value.repeat(at_once as usize);
-        let mut filled = 0;
         let mut next = positions.start;
         loop {
             // A page that has to come from the disk is not to come while others wait for the lock.
@@ -54,12 +54,12 @@ impl Array {
                 .saturating_sub(next)
                 .min(at_once);
             if values == 0 {
-                return Ok(filled);
+                return Ok(());
             }
             let bytes = &block[..values as usize * value.len()];
             writer.overwrite(next - extent.head, bytes)?;
             next += values;
-            filled += values;
+            *filled += values;
             writer.state.unlock_fair();
             between()?;
         }

@@ -82,11 +82,13 @@ pub enum Error {
         bound: u64,
     },
     #[error(
-        "file '{path}' would hold {bytes} bytes, and mmap.max-file-bytes is {limit}: nothing was written"
+        "file '{path}' would hold {values} values, and mmap.max-file-bytes is {limit}, which is room for {room}: \
+         nothing was written"
     )]
     TooLong {
         path: String,
-        bytes: u64,
+        values: u64,
+        room: u64,
         limit: u64,
     },
     #[error("writes to file '{path}' are refused: {reason}")]

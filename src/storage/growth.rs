@@ -255,36 +255,48 @@ impl Array {
         self.within_limit(bytes + step).saturating_sub(bytes)
     }
 
-    fn within_limit(&self, bytes: u64) -> u64 {
-        self.value_limit().map_or(bytes, |limit| bytes.min(limit))
+    fn within_limit(&self, end: u64) -> u64 {
+        self.slack_end().map_or(end, |furthest| end.min(furthest))
     }
 
-    /// How many bytes of values a file with slack may hold, by the settings and by the system.
-    fn value_limit(&self) -> Option<u64> {
-        let by_settings = self.shared.settings.max_file_bytes();
+    /// Where the values of a file with slack may end, in bytes, by the settings and by the system.
+    fn slack_end(&self) -> Option<u64> {
         let by_system = limits::file_size().map(|limit| {
             let len = limit - limit % record::ALIGNMENT;
             len.saturating_sub(record::SIZE)
         });
-        by_settings.into_iter().chain(by_system).min()
+        self.furthest_end().into_iter().chain(by_system).min()
+    }
+
+    /// Where values may end, in bytes, by the settings. What comes before them in the file does not count.
+    #[inline]
+    fn furthest_end(&self) -> Option<u64> {
+        let limit = self.shared.settings.max_file_bytes()?;
+        Some(self.layout.data_at().saturating_add(limit))
     }
 
     /// The length of a file with slack that holds all the values it may.
     fn longest(&self) -> Option<u64> {
-        self.value_limit().map(len_with_record)
+        self.slack_end().map(len_with_record)
     }
 
     /// # Errors
-    /// If a file may not hold so many bytes of values.
+    /// If values may not end at that byte.
     #[inline]
-    pub(super) fn may_hold(&self, bytes: u64) -> Result<()> {
-        match self.shared.settings.max_file_bytes() {
-            Some(limit) if bytes > limit => Err(Error::TooLong {
-                path: self.path.to_string(),
-                bytes,
-                limit,
-            }),
+    pub(super) fn may_hold(&self, end: u64) -> Result<()> {
+        match self.furthest_end() {
+            Some(furthest) if end > furthest => Err(self.too_long(end, furthest)),
             _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn too_long(&self, end: u64, furthest: u64) -> Error {
+        Error::TooLong {
+            path: self.path.to_string(),
+            values: self.layout.count_up_to(end),
+            room: self.layout.count_up_to(furthest),
+            limit: furthest - self.layout.data_at(),
         }
     }
 

@@ -108,7 +108,7 @@ pub use root::{Access, FileId, Root, Undo, real_path};
 pub use settings::Fsync;
 pub use stats::{Latency, Stats, Totals};
 pub use status::{State as ArrayState, Status};
-pub use tasks::{Task, TaskDone};
+pub use tasks::{Task, TaskDone, TaskEnd};
 pub use worker::Done;
 pub use writer::{Extent, Writer};
 
@@ -458,11 +458,8 @@ impl Store {
         bound.array.status()
     }
 
-    /// Carries out a write that may take long, here and now; says how many values were set or removed.
-    ///
-    /// # Errors
-    /// If the array cannot be written to, or as the task's own.
-    pub fn carry_out(&self, bound: &Bound, task: Task) -> Result<u64> {
+    /// Carries out a write that may take long, here and now.
+    pub fn carry_out(&self, bound: &Bound, task: Task) -> TaskEnd {
         self.tasks.carry_out(&bound.array, task)
     }
 

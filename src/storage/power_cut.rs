@@ -662,7 +662,7 @@ impl Run {
         if self.moments.iter().any(|moment| moment.values.len() > left) {
             self.cut_from = self.cut_from.min(left);
         }
-        self.machine.registry.unbind(&self.array);
+        self.machine.registry.unbind(&self.array, Access::Writable);
         // The worker may have come to it, or not.
         if self.random.below(2) == 0 && self.sync() {
             self.array.trim_from_worker().unwrap();

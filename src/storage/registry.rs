@@ -85,7 +85,8 @@ impl Registry {
             if !create || access == Access::ReadOnly {
                 return Err(Error::Missing {
                     path: path.to_string(),
-                    hint: if access == Access::ReadOnly {
+                    // A binding that is only restored is about a file that was there once.
+                    hint: if create {
                         "; map it WRITABLE to create it"
                     } else {
                         ""
@@ -342,26 +343,25 @@ impl Array {
     /// No key may write it any more: the file gets its exact length, and from now on it is looked at as one that other
     /// processes write. What is left is [`Self::end_settling`].
     fn stop_writing(&self) {
-        let mut state = self.state.lock();
-        if let Err(error) = self.become_read_only(&mut state) {
+        if let Err(error) = self.become_read_only(self.state.lock()) {
             tracing::error!("when the last writable key went: {error}; it is tried again");
         }
     }
 
-    fn become_read_only(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
-        if state.access == Access::Writable {
-            self.make_exact(state)?;
-            state.access = Access::ReadOnly;
-            state.settling = true;
+    fn become_read_only<'a>(&self, state: Locked<'a>) -> Result<Locked<'a>> {
+        if state.access == Access::ReadOnly {
+            return Ok(state);
         }
-        Ok(())
+        let mut state = self.make_exact(state)?;
+        state.access = Access::ReadOnly;
+        state.settling = true;
+        Ok(state)
     }
 
     /// Lets other processes write a file that no key may write, once all of it is on disk.
     fn end_settling(self: &Arc<Self>) -> Result<()> {
-        let mut state = self.state.lock();
         // Where writing could not be stopped at once it is now.
-        self.become_read_only(&mut state)?;
+        let mut state = self.become_read_only(self.state.lock())?;
         if !state.settling {
             return Ok(());
         }

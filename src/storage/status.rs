@@ -78,7 +78,7 @@ impl Array {
         Status {
             state: name,
             count,
-            capacity: room / self.item_size(),
+            capacity: self.layout.count_up_to(room.max(self.layout.data_at())),
             bytes,
             file_bytes,
             synced,

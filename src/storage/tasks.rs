@@ -26,8 +26,16 @@ pub enum Task {
     Trim(Trim),
 }
 
-/// Called with the number of values that were set or removed, on the thread of the tasks.
-pub type TaskDone = Box<dyn FnOnce(Result<u64>) + Send>;
+/// How a task ended.
+pub struct TaskEnd {
+    /// The number of values that were set or removed.
+    pub result: Result<u64>,
+    /// Whether anything in the array was changed; a task that failed may have done a part of its work.
+    pub has_written: bool,
+}
+
+/// Called when a task has ended, on the thread of the tasks.
+pub type TaskDone = Box<dyn FnOnce(TaskEnd) + Send>;
 
 /// What tasks need besides their array.
 #[derive(Clone)]
@@ -54,10 +62,7 @@ impl Tasks {
     }
 
     /// Carries out a task here and now.
-    ///
-    /// # Errors
-    /// As the task's own.
-    pub(super) fn carry_out(&self, array: &Arc<Array>, task: Task) -> Result<u64> {
+    pub(super) fn carry_out(&self, array: &Arc<Array>, task: Task) -> TaskEnd {
         self.carry_out_and(array, task, &Cancel::default(), || Ok(()))
     }
 
@@ -67,21 +72,38 @@ impl Tasks {
         task: Task,
         cancel: &Cancel,
         between: impl Fn() -> Result<()>,
-    ) -> Result<u64> {
+    ) -> TaskEnd {
         match task {
-            Task::Fill { positions, value } => array.fill(positions, &value, cancel, between),
-            // It syncs its copy itself.
-            Task::Trim(trim) => array.end_trim(trim, &self.root, &self.registry, cancel),
+            Task::Fill { positions, value } => {
+                let mut filled = 0;
+                let result = array.fill(positions, &value, cancel, between, &mut filled);
+                TaskEnd {
+                    result: result.map(|()| filled),
+                    has_written: filled > 0,
+                }
+            }
+            Task::Trim(trim) => {
+                let head = array.head();
+                // It syncs its copy itself.
+                let result = array.end_trim(trim, &self.root, &self.registry, cancel);
+                TaskEnd {
+                    result,
+                    has_written: array.head() != head,
+                }
+            }
         }
     }
 
     fn serve(&self, queue: &Receiver<Queued>) {
         for (array, task, cancel, done) in queue {
             // Whoever waits must be told, and the next task be done.
-            let result = catch_unwind(AssertUnwindSafe(|| {
+            let end = catch_unwind(AssertUnwindSafe(|| {
                 self.carry_out_and(&array, task, &cancel, || array.keep_pace())
             }));
-            done(result.unwrap_or(Err(Error::TaskPanicked)));
+            done(end.unwrap_or(TaskEnd {
+                result: Err(Error::TaskPanicked),
+                has_written: true,
+            }));
         }
     }
 }
@@ -107,7 +129,10 @@ impl TaskThread {
         let queued = (Arc::clone(array), task, cancel, done);
         if let Some(Err(error)) = self.queue.as_ref().map(|queue| queue.send(queued)) {
             let (.., done) = error.into_inner();
-            done(Err(Error::TaskPanicked));
+            done(TaskEnd {
+                result: Err(Error::TaskPanicked),
+                has_written: false,
+            });
         }
     }
 }

@@ -842,11 +842,13 @@ fn a_primary_drops_the_head_before_a_cancelled_trim_has_ended() {
     let cancel = Cancel::default();
     cancel.cancel();
     let (sender, receiver) = std::sync::mpsc::channel();
-    let done = Box::new(move |result| sender.send(result).unwrap());
+    let done = Box::new(move |end| sender.send(end).unwrap());
     store.carry_out_in_background(&bound, Task::Trim(cancelled), cancel, done);
-    assert!(matches!(receiver.recv(), Ok(Err(Error::Stopped { .. }))));
+    let end = receiver.recv().unwrap();
+    assert!(matches!(end.result, Err(Error::Stopped { .. })));
+    assert!(!end.has_written);
     assert_eq!((contents(&bound), bound.head()), ((3..10).collect(), 3));
 
-    store.carry_out(&bound, Task::Trim(next)).unwrap();
+    store.carry_out(&bound, Task::Trim(next)).result.unwrap();
     assert_eq!((contents(&bound), bound.head()), ((5..10).collect(), 5));
 }

@@ -96,7 +96,7 @@ fn a_fill_sets_the_values_that_were_meant_though_others_before_them_are_gone() {
     let fill = |positions| {
         let value = Box::from([255]);
         let task = Task::Fill { positions, value };
-        store.carry_out(&bound, task).unwrap()
+        store.carry_out(&bound, task).result.unwrap()
     };
     store.drop_head(&bound.share(), 50).unwrap();
     assert_eq!(fill(90..100), 10);

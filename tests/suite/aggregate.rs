@@ -495,3 +495,57 @@ fn strings_of_every_length_are_gone_over() {
     }
     assert!(!db.log().contains("panicked"), "{}", db.log());
 }
+
+/// `statistics.pvariance` and `statistics.pstdev` of Python say the same.
+#[test]
+fn variances_of_integers_are_exact_far_from_zero_and_over_many_values() {
+    let db = Server::start();
+    db.say("MMAP db i int64 WRITABLE");
+    let far = 1_i64 << 53;
+    let words: Vec<String> = (0..5).map(|i| (far + i).to_string()).collect();
+    db.say(&format!("VPUSH db {}", words.join(" ")));
+    assert_eq!(
+        db.say("VAGG db 0 -1 AVG VAR STD"),
+        "[9007199254740994, 2, 1.4142135623730951]"
+    );
+    assert_eq!(
+        db.say("VBUCKETS db 0 -1 2 VAR"),
+        "[[0.25], [0.6666666666666666]]"
+    );
+    // On the pool, in many blocks: pairs that are 2 apart, at both ends of the range.
+    let pairs: Vec<u8> = (0..2_000_000_i64)
+        .map(|i| if i % 2 == 0 { i64::MAX } else { i64::MAX - 2 })
+        .flat_map(i64::to_le_bytes)
+        .collect();
+    db.write("pairs", pairs);
+    db.say("MMAP pairs pairs int64");
+    assert_eq!(
+        db.say("VAGG pairs 0 -1 VAR STD AVG"),
+        "[1, 1, 9.223372036854776e+18]"
+    );
+}
+
+#[test]
+fn least_and_greatest_are_replied_with_as_vget_replies_with_them() {
+    let db = Server::start();
+    for (kind, value) in [
+        ("float", "nan"),
+        ("double", "nan"),
+        ("long_double", "nan"),
+        ("long_double", "0.1"),
+        ("uint64", "18446744073709551615"),
+        ("int8", "-128"),
+        ("string", "nan"),
+    ] {
+        let size = if kind == "string" { "3" } else { "" };
+        db.say(&format!(
+            "MMAP {kind}{value} {kind}{value} {kind} {size} WRITABLE"
+        ));
+        db.say(&format!("VPUSH {kind}{value} {value}"));
+        for mut client in [db.client(), db.client().resp3()] {
+            let plain = client.ask(&format!("VGET {kind}{value} 0"));
+            let ends = client.ask(&format!("VAGG {kind}{value} 0 -1 MIN MAX"));
+            assert_eq!(ends, Reply::Array(vec![plain.clone(), plain]), "{kind}");
+        }
+    }
+}

@@ -635,3 +635,35 @@ fn a_long_fill_emits_its_event_when_it_is_done() {
     );
     assert_eq!(db.say("VLAST long 1"), "[(integer) 7]");
 }
+
+#[test]
+fn a_write_that_is_refused_later_emits_no_event() {
+    let db = Server::start();
+    db.say("MMAP db f");
+    db.say("VPUSH db 1 2 3");
+    let file = std::fs::File::create(db.path("long")).unwrap();
+    file.set_len(5 << 20).unwrap();
+    db.say("MMAP long long uint8 WRITABLE");
+    std::fs::hard_link(db.path("f"), db.path("second")).unwrap();
+    let mut listener = db.client();
+    db.say("CONFIG SET notify-keyspace-events Kd");
+    assert!(!listener.ask("PSUBSCRIBE __keyspace@0__:*").is_error());
+    // At once, in the background, and in the server's own time.
+    assert!(db.error("VTRIM db 1 -1").contains("several names"));
+    db.say("MULTI");
+    db.say("VTRIM db 1 -1");
+    assert!(db.ask("EXEC").items()[0].is_error());
+    // Another program makes it shorter: the fill finds out before it has filled anything.
+    std::fs::File::options()
+        .write(true)
+        .open(db.path("long"))
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    assert!(db.ask("VFILL long 0 -1 7").is_error());
+    db.say("MMAP last h");
+    assert_eq!(
+        listener.receive().to_string(),
+        "[pmessage, __keyspace@0__:*, __keyspace@0__:last, mmap]"
+    );
+}

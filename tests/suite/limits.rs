@@ -93,7 +93,15 @@ fn vadd_beyond_max_file_bytes_writes_nothing() {
     db.say("MMAP db f");
     assert_eq!(db.int("VPUSH db 1 2 3 4 5 6 7 8 9"), 9);
     let error = db.error("VPUSH db 10 11");
-    names(&error, &["'f'", "88 bytes", "mmap.max-file-bytes is 80"]);
+    names(
+        &error,
+        &[
+            "'f'",
+            "11 values",
+            "mmap.max-file-bytes is 80",
+            "room for 10",
+        ],
+    );
     assert_eq!(db.file_len("f"), 72);
     assert_eq!(db.int("VPUSH db 10"), 1);
     names(&db.error("VPUSH db 11"), &["mmap.max-file-bytes"]);

@@ -1,6 +1,6 @@
 //! `.npy` files: a header, and values behind it.
 
-use crate::support::{Server, doubles};
+use crate::support::{Reply, Server, doubles};
 
 /// What `numpy.save` of numpy 1.23 and later writes for a 1-D array.
 fn npy(descr: &str, count: u64, values: &[u8]) -> Vec<u8> {
@@ -243,4 +243,33 @@ fn a_binding_without_a_type_survives_every_kind_of_restart() {
         assert_eq!(db.say("VPUSH db 2.5"), "(integer) 1");
         assert_eq!(db.say("VALL db"), "[1.5, 2.5]");
     }
+}
+
+#[test]
+fn a_header_is_no_value() {
+    let db = Server::setup().module_args("max-file-bytes 100").start();
+    db.say("MMAP a a.npy int8 WRITABLE");
+    assert_eq!(db.stat("bytes_used"), 0);
+    let full: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+    assert_eq!(db.int(&format!("VPUSH a {}", full.join(" "))), 100);
+    assert_eq!(
+        db.error("VPUSH a 1"),
+        "ERR file 'a.npy' would hold 101 values, and mmap.max-file-bytes is 100, which is room for 100: nothing was written"
+    );
+    db.say("VSYNC a");
+    assert_eq!(db.stat("bytes_used"), 100);
+    let stat = db.ask("VSTAT a").pairs();
+    assert_eq!(stat["capacity"], Reply::Int(100));
+    assert_eq!(stat["bytes"], Reply::Int(100));
+}
+
+#[test]
+fn a_header_takes_nothing_of_the_limit_under_load_either() {
+    let db = Server::setup().module_args("max-file-bytes 40000").start();
+    db.say("MMAP a a.npy int32 WRITABLE");
+    let mut client = db.client();
+    client.push_one_by_one("a", 0..10_000);
+    assert!(db.error("VPUSH a 1").contains("room for 10000"));
+    assert_eq!(db.int("VSIZE a"), 10_000);
+    assert_eq!(db.stat("slack_bytes") % 4, 0);
 }

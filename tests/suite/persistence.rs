@@ -393,3 +393,26 @@ fn a_background_save_during_a_burst_brings_everything_back() {
     assert_eq!(db.say("VSIZE db"), "(integer) 100000");
     wait_until("the file is exact", || db.file_len("f") == 800_000);
 }
+
+#[test]
+fn a_missing_file_of_a_read_only_key_is_not_to_be_created() {
+    for appendonly in ["no", "yes"] {
+        let mut db = Server::setup()
+            .config("appendonly", appendonly)
+            .write("f", doubles([1.0]))
+            .start();
+        db.say("MMAP db f double");
+        db.shutdown("SAVE");
+        std::fs::remove_file(db.path("f")).unwrap();
+        db.start_again();
+        assert_eq!(
+            db.error("VGET db 0"),
+            "ERR file 'f' does not exist; when the file is back, MMAP the key again"
+        );
+        assert_eq!(db.error("MMAP db f double"), "ERR file 'f' does not exist");
+        assert_eq!(
+            db.error("MMAP new f double"),
+            "ERR file 'f' does not exist; map it WRITABLE to create it"
+        );
+    }
+}

@@ -5,7 +5,7 @@ use super::commit::{announce, reply_when_durable};
 use crate::redis::api::{Ctx, Failure, Key, Outcome, Pending, on_main_thread};
 use crate::redis::replication::{Change, Kind, LongWrite};
 use crate::redis::store;
-use crate::storage::{Array, Bound, Fsync, Result, Task};
+use crate::storage::{Array, Bound, Fsync, Task, TaskEnd};
 
 /// Carries out a task and replies with the number of values that it set or removed; in the background if it is a
 /// `long` one.
@@ -22,7 +22,11 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
     let write = LongWrite::begin(key, bound.share(), work);
     let cancel = write.cancel.clone();
     let waiting = ctx.block();
-    let done = move |result: Result<u64>| {
+    let done = move |end: TaskEnd| {
+        let TaskEnd {
+            result,
+            has_written,
+        } = end;
         // With `mmap.fsync always` the reply comes after the disk's, and the disk is not the main thread's to wait for.
         let result = result.and_then(|values| {
             if store().settings().fsync() == Fsync::Always {
@@ -31,8 +35,7 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
             Ok(values)
         });
         on_main_thread(Box::new(move || {
-            let may_have_written = may_have_written(&result);
-            if may_have_written {
+            if has_written {
                 name.announce(event);
             }
             let pending: Pending = Box::new(move |ctx, _| {
@@ -43,7 +46,7 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
                 ctx.reply_count(values);
                 Ok(())
             });
-            write.end(may_have_written, Box::new(|| waiting.end(pending)));
+            write.end(has_written, Box::new(|| waiting.end(pending)));
         }));
     };
     store().carry_out_in_background(bound, task, cancel, Box::new(done));
@@ -64,8 +67,11 @@ fn run_here(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task) -> Outcome {
         Task::Fill { positions, value } => Some((positions.clone(), value.clone())),
         Task::Trim(_) => None,
     };
-    let result = store().carry_out(bound, task);
-    if may_have_written(&result) {
+    let TaskEnd {
+        result,
+        has_written,
+    } = store().carry_out(bound, task);
+    if has_written {
         match &filled {
             // What was written before it failed is for the file to say.
             Some((positions, _)) if result.is_err() => {
@@ -80,9 +86,4 @@ fn run_here(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task) -> Outcome {
     }
     let values = result?;
     reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(values))
-}
-
-/// A task that fails may have done a part of its work.
-fn may_have_written(result: &Result<u64>) -> bool {
-    !matches!(result, Ok(0))
 }

@@ -37,7 +37,7 @@ pub type Then = Box<dyn FnOnce() + Send>;
 /// A long write that has ended, of which replicas are to be told.
 struct Ended {
     write: LongWrite,
-    may_have_written: bool,
+    has_written: bool,
     then: Then,
 }
 
@@ -79,10 +79,10 @@ impl LongWrite {
 
     /// It has ended: replicas are told of it, unless writes are paused as soon as they are not, and then `then` is
     /// done. On the main thread.
-    pub fn end(self, may_have_written: bool, then: Then) {
+    pub fn end(self, has_written: bool, then: Then) {
         background().ended.push(Ended {
             write: self,
-            may_have_written,
+            has_written,
             then,
         });
         // Here is no context by which to tell.
@@ -94,7 +94,7 @@ fn tell_of_ended(ctx: &Ctx) {
     let ended = std::mem::take(&mut background().ended);
     for Ended {
         write,
-        may_have_written,
+        has_written,
         then,
     } in ended
     {
@@ -107,9 +107,9 @@ fn tell_of_ended(ctx: &Ctx) {
                 then();
                 continue;
             }
-            Kind::DropsHead if may_have_written => tell_head(ctx, key, array),
+            Kind::DropsHead if has_written => tell_head(ctx, key, array),
             // Others may have changed values in between: what it holds now is sent, piece by piece.
-            Kind::Fills(positions) if may_have_written && is_listening() => {
+            Kind::Fills(positions) if has_written && is_listening() => {
                 fill::send_long_write(key, array, positions.clone(), then);
                 continue;
             }

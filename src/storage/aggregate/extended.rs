@@ -19,6 +19,10 @@ pub struct Extended {
 
 impl Extended {
     pub const INFINITY: Self = Self { bits: INFINITY };
+    /// What an FPU makes of 0/0, but positive.
+    pub const NAN: Self = Self {
+        bits: INFINITY | 1 << 62,
+    };
     pub const NEG_INFINITY: Self = Self {
         bits: SIGN | INFINITY,
     };

@@ -3,6 +3,7 @@
 //! and picks the best that the CPU has when it is called: AVX-512, AVX2 or SSE2 on x86-64, NEON on AArch64. As the lanes
 //! are the same everywhere, so are the results, to the last bit.
 
+use ethnum::U256;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::doubles;
@@ -33,6 +34,12 @@ pub trait Number: Copy + PartialOrd + Send + Sync {
     /// The total of integers, exactly, or of others; the one that it is not is 0. NaN counts as 0 if `SKIP_NAN`.
     fn total<S: Simd, const SKIP_NAN: bool>(simd: S, xs: &[Self]) -> (i128, Sum);
 
+    /// The sum of the squares of integers, exactly; 0 of others.
+    #[inline(always)]
+    fn squares(_: &[Self]) -> U256 {
+        U256::ZERO
+    }
+
     /// The values, at most [`TILE`] of them, as doubles, for which there is room.
     #[inline(always)]
     fn doubles<'a>(xs: &'a [Self], room: &'a mut [f64; TILE]) -> &'a [f64] {
@@ -52,7 +59,7 @@ pub trait Number: Copy + PartialOrd + Send + Sync {
 }
 
 macro_rules! integers {
-    ($($type:ty: $total:ident)*) => {$(
+    ($($type:ty: $total:ident, $squares:ident;)*) => {$(
         impl Number for $type {
             const GREATEST: Self = Self::MAX;
             const LEAST: Self = Self::MIN;
@@ -86,6 +93,11 @@ macro_rules! integers {
             fn total<S: Simd, const SKIP_NAN: bool>(_: S, xs: &[Self]) -> (i128, Sum) {
                 ($total!(xs, $type), Sum::default())
             }
+
+            #[inline(always)]
+            fn squares(xs: &[Self]) -> U256 {
+                $squares!(xs)
+            }
         }
     )*};
 }
@@ -113,9 +125,55 @@ macro_rules! large_total {
     }};
 }
 
+/// The squares of up to 2^31 integers of up to 16 bits add up in 64.
+macro_rules! small_squares {
+    ($xs:ident) => {{
+        let mut sum = 0_u64;
+        for &x in $xs {
+            let x = i64::from(x);
+            sum += (x * x).cast_unsigned();
+        }
+        U256::from(sum)
+    }};
+}
+
+/// The upper and the lower halves of squares of 64 bits add up apart.
+macro_rules! medium_squares {
+    ($xs:ident) => {{
+        let (mut upper, mut lower) = (0_u64, 0_u64);
+        for &x in $xs {
+            let x = i64::from(x).unsigned_abs();
+            let square = x * x;
+            upper += square >> 32;
+            lower += square & 0xffff_ffff;
+        }
+        U256::from((u128::from(upper) << 32) + u128::from(lower))
+    }};
+}
+
+/// And so do those of 128 bits.
+macro_rules! large_squares {
+    ($xs:ident) => {{
+        let (mut upper, mut lower) = (0_u128, 0_u128);
+        for &x in $xs {
+            let x = i128::from(x).unsigned_abs() as u64;
+            let square = u128::from(x) * u128::from(x);
+            upper += square >> 64;
+            lower += u128::from(square as u64);
+        }
+        (U256::from(upper) << 64_u32) + U256::from(lower)
+    }};
+}
+
 integers!(
-    i8: small_total u8: small_total i16: small_total u16: small_total i32: small_total u32: small_total
-    i64: large_total u64: large_total
+    i8: small_total, small_squares;
+    u8: small_total, small_squares;
+    i16: small_total, small_squares;
+    u16: small_total, small_squares;
+    i32: small_total, medium_squares;
+    u32: small_total, medium_squares;
+    i64: large_total, large_squares;
+    u64: large_total, large_squares;
 );
 
 macro_rules! floats {
@@ -231,6 +289,19 @@ impl<T: Number, const SKIP_NAN: bool> Kernel<T> for Total<SKIP_NAN> {
     #[inline(always)]
     fn over<S: Simd>(self, simd: S, xs: &[T]) -> (i128, Sum) {
         T::total::<S, SKIP_NAN>(simd, xs)
+    }
+}
+
+/// The sum of the squares of integers.
+#[derive(Clone, Copy)]
+pub struct Squares;
+
+impl<T: Number> Kernel<T> for Squares {
+    type Output = U256;
+
+    #[inline(always)]
+    fn over<S: Simd>(self, _: S, xs: &[T]) -> U256 {
+        T::squares(xs)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod buckets;
 mod doubles;
+mod exact;
 mod extended;
 pub mod kernel;
 mod sum;
@@ -15,7 +16,8 @@ mod tests;
 pub use buckets::Buckets;
 pub use extended::Extended;
 
-use kernel::{CountNan, Deviation, Extremes, ExtremesOfNumbers, Number, Total};
+use ethnum::U256;
+use kernel::{CountNan, Deviation, Extremes, ExtremesOfNumbers, Number, Squares, Total};
 use sum::Sum;
 
 use super::types::{ItemType, Kind, Value};
@@ -106,8 +108,10 @@ pub struct Partial {
     /// Known where least or greatest are.
     first_nan: Option<u64>,
     integers: i128,
+    /// Sum of the squares of integers.
+    squares: U256,
     floats: Sum,
-    /// Sum of the squares of the distances from the mean.
+    /// Sum of the squares of the distances from the mean, of what is no integer.
     deviation: Sum,
     least: Option<Found>,
     greatest: Option<Found>,
@@ -172,7 +176,9 @@ impl Question {
                 kernel::run(Total::<false>, xs)
             };
         }
-        if self.needs_deviation {
+        if self.needs_deviation && self.is_integer() {
+            partial.squares = kernel::run(Squares, xs);
+        } else if self.needs_deviation {
             let (mean, _) = self.mean(&partial).unwrap_or_default();
             let deviation = if self.skip_nan {
                 kernel::run(Deviation::<true> { mean }, xs)
@@ -261,15 +267,10 @@ impl Question {
         }
     }
 
-    /// The mean, if there are values, and about what it lacks for being rounded.
+    /// The mean of floats, if there are any, and about what it lacks for being rounded.
     fn mean(&self, partial: &Partial) -> Option<(f64, f64)> {
         let count = self.count(partial);
-        let sum = if self.is_integer() {
-            Sum::of_integer(partial.integers)
-        } else {
-            partial.floats
-        };
-        (count > 0).then(|| sum.mean(count))
+        (count > 0).then(|| partial.floats.mean(count))
     }
 
     fn is_integer(&self) -> bool {
@@ -281,9 +282,12 @@ impl Question {
 
     /// Adds what is known of the values after those of `partial`.
     pub fn merge(&self, partial: &mut Partial, later: Partial) {
-        if let (true, Some(mean), Some(later_mean)) =
-            (self.needs_deviation, self.mean(partial), self.mean(&later))
-        {
+        if let (true, false, Some(mean), Some(later_mean)) = (
+            self.needs_deviation,
+            self.is_integer(),
+            self.mean(partial),
+            self.mean(&later),
+        ) {
             // Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm", 1979.
             let (count, more) = (self.count(partial) as f64, self.count(&later) as f64);
             // The means may be nearer to each other than they are exact.
@@ -297,6 +301,7 @@ impl Question {
         partial.nans += later.nans;
         partial.first_nan = partial.first_nan.or(later.first_nan);
         partial.integers += later.integers;
+        partial.squares += later.squares;
         partial.floats.merge(later.floats);
         replace_if(&mut partial.least, later.least, |new, old| {
             self.is_less(new, old)
@@ -332,7 +337,13 @@ impl Question {
 
     fn answer(&self, op: Op, partial: &Partial) -> Answer {
         let some = |value: Option<f64>| value.map_or(Answer::Nothing, Answer::Double);
+        let (count, sum, squares) = (partial.values, partial.integers, partial.squares);
         match op {
+            // There is no NaN among integers.
+            Op::Avg | Op::Var | Op::Std if self.is_integer() && count == 0 => Answer::Nothing,
+            Op::Avg if self.is_integer() => Answer::Double(exact::mean(count, sum)),
+            Op::Var if self.is_integer() => Answer::Double(exact::variance(count, sum, squares)),
+            Op::Std if self.is_integer() => Answer::Double(exact::deviation(count, sum, squares)),
             Op::Count => Answer::Count(self.count(partial)),
             Op::Sum if self.is_integer() => Answer::Integer(partial.integers),
             Op::Sum => Answer::Double(partial.floats.value()),
@@ -357,7 +368,7 @@ impl Question {
 
     fn extreme(&self, partial: &Partial, found: Option<&Found>) -> Answer {
         if self.nan_prevails(partial) {
-            return Answer::Double(f64::NAN);
+            return self.nan();
         }
         found.map_or(Answer::Nothing, |found| Answer::Item(found.item.clone()))
     }
@@ -366,6 +377,15 @@ impl Question {
         let nan = partial.first_nan.filter(|_| self.nan_prevails(partial));
         nan.or(found.map(|found| found.index))
             .map_or(Answer::Nothing, Answer::Count)
+    }
+
+    /// NaN as a value of the array, which is replied with as other values are.
+    fn nan(&self) -> Answer {
+        Answer::Item(match self.item.kind() {
+            Kind::Float => f32::NAN.to_le_bytes().into(),
+            Kind::LongDouble => Extended::NAN.to_le_bytes().into(),
+            _ => f64::NAN.to_le_bytes().into(),
+        })
     }
 
     fn nan_prevails(&self, partial: &Partial) -> bool {

@@ -40,12 +40,6 @@ impl Sum {
         self.low += other.low;
     }
 
-    /// An integer, with what rounding loses of it.
-    pub fn of_integer(value: i128) -> Self {
-        let high = value as f64;
-        Self::new(high, (value - high as i128) as f64)
-    }
-
     /// The sum divided by `count`, as the nearest double and about what that lacks.
     pub fn mean(self, count: u64) -> (f64, f64) {
         let count = count as f64;

@@ -39,6 +39,7 @@ fn ask<T: bytemuck::Pod>(name: &str, xs: &[T], cuts: &[usize], skip_nan: bool) -
 fn double(answer: &Answer) -> f64 {
     match answer {
         Answer::Double(value) => *value,
+        Answer::Item(bytes) => f64::from_le_bytes(bytes[..].try_into().unwrap()),
         other => panic!("{other:?} is no double"),
     }
 }
@@ -105,6 +106,37 @@ proptest! {
         let bits = |cuts: &[usize]| double(&ask("double", &xs, cuts, true)[1]).to_bits();
         prop_assert_eq!(bits(&cuts), bits(&others));
     }
+}
+
+#[test]
+fn the_variance_of_integers_is_exact() {
+    let xs: Vec<i64> = (0..5).map(|i| (1 << 53) + i).collect();
+    let answers = ask("int64", &xs, &[1, 3], false);
+    assert_eq!(double(&answers[4]), 9_007_199_254_740_994.0);
+    assert_eq!(double(&answers[5]), 2.0);
+    assert_eq!(double(&answers[6]), 2_f64.sqrt());
+    let ends = ask("uint64", &[0, u64::MAX], &[1], false);
+    assert_eq!(double(&ends[5]), 8.507059173023462e37);
+    let bytes: Vec<i8> = (-128..=127).collect();
+    assert_eq!(double(&ask("int8", &bytes, &[100], false)[5]), 5461.25);
+    let words = [i32::MIN, i32::MAX, 0];
+    assert_eq!(
+        double(&ask("int32", &words, &[2], false)[5]),
+        3.074457344186603e18
+    );
+}
+
+/// `MIN` is replied with as `VGET` replies with the value.
+#[test]
+fn a_nan_is_a_value_of_the_type() {
+    let sizes = |answers: Vec<Answer>| match &answers[2] {
+        Answer::Item(bytes) => bytes.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(sizes(ask("float", &[f32::NAN], &[], false)), 4);
+    assert_eq!(sizes(ask("double", &[f64::NAN], &[], false)), 8);
+    let nan: [u128; 1] = [0x7fff << 64 | 3 << 62];
+    assert_eq!(sizes(ask("long_double", &nan, &[], false)), 16);
 }
 
 #[test]

@@ -231,7 +231,7 @@ impl Decimal {
         const MAX_EXACT_POWER: u32 = 27;
         let exact = |integer: u128| X87DoubleExtended::from_u128(integer).value;
         let power = self.exponent.unsigned_abs();
-        if self.digits > u64::MAX.into() || power > MAX_EXACT_POWER {
+        if self.digits > u128::from(u64::MAX) || power > MAX_EXACT_POWER {
             return None;
         }
         let (digits, power) = (exact(self.digits), exact(10_u128.pow(power)));
