@@ -5,12 +5,9 @@
 //! [`Record`](record::Record) at the end of the file; an append is a copy into memory and a store to the record.
 
 use std::fs::File;
-use std::io;
-use std::mem::ManuallyDrop;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
@@ -27,11 +24,12 @@ use super::limits;
 use super::lock::{Lock, Locked};
 use super::mapping::Mapping;
 use super::mark::Mark;
+use super::moment::Published;
 use super::pace::Share;
 use super::path::FilePath;
 use super::record;
 use super::recovery::Contents;
-use super::root::{self, Access, FileId, Identity};
+use super::root::{self, Access, FileId};
 use super::settings::Fsync;
 use super::shared::Shared;
 use super::snapshot::Snapshots;
@@ -44,8 +42,6 @@ use super::writer::Extent;
 pub(super) const PAGE: u64 = 4096;
 /// How far ahead of the last value the worker takes page faults, in bytes.
 pub(super) const PREFAULT_WINDOW: u64 = 16 << 20;
-/// How much of a whole array is read at a time, in bytes.
-const PIECE: usize = 1 << 20;
 /// A truncation that frees more than this many bytes is the worker's, in bytes: it takes milliseconds.
 pub(super) const LONG_TRUNCATION: u64 = 32 << 20;
 
@@ -56,12 +52,8 @@ pub struct Array {
     pub(super) path: FilePath,
     pub(super) layout: Layout,
     pub(super) shared: Arc<Shared>,
-    /// The count again, for those who must not wait for a lock: a forked child that saves.
-    published_count: AtomicU64,
-    /// The number of values dropped from the head again, for the same.
-    pub(super) published_head: AtomicU64,
-    /// The descriptor again, for the same; -1 once it is closed.
-    published_fd: AtomicI32,
+    /// What a forked child may know of it.
+    pub(super) published: Published,
     went_down: bool,
     pub(super) copies: Copies,
     pub(super) state: Lock,
@@ -196,15 +188,17 @@ impl Array {
         let head = head::of(&file).map_err(cannot_read)?;
         let copies = Copies::of(&file).map_err(cannot_read)?;
         let look = Look::at(&file, access);
+        let extent = Extent {
+            head,
+            count: contents.count,
+        };
         let array = Self {
             device: id.device,
             inode: AtomicU64::new(id.inode),
             path: path.clone(),
             layout,
             shared: Arc::clone(shared),
-            published_count: AtomicU64::new(contents.count),
-            published_head: AtomicU64::new(head),
-            published_fd: AtomicI32::new(file.as_raw_fd()),
+            published: Published::new(&file, extent),
             went_down: contents.went_down,
             copies,
             state: Lock::new(State {
@@ -264,7 +258,8 @@ impl Array {
         let mut state = self.claim_end(self.state.lock())?;
         // Closing a descriptor drops the lock, so the old one goes first, or not before the new one.
         self.close_snapshots(&mut state);
-        self.publish_file(&mut state, Some(Arc::new(file)))
+        let extent = state.extent();
+        self.publish_file(&mut state, Some(Arc::new(file)), extent)
             .filter(|old| Arc::strong_count(old) > 1)
             .map(keep);
         let file = self.file(&state)?;
@@ -293,11 +288,16 @@ impl Array {
         state.slack = contents.slack;
         state.synced = contents.synced;
         state.mark = None;
+        state.prefaulted_to = 0;
         state.prefault_at = u64::MAX;
         state.grow_at = u64::MAX;
         state.growth_asked = false;
         state.overlong = false;
         state.lost = None;
+        // Nothing vouches for what a sync was about that is under way, or that was cut off with a record.
+        if let Some(from) = state.syncing_from {
+            state.soil(from);
+        }
         state.unlinked = None;
         self.set_count(&mut state, contents.count)
     }
@@ -313,14 +313,6 @@ impl Array {
             device: self.device,
             inode: self.inode.load(Ordering::Acquire),
         }
-    }
-
-    /// Which file it is, for other servers; a forked child may ask, see [`Self::read_file`]. All zeros, which no file has,
-    /// if the system does not say.
-    pub fn identity(&self) -> Identity {
-        self.published_file()
-            .and_then(root::identity)
-            .unwrap_or([0; 40])
     }
 
     pub(super) fn set_id(&self, id: FileId) {
@@ -348,80 +340,12 @@ impl Array {
 
     /// Number of values, as far as it is known without waiting for anyone: for a forked child.
     pub fn published_count(&self) -> u64 {
-        self.published_count.load(Ordering::Acquire)
-    }
-
-    /// Reads the file from byte `at` on, without waiting for anyone, and says how many bytes there were: a forked
-    /// child may use it. What it finds is what the file holds now, which other threads and processes change.
-    ///
-    /// # Errors
-    /// The system's. The array must be bound.
-    pub fn read_file(&self, at: u64, out: &mut [u8]) -> io::Result<usize> {
-        disk::read_at(self.published_file()?, at, out)
-    }
-
-    /// The file, without waiting for anyone.
-    fn published_file(&self) -> rustix::io::Result<BorrowedFd<'_>> {
-        match self.published_fd.load(Ordering::Acquire) {
-            ..0 => Err(Errno::BADF),
-            // SAFETY: the descriptor of a bound array is closed by the thread that runs commands alone, which is
-            // this one, or the one whose copy a forked child is.
-            fd => Ok(unsafe { BorrowedFd::borrow_raw(fd) }),
-        }
-    }
-
-    /// Reads all values as [`Self::read_file`] does, and hands `take` whole ones in pieces, with the index of the first
-    /// of each, for as long as it wants more. Says how many of those that were read count: what lies behind the
-    /// values of an array that becomes shorter meanwhile is none. After an error of [`Self::read_file`], which comes
-    /// along, they are those before.
-    pub fn read_in_pieces(
-        &self,
-        mut take: impl FnMut(u64, &[u8]) -> bool,
-    ) -> (u64, io::Result<()>) {
-        let count = self.published_count();
-        let size = self.item().size();
-        let per_piece = (PIECE / size).max(1);
-        let mut buffer = vec![0; per_piece * size];
-        let mut done = 0;
-        let mut result = Ok(());
-        while done < count {
-            let wanted = (count - done).min(per_piece as u64) as usize * size;
-            match self.read_file(self.layout.offset(done), &mut buffer[..wanted]) {
-                Ok(read) if read >= size => {
-                    let values = read / size;
-                    let first = done;
-                    done += values as u64;
-                    if !take(first, &buffer[..values * size]) {
-                        break;
-                    }
-                }
-                Ok(_) => break,
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
-            }
-        }
-        let counted = self.count_in_file().map_or(done, |now| now.min(done));
-        (counted, result)
+        self.published.count()
     }
 
     /// Bytes of all values, as far as is known without waiting for anyone.
     pub fn bytes_used(&self) -> u64 {
         self.published_count() * self.item_size()
-    }
-
-    /// Number of values by what the file says of itself now, without waiting for anyone: see [`Self::read_file`].
-    ///
-    /// # Errors
-    /// As [`Self::read_file`].
-    fn count_in_file(&self) -> Result<u64> {
-        let fd = self
-            .published_file()
-            .map_err(|e| self.failed("look at", e))?;
-        // SAFETY: as in `published_file`; it is not closed here, which would drop the lock on the file.
-        let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) });
-        Contents::look(&file, &self.path, &self.layout).map(|found| found.count)
     }
 
     /// Whether the machine went down while the file was in use, so that what was not synced is gone.
@@ -476,12 +400,6 @@ impl Array {
             .map_err(|fault| self.lose(state, fault))?;
         self.publish(state, count);
         Ok(())
-    }
-
-    /// Makes a count the count for this process and its children.
-    pub(super) fn publish(&self, state: &mut State, count: u64) {
-        state.count = count;
-        self.published_count.store(count, Ordering::Release);
     }
 
     /// Appends to a file of exact length, where that leaves all in one page.
@@ -617,9 +535,7 @@ impl Array {
     }
 
     pub(super) fn file(&self, state: &State) -> Result<Arc<File>> {
-        state.file.clone().ok_or_else(|| Error::Closed {
-            path: self.path.to_string(),
-        })
+        state.file.clone().ok_or_else(|| self.closed())
     }
 
     /// An error of a system call on this file, which is counted.
@@ -644,27 +560,6 @@ impl Array {
         self.last_error.lock().clone()
     }
 
-    /// Makes a number of values dropped from the head the number for this process and its children.
-    pub(super) fn publish_head(&self, state: &mut State, head: u64) {
-        state.head = head;
-        self.published_head.store(head, Ordering::Release);
-    }
-
-    /// Makes a file the file for this process and its children, and returns the one before.
-    pub(super) fn publish_file(
-        &self,
-        state: &mut State,
-        file: Option<Arc<File>>,
-    ) -> Option<Arc<File>> {
-        // No mark may come late to a file that others can have by then.
-        let _marking = self.marking.lock();
-        let fd = file.as_ref().map_or(-1, |file| file.as_raw_fd());
-        self.published_fd.store(fd, Ordering::Release);
-        let old = std::mem::replace(&mut state.file, file)?;
-        self.shared.unmap(self.shared.windows.take_those_of(&old));
-        Some(old)
-    }
-
     pub(super) fn lock_for_writing(&self) -> Result<Locked<'_>> {
         self.shared.worker_alive()?;
         let mut state = self.state.lock();
@@ -687,9 +582,7 @@ impl Array {
             });
         }
         if state.file.is_none() {
-            return Err(Error::Closed {
-                path: self.path.to_string(),
-            });
+            return Err(self.closed());
         }
         if state.slack {
             // The record is behind all values: storing to it finds out that the file was cut.

@@ -66,16 +66,18 @@ impl Array {
         if !self.has_slack() {
             let _ = self.sync();
         }
+        if let Some((plan, number)) = self.begin_growth() {
+            self.end_growth(&plan, number);
+        }
+    }
+
+    fn end_growth(self: &Arc<Self>, plan: &Plan, number: u64) {
         let start = Instant::now();
-        let Some((plan, number)) = self.begin_growth() else {
-            return;
-        };
         let result = self
-            .carry_out(&plan, number)
+            .carry_out(plan, number)
             .inspect_err(warn_of_failed_growth);
-        drop(plan);
         let Some(mut state) = self.lock_growth(number) else {
-            return;
+            return self.give_back(plan);
         };
         self.state.free_end(&mut state);
         match result {
@@ -137,7 +139,12 @@ impl Array {
             self.announce(&mut state, &grown)?;
             drop(state);
             if let Err(error) = self.settle_growth(plan, &grown) {
-                return Err(self.refuse_writes(&mut self.state.lock(), plan.dirty_from, error));
+                let mut state = self.state.lock();
+                // What happens to a file that the array had before is nobody's concern.
+                if !state.is_of(&plan.file) {
+                    return Ok(());
+                }
+                return Err(self.refuse_writes(&mut state, plan.dirty_from, error));
             }
         }
         match self.lock_growth(number) {
@@ -150,6 +157,14 @@ impl Array {
     #[inline]
     pub(super) fn has_room(&self, state: &State, bytes: u64) -> bool {
         state.slack && self.end_of_values(state) + bytes + record::SIZE <= state.file_len
+    }
+
+    /// Gives back what a growth allocated after it was called off.
+    fn give_back(&self, plan: &Plan) {
+        let mut state = self.state.lock();
+        if state.is_of(&plan.file) && state.end == End::Free {
+            self.free_unused(&mut state);
+        }
     }
 
     /// Makes room for so many bytes more, growing the file here and now if the worker has not done so. While it waits,
@@ -450,6 +465,10 @@ impl Array {
         };
         map.populate(from, to);
         let mut state = self.state.lock();
+        if !Arc::ptr_eq(&state.map, &map) || !state.slack || state.file_len < to {
+            // It has another file or another length: what comes next asks for its own window.
+            return;
+        }
         state.prefaulted_to = to;
         state.prefault_at = if to == state.file_len {
             u64::MAX
@@ -545,9 +564,11 @@ impl Array {
 
 #[cfg(test)]
 impl Array {
-    /// The first step of `grow_ahead`; whether it would go on.
-    pub(super) fn begins_growth_for_test(&self) -> bool {
-        self.begin_growth().is_some()
+    /// The first step of `grow_ahead`, and what is left to be done, if it would go on.
+    pub(super) fn begin_growth_for_test(self: &Arc<Self>) -> Option<impl FnOnce()> {
+        let (plan, number) = self.begin_growth()?;
+        let array = Arc::clone(self);
+        Some(move || array.end_growth(&plan, number))
     }
 
     /// The first half of `grow_ahead`, as if the process were stopped there.

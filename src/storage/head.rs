@@ -9,7 +9,6 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rustix::fs::copy_file_range;
 use rustix::io::Errno;
@@ -118,7 +117,7 @@ impl Array {
     /// Number of values that were removed at the head so far, ever: index 0 was at this index once. It is known
     /// without waiting for anyone, also to a forked child.
     pub fn head(&self) -> u64 {
-        self.published_head.load(Ordering::Acquire)
+        self.published.head()
     }
 
     /// Says how many values were removed at the head, of an array that is made as a copy of another.
@@ -431,11 +430,14 @@ impl Copy<'_> {
         let len = array.layout.offset(kept);
         array.replace_map(state, map);
         state.snapshots.break_off();
-        array.publish_file(state, Some(Arc::clone(&self.new.file)));
+        let extent = Extent {
+            head: state.head + self.head,
+            count: kept,
+        };
+        array.publish_file(state, Some(Arc::clone(&self.new.file)), extent);
         state.file_len = len;
         state.header_count = kept;
-        let head = state.head + self.head;
-        array.publish_head(state, head);
+        state.overlong = false;
         state.slack = false;
         state.growth_asked = false;
         state.grow_at = u64::MAX;
@@ -444,7 +446,6 @@ impl Copy<'_> {
         state.synced = synced;
         state.mark = Some(synced);
         state.dirty_from = Some(array.layout.offset(synced));
-        array.publish(state, kept);
         array.schedule_sync(state);
     }
 }

@@ -1,13 +1,18 @@
 //! Files that are made from the outside: of what a primary or a backup holds. Such a file is made without a name,
 //! so that a failure leaves nothing behind, and takes its name when it is whole.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
 use super::error::{Error, Result};
+use super::layout::Layout;
+use super::moment::Moment;
 use super::path::FilePath;
+use super::recovery::Contents;
 use super::root::{Access, Destination, Undo};
 use super::types::ItemType;
+use super::writer::Extent;
 use super::{Bound, Store};
 use super::{disk, head};
 
@@ -159,46 +164,85 @@ impl Import {
     }
 }
 
-/// Whether the file at `path` is the same array as the one that was made: the same bytes, taken for the same by
-/// the keys that are bound to it, if any, and with as many values dropped from its head.
+/// Whether the file at `path` is the same array as the one that was made: the same values, taken for the same by
+/// the keys that are bound to it, if any, and with as many values dropped from its head. What a server that was killed has
+/// left behind them does not count.
 fn is_there_already(store: &Store, path: &FilePath, made: &Bound) -> Result<bool> {
     let Some(found) = store.root.find(path)? else {
         return Ok(false);
     };
+    let made = made.moment()?;
     // A file that is open must not be opened a second time: closing that would drop its lock.
     let same = match store.registry.find(found.id) {
         Some(array) if array.is_lost() || array.item() != made.item() => return Ok(false),
         Some(array) => {
-            array.make_exact_now()?;
-            let read = |at, out: &mut [u8]| array.read_file(at, out);
-            same_bytes(made, read).map(|same| same && array.head() == made.head())
+            let there = array.moment()?;
+            made.extent() == there.extent() && made.holds(|index, out| there.read(index, out))?
         }
         None => {
             let file = store.root.open_found(&found, path, Access::ReadOnly)?;
-            let read = |at, out: &mut [u8]| disk::read_at(&file, at, out);
-            let head = head::of(&file).map_err(|e| Error::io("read the attributes of", path, e))?;
-            same_bytes(made, read).map(|same| same && head == made.head())
+            let Some(there) = Unbound::of(&file, path, made.item())? else {
+                return Ok(false);
+            };
+            made.extent() == there.extent
+                && made.holds(|index, out| disk::read_at(&file, there.layout.offset(index), out))?
         }
     };
-    same.map_err(|error| Error::io("read", path, error))
+    Ok(same)
 }
 
-/// Whether what `read` reads, at a position in bytes, is just what was made.
-fn same_bytes(
-    made: &Bound,
-    read: impl Fn(u64, &mut [u8]) -> io::Result<usize>,
-) -> io::Result<bool> {
-    let mut ours = vec![0; CHUNK];
-    let mut theirs = vec![0; CHUNK];
-    let mut at = 0;
-    loop {
-        let len = made.read_file(at, &mut ours)?;
-        if read(at, &mut theirs)? != len || ours[..len] != theirs[..len] {
-            return Ok(false);
+/// A file that no key is bound to, as binding it would find it.
+struct Unbound {
+    layout: Layout,
+    extent: Extent,
+}
+
+impl Unbound {
+    /// `None` if it could not be bound as an array of that type.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn of(file: &File, path: &FilePath, item: ItemType) -> Result<Option<Self>> {
+        let look = || {
+            let layout = Layout::of(file, path, item, Access::ReadOnly)?;
+            let found = Contents::look(file, path, &layout)?;
+            let is_whole = found.slack || layout.offset(found.count) == found.file_len;
+            let head = head::of(file).map_err(|e| Error::io("read the attributes of", path, e))?;
+            let extent = Extent {
+                head,
+                count: found.count,
+            };
+            Ok(is_whole.then_some(Self { layout, extent }))
+        };
+        match look() {
+            Err(error @ Error::Io { .. }) => Err(error),
+            other => Ok(other.unwrap_or_default()),
         }
-        if len < CHUNK {
-            return Ok(true);
+    }
+}
+
+impl Moment<'_> {
+    /// Whether its values are just what `read` reads, from an index on.
+    fn holds(&self, read: impl Fn(u64, &mut [u8]) -> io::Result<usize>) -> Result<bool> {
+        let failed = |error| Error::io("read", self.path(), error);
+        let size = self.item().size();
+        let per_chunk = (CHUNK / size).max(1);
+        let mut ours = vec![0; per_chunk * size];
+        let mut theirs = ours.clone();
+        let count = self.extent().count;
+        let mut index = 0;
+        while index < count {
+            let values = (count - index).min(per_chunk as u64);
+            let len = values as usize * size;
+            let (ours, theirs) = (&mut ours[..len], &mut theirs[..len]);
+            if self.read(index, ours).map_err(failed)? != len
+                || read(index, theirs).map_err(failed)? != len
+                || ours != theirs
+            {
+                return Ok(false);
+            }
+            index += values;
         }
-        at += len as u64;
+        Ok(true)
     }
 }

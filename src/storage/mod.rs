@@ -7,6 +7,7 @@
 //! | [`reserved`] | files that belong to the server itself |
 //! | [`registry`] | each file is open at most once |
 //! | [`array`] | what commands do with an open file |
+//! | [`moment`] | an array for those who read all of it, and for a forked child |
 //! | [`lock`] | the lock of an array, and who may wait with it |
 //! | [`writer`] | changing an array: what is decided and done under one hold of its lock |
 //! | [`edit`] | one value in many places |
@@ -56,6 +57,7 @@ mod lost;
 mod mapping;
 mod mark;
 pub mod memory;
+mod moment;
 mod nameless;
 mod npy;
 mod pace;
@@ -102,6 +104,7 @@ use std::thread::JoinHandle;
 pub use array::{Array, View};
 pub use error::{Error, Result};
 pub use import::{Former, Import};
+pub use moment::Moment;
 pub use path::FilePath;
 pub use reserved::Reserved;
 pub use root::{Access, FileId, Root, Undo, real_path};

@@ -382,7 +382,8 @@ impl Array {
         let mut state = self.make_exact(self.state.lock())?;
         self.unmark(&mut state);
         self.close_snapshots(&mut state);
-        let file = self.publish_file(&mut state, None);
+        let extent = state.extent();
+        let file = self.publish_file(&mut state, None, extent);
         // A sync that is under way may fail yet, and nobody will be told.
         let interrupted = state.syncing_from;
         let from = state.dirty_from.into_iter().chain(interrupted).min();

@@ -19,6 +19,8 @@ pub struct Shared {
     pub(super) dirty: Dirty,
     pub(super) windows: Windows,
     jobs: Sender<Job>,
+    /// The process that the threads are of.
+    process: u32,
     death: OnceLock<String>,
 }
 
@@ -30,6 +32,7 @@ impl Shared {
             dirty: Dirty::default(),
             windows: Windows::default(),
             jobs,
+            process: std::process::id(),
             death: OnceLock::new(),
         }
     }
@@ -50,6 +53,11 @@ impl Shared {
         for map in maps {
             self.send(Job::Unmap(map));
         }
+    }
+
+    /// Whether this is a forked child: it has none of the threads, and locks may be held in it for ever.
+    pub(super) fn is_child(&self) -> bool {
+        std::process::id() != self.process
     }
 
     pub(super) fn jobs_queued(&self) -> usize {

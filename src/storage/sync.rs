@@ -57,9 +57,16 @@ impl Array {
     /// The system's. Writes to the array are refused from then on, until a sync succeeds.
     pub fn sync(self: &Arc<Self>) -> Result<()> {
         let _syncing = self.syncing.lock();
-        let Some(work) = self.begin_sync() else {
-            return Ok(());
-        };
+        while let Some(work) = self.begin_sync() {
+            if self.carry_out_sync(&work)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// `false` if the array was given another descriptor meanwhile, so that nothing vouches for what was synced.
+    fn carry_out_sync(self: &Arc<Self>, work: &Work) -> Result<bool> {
         let start = Instant::now();
         let from = work.written.start;
         if work.again
@@ -71,7 +78,7 @@ impl Array {
             state.soil(from);
             return Err(self.lose(&mut state, fault));
         }
-        let synced = self.put_on_disk(&work);
+        let synced = self.put_on_disk(work);
         self.shared.stats.sync_time.record_since(start);
         let mut state = self.state.lock();
         match synced {
@@ -84,6 +91,9 @@ impl Array {
                         reason: state.refusal.clone().unwrap_or_default(),
                     });
                 }
+                if !state.is_of(&work.file) {
+                    return Ok(false);
+                }
                 if work.again && state.refusal.take().is_some() {
                     tracing::warn!(
                         "file '{}': sync succeeds again, writes are allowed",
@@ -91,7 +101,7 @@ impl Array {
                     );
                 }
                 self.shared.stats.syncs.add_one();
-                Ok(())
+                Ok(true)
             }
             Err(error) => Err(self.refuse_writes(&mut state, from, error)),
         }

@@ -528,9 +528,9 @@ fn a_file_that_no_key_is_bound_to_gets_no_slack() {
     let array = Arc::clone(&bound.array);
     // The worker cannot close it meanwhile.
     let busy = array.syncing.lock();
-    assert!(array.begins_growth_for_test());
+    assert!(array.begin_growth_for_test().is_some());
     drop(bound);
-    assert!(!array.begins_growth_for_test());
+    assert!(array.begin_growth_for_test().is_none());
     drop(busy);
 }
 
@@ -794,6 +794,36 @@ fn an_import_of_what_is_there_leaves_it() {
     drop((first, second));
     assert!(import_one(&store, b"new-new-").1.is_none());
     assert_eq!(files(dir.path()), [("f".into(), b"new-new-".to_vec())]);
+}
+
+#[test]
+fn an_import_of_what_a_killed_server_left_takes_it_and_frees_its_slack() {
+    for (name, item) in [("f", ItemType::DOUBLE), ("f.npy", ItemType::DOUBLE)] {
+        let (dir, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let store = store_in(dir.path());
+        let bound = bind(&store, name, item);
+        bound.append(b"old-old-").unwrap();
+        bound.grow_ahead();
+        bound.append(b"new-new-").unwrap();
+        // As it is now, with slack, it would be there after `kill -9`.
+        assert!(bound.has_slack());
+        let left = elsewhere.path().join(name);
+        fs::copy(dir.path().join(name), &left).unwrap();
+        let other = store_in(elsewhere.path());
+        let restore = |values: &[u8]| {
+            let import = other.import(&path(name), item).unwrap();
+            import.append(values).unwrap();
+            let mut undo = None;
+            let former = Former::SetAside(&mut undo);
+            let bound = import.finish(&other, Access::Writable, former).unwrap();
+            (contents(&bound), undo.is_some())
+        };
+        let values = b"old-old-new-new-";
+        assert_eq!(restore(values), (values.to_vec(), false), "{name}");
+        let len = fs::metadata(&left).unwrap().len();
+        assert_eq!(len, if name == "f" { 16 } else { 128 + 16 });
+        assert_eq!(restore(b"old-old-"), (b"old-old-".to_vec(), true), "{name}");
+    }
 }
 
 #[test]

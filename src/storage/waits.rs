@@ -1,6 +1,9 @@
 //! What was looked at before a wait is looked at again after it: while a write waits for the end of the file, other
 //! threads go on, and one of them may put another file in the place of the array's.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
 use super::budget::Budget;
 use super::tests::{bind, contents, recovered, store_in, wait_until};
 use super::types::ItemType;
@@ -22,7 +25,7 @@ fn growing(store: &Store, slack: bool) -> Bound {
         bound.state.lock().grow_at = 0;
     }
     assert_eq!(bound.has_slack(), slack);
-    assert!(bound.begins_growth_for_test());
+    assert!(bound.begin_growth_for_test().is_some());
     bound.state.lock().budget = Budget::empty();
     bound
 }
@@ -122,4 +125,42 @@ fn what_is_dropped_from_the_head_is_what_lies_before_a_position() {
     assert_eq!(drop_to(200), (200, Vec::new()));
     bound.append(&bytes(0, 10)).unwrap();
     assert_eq!(bound.writer().unwrap().extent().end(), 210);
+}
+
+#[test]
+fn who_reads_a_whole_array_reads_that_of_one_moment_though_its_head_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    let numbers = |from: u64, to: u64| (from..to).flat_map(u64::to_le_bytes).collect::<Vec<_>>();
+    bound.append(&numbers(0, 400_000)).unwrap();
+    let moment = bound.moment().unwrap();
+    let mut read = Vec::new();
+    let (count, result) = moment.read_in_pieces(|first, bytes| {
+        // Between two pieces, in which another thread may do that as well.
+        store.drop_head(&bound.share(), first + 1000).unwrap();
+        read.extend_from_slice(bytes);
+        true
+    });
+    result.unwrap();
+    assert_eq!((moment.extent().head, count), (0, 400_000));
+    assert!(read == numbers(0, 400_000));
+    let now = bound.moment().unwrap().extent();
+    assert!(now.head > 300_000 && now.end() == 400_000, "{now:?}");
+}
+
+#[test]
+fn a_growth_that_was_called_off_gives_back_what_it_allocated_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::parse(b"uint8", None).unwrap());
+    bound.append(&bytes(0, 10_000)).unwrap();
+    bound.sync().unwrap();
+    let blocks = || fs::metadata(dir.path().join("f")).unwrap().blocks();
+    let before = blocks();
+    let rest = bound.begin_growth_for_test().expect("a growth is due");
+    bound.sync_exact().unwrap();
+    rest();
+    assert_eq!(blocks(), before);
+    assert!(!bound.has_slack());
 }

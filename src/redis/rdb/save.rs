@@ -9,7 +9,7 @@ use super::{Origin, contents, dump};
 use crate::redis::api::guarded;
 use crate::redis::binding::Binding;
 use crate::redis::config;
-use crate::storage::{Access, Bound};
+use crate::storage::{Access, Bound, Moment};
 
 /// The server's side of an RDB, to write to.
 struct Writer(*mut raw::RedisModuleIO);
@@ -70,28 +70,31 @@ fn save_binding(rdb: &Writer, binding: &Binding) {
     };
     match array {
         Err(failure) => unavailable(&failure.to_string()),
-        Ok(array) if phase != Phase::Idle && !first_time(&array.identity()) => {
-            rdb.number(contents::EARLIER);
-        }
-        Ok(array) => match dump::check(array, phase) {
-            Ok(()) => save_values(rdb, array),
-            Err(reason) => {
-                tracing::warn!("{reason}");
-                unavailable(&reason);
+        Ok(array) => match array.moment() {
+            Err(error) => unavailable(&error.to_string()),
+            Ok(moment) if phase != Phase::Idle && !first_time(&moment.identity()) => {
+                rdb.number(contents::EARLIER);
             }
+            Ok(moment) => match dump::check(array, phase) {
+                Ok(()) => save_values(rdb, array, &moment),
+                Err(reason) => {
+                    tracing::warn!("{reason}");
+                    unavailable(&reason);
+                }
+            },
         },
     }
 }
 
 /// The values, read from the file in pieces: a child has no copy of them, and needs none.
-fn save_values(rdb: &Writer, array: &Bound) {
+fn save_values(rdb: &Writer, array: &Bound, moment: &Moment<'_>) {
     rdb.number(contents::VALUES);
-    rdb.bytes(&array.identity());
-    rdb.number(array.head());
+    rdb.bytes(&moment.identity());
+    rdb.number(moment.extent().head);
     rdb.number(u64::from(array.is_incomplete()));
     let mut checksum = crc32fast::Hasher::new();
     // A replica is told of what becomes shorter meanwhile after this.
-    let (count, result) = array.read_in_pieces(|_, bytes| {
+    let (count, result) = moment.read_in_pieces(|_, bytes| {
         checksum.update(bytes);
         rdb.bytes(bytes);
         !rdb.failed()

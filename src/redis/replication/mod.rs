@@ -34,7 +34,7 @@ use redis_module::raw;
 use super::api::{Audience, Ctx, Key, ServerInfo, Word, guarded, writes_are_paused};
 use super::binding::Binding;
 use super::{config, store};
-use crate::storage::{Access, Array, Bound, FilePath};
+use crate::storage::{Access, Array, Bound, Extent, FilePath};
 
 pub use background::{Kind, LongWrite, when_writes_go_on};
 pub use slots::{export, subscribe as subscribe_to_slot_migrations};
@@ -222,14 +222,16 @@ pub fn bound(key: &Key<'_>, binding: &Binding, is_alone: bool) {
     if !is_listening() {
         return;
     }
-    let count = array.published_count();
-    let state: &[u8] = match (is_alone, count) {
+    let Ok(moment) = array.moment() else {
+        return;
+    };
+    let (identity, extent) = (moment.identity(), moment.extent());
+    let state: &[u8] = match (is_alone, extent.count) {
         (false, _) => b"SHARED",
         (true, 0) => b"EMPTY",
         (true, _) => b"FILLING",
     };
-    let identity = array.identity();
-    let words = bind_words(key.name(), binding, array, count, state, &identity);
+    let words = bind_words(key.name(), binding, extent, state, &identity);
     key.ctx().propagate(Audience::Replicas, COMMAND, &words);
     if state == b"FILLING" {
         fill::send_all(key.name(), array);
@@ -252,8 +254,7 @@ fn was_other_key_removed(ctx: &Ctx, array: &Bound) -> bool {
 fn bind_words<'a>(
     key: &'a [u8],
     binding: &'a Binding,
-    array: &Array,
-    count: u64,
+    extent: Extent,
     state: &'a [u8],
     identity: &'a [u8],
 ) -> [Word<'a>; 10] {
@@ -267,8 +268,8 @@ fn bind_words<'a>(
             Access::Writable => b"WRITABLE",
             Access::ReadOnly => b"READONLY",
         }),
-        Word::Number(count),
-        Word::Number(array.head()),
+        Word::Number(extent.count),
+        Word::Number(extent.head),
         Word::Bytes(state),
         Word::Bytes(identity),
     ]

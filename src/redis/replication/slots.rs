@@ -76,21 +76,22 @@ pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {
         Ok(array) => array,
         Err(failure) => return give_up(&failure.to_string()),
     };
-    let identity = array.identity();
+    let moment = match array.moment() {
+        Ok(moment) => moment,
+        Err(error) => return give_up(&error.to_string()),
+    };
+    let (identity, extent) = (moment.identity(), moment.extent());
     if !rdb::first_time(&identity) {
-        return send(&bind_words(key, binding, array, 0, b"SHARED", &identity));
+        return send(&bind_words(key, binding, extent, b"SHARED", &identity));
     }
-    let count = array.published_count();
-    send(&bind_words(
-        key, binding, array, count, b"FILLING", &identity,
-    ));
-    let (count, result) = array.read_in_pieces(|first, bytes| {
-        let position = Word::Number(array.head() + first);
+    send(&bind_words(key, binding, extent, b"FILLING", &identity));
+    let (count, result) = moment.read_in_pieces(|first, bytes| {
+        let position = Word::Number(extent.head + first);
         send_of_file(b"FILL", &[position, Word::Bytes(bytes)]);
         true
     });
     match result {
-        Ok(()) => send_of_file(b"FILLED", &[Word::Number(array.head() + count)]),
+        Ok(()) => send_of_file(b"FILLED", &[Word::Number(extent.head + count)]),
         Err(error) => give_up(&error.to_string()),
     }
 }
