@@ -1,7 +1,8 @@
 SHELL := /bin/bash
 INTEGRATION := --test suite --test cold --test burst --test durability --test faults --test replication
 
-.PHONY: help run build test test-all test-python test-crash bench bench-servers guard bench-storage lint servers clean
+.PHONY: help run build test test-all test-python test-crash bench bench-servers guard bench-storage lint servers dist test-dist \
+    licences clean
 
 help:
 	@echo 'make run [PORT=6380]  build the module and run a Redis server with it, as redis.conf says'
@@ -15,7 +16,10 @@ help:
 	@echo 'make bench-storage    parsing, formatting, append and growth without a server (Criterion)'
 	@echo 'make lint             formatting and clippy'
 	@echo 'make servers          fetch Valkey 9.1, Debian'\''s Valkey 8.1 and Redis 8.0 into .servers/'
-	@echo 'make clean            remove target/ and .servers/'
+	@echo 'make dist             packages for people without Rust, in dist/; TARGETS=... for some of them'
+	@echo 'make test-dist        installs and uses them in clean Debian systems (needs root); PARTS=... for some of them'
+	@echo 'make licences         the notices of what is linked in, again: after a dependency was added'
+	@echo 'make clean            remove target/, dist/, .servers/ and .field/'
 	@echo 'What a target needs and the machine lacks is installed with apt first.'
 
 build:
@@ -75,6 +79,15 @@ lint:
 servers:
 	@bash .ci/servers
 
+dist:
+	@bash packaging/dist $(TARGETS)
+
+test-dist:
+	@bash packaging/test $(PARTS)
+
+licences:
+	@bash packaging/licences write
+
 clean:
 	cargo clean
-	rm -rf .servers
+	rm -rf dist .servers .field
