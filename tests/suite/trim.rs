@@ -306,3 +306,50 @@ fn appends_and_trims(db: &Server, name: &str) {
     assert_eq!(wrong, None, "{name}: {dropped} were dropped");
     assert_eq!(found.len() as u64, (expected.end - expected.start) * 8);
 }
+
+/// The values of a dump are those of one moment, whatever other threads do to the file meanwhile.
+#[test]
+fn a_dump_taken_while_the_head_goes_is_whole() {
+    const COUNT: u64 = 1_000_000;
+    const STEP: u64 = 1000;
+    let db = Server::setup().config("rdbcompression", "no").start();
+    let other = Server::start();
+    db.write("f", numbers(0..COUNT));
+    db.say("MMAP db f double WRITABLE");
+    let mut trims = 0;
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (mut client, ended) = (db.client(), &ended);
+        let trimmer = scope.spawn(move || {
+            let mut trims = 0;
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(client.int(&format!("VTRIM db {STEP} -1")), STEP as i64);
+                let from = COUNT + trims * STEP;
+                let mut words = vec![b"VADDRAW".to_vec(), b"db".to_vec()];
+                words.push(numbers(from..from + STEP));
+                assert_eq!(client.run(&words), Reply::Int(STEP as i64));
+                trims += 1;
+            }
+            trims
+        });
+        let mut client = db.client();
+        let check = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..40 {
+                let dump = client.ask("DUMP db").bytes();
+                let restore = [b"RESTORE", &b"db"[..], b"0", &dump, b"REPLACE"];
+                assert_eq!(other.run(&restore).to_string(), "OK");
+                let [count, least, greatest] = ["COUNT", "MIN", "MAX"].map(|op| {
+                    let answer = other.say(&format!("VAGG db 0 -1 {op}"));
+                    let digits = answer.trim_matches(|c: char| !c.is_ascii_digit());
+                    digits.parse::<u64>().unwrap()
+                });
+                assert_eq!(count, greatest - least + 1, "from {least} to {greatest}");
+                let _ = std::fs::remove_file(other.path("f.replaced"));
+            }
+        }));
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        trims = trimmer.join().unwrap();
+        check.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    assert!(trims > 10, "{trims} trims");
+}
