@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 
 use memmap2::MmapRaw;
-use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstatfs};
+use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstatfs, fstatvfs};
 use rustix::io::{Errno, pread};
 
 #[cfg(test)]
@@ -75,6 +75,12 @@ pub fn remove_attribute(file: &File, name: &str) -> rustix::io::Result<()> {
         Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
         Err(errno) => Err(errno),
     }
+}
+
+/// How many bytes are free on the file system of a file, for those without privileges; `None` if it does not say.
+pub fn free_bytes(file: &File) -> Option<u64> {
+    let system = fstatvfs(file).ok()?;
+    system.f_bavail.checked_mul(system.f_frsize)
 }
 
 /// Whether values that [`write_back`] has returned for are on disk before any length or mark that is set later.

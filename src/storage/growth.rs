@@ -21,9 +21,12 @@ use super::record::{self, Record};
 use super::root::Access;
 use super::worker::Job;
 
-/// Smallest step by which a burst makes a file grow, in bytes, where `mmap.max-slack` allows it: at 100 MB/s
-/// the worker has a tenth of a second for the next.
-const SMALLEST_STEP: u64 = 16 << 20;
+/// Smallest step by which a burst makes a file grow, in bytes, where `mmap.max-slack` allows it: of small writes, and of
+/// such that come at 100 MB/s. The worker has a tenth of a second for the next then.
+const SMALLEST_STEP: u64 = 4 << 20;
+const SMALLEST_LARGE_STEP: u64 = 16 << 20;
+/// So many writes of its average length the smallest step has room for.
+const WRITES_IN_STEP: u64 = 512;
 
 /// A growth, decided under the lock and carried out without it.
 struct Plan {
@@ -115,8 +118,9 @@ impl Array {
         } else {
             len_with_record(self.within_limit(end + record::ALIGNMENT).max(end))
         };
+        let wanted = len_with_record(end + self.step(&state, end));
         let plan = self
-            .plan(&mut state, needed, len_with_record(end + self.step(end)))
+            .plan(&mut state, needed, wanted)
             .inspect_err(warn_of_failed_growth)
             .ok()?;
         state.end = End::Growing;
@@ -186,11 +190,8 @@ impl Array {
             }
             let end = self.end_of_values(&state) + bytes;
             self.may_hold(end)?;
-            self.grow_now(
-                &mut state,
-                len_with_record(end),
-                len_with_record(end + self.step(end)),
-            )?;
+            let wanted = len_with_record(end + self.step(&state, end));
+            self.grow_now(&mut state, len_with_record(end), wanted)?;
             self.shared.stats.growths_inline.add_one();
             self.shared.send(Job::Watch(Arc::clone(self)));
         }
@@ -263,11 +264,48 @@ impl Array {
         state.wait_for_end(|| self.shared.worker_alive())
     }
 
-    /// By how much a file grows: as much as it holds, within bounds, and no further than it may hold values.
-    fn step(&self, bytes: u64) -> u64 {
+    /// By how much a file grows: as much as it holds, within bounds, and no further than it may hold values. What is free is
+    /// for other files, too: half of that at most.
+    fn step(&self, state: &State, bytes: u64) -> u64 {
+        let average = bytes / state.writes.max(1);
+        let least = average
+            .saturating_mul(WRITES_IN_STEP)
+            .clamp(SMALLEST_STEP, SMALLEST_LARGE_STEP);
+        let free = state.file.as_ref().and_then(|file| disk::free_bytes(file));
         let most = self.shared.settings.max_slack();
-        let step = bytes.clamp(SMALLEST_STEP.min(most), most);
+        let most = free.map_or(most, |free| most.min(free / 2));
+        let step = bytes.clamp(least.min(most), most);
         self.within_limit(bytes + step).saturating_sub(bytes)
+    }
+
+    /// Has the other arrays on the same file system give back what they hold ahead of need; whether there was anything. To be
+    /// called without any lock.
+    #[cold]
+    pub(super) fn have_slack_given_back(&self) -> bool {
+        let mut any = false;
+        for other in self.shared.arrays() {
+            if !std::ptr::eq(&*other, self) && other.id().device == self.id().device {
+                any |= other.give_back_slack();
+            }
+        }
+        any
+    }
+
+    /// Gives the file its exact length, calling off a growth; whether there was anything to give back.
+    fn give_back_slack(&self) -> bool {
+        let state = self.state.lock();
+        let has_some = state.slack || state.end != End::Free;
+        if !has_some || state.access == Access::ReadOnly || state.lost.is_some() {
+            return false;
+        }
+        let given = self.claim_end(state).and_then(|mut state| {
+            // It is the worker's again when the next values come.
+            state.budget = Budget::full();
+            self.trim(&mut state)
+        });
+        given
+            .inspect_err(|error| tracing::warn!("while making room for another file: {error}"))
+            .is_ok()
     }
 
     fn within_limit(&self, end: u64) -> u64 {

@@ -161,6 +161,7 @@ impl Store {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let shared = Arc::new(Shared::new(sender));
         let registry = Arc::new(Registry::default());
+        shared.set_registry(&registry);
         let root = Arc::new(root);
         let worker = worker::start(
             receiver,

@@ -1,12 +1,14 @@
 //! What all arrays of a server share.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use crossbeam_channel::Sender;
 
+use super::array::Array;
 use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::pace::Dirty;
+use super::registry::Registry;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::window::Windows;
@@ -19,6 +21,8 @@ pub struct Shared {
     pub(super) dirty: Dirty,
     pub(super) windows: Windows,
     jobs: Sender<Job>,
+    /// The arrays that share all this.
+    registry: OnceLock<Weak<Registry>>,
     /// The process that the threads are of.
     process: u32,
     death: OnceLock<String>,
@@ -32,9 +36,21 @@ impl Shared {
             dirty: Dirty::default(),
             windows: Windows::default(),
             jobs,
+            registry: OnceLock::new(),
             process: std::process::id(),
             death: OnceLock::new(),
         }
+    }
+
+    /// Says which arrays share all this, once.
+    pub(super) fn set_registry(&self, registry: &Arc<Registry>) {
+        let _ = self.registry.set(Arc::downgrade(registry));
+    }
+
+    /// All open arrays. No lock of one may be held.
+    pub(super) fn arrays(&self) -> Vec<Arc<Array>> {
+        let registry = self.registry.get().and_then(Weak::upgrade);
+        registry.map_or_else(Vec::new, |registry| registry.arrays())
     }
 
     /// Hands a job to the worker. Where it died, the job is dropped: writes are refused then anyway.

@@ -80,7 +80,17 @@ impl<'a> Writer<'a> {
     /// If the array cannot be written to, the disk is full, or the file would be longer than it may be; then
     /// nothing was appended.
     #[inline]
-    pub fn append(mut self, bytes: &[u8]) -> Result<Self> {
+    pub fn append(self, bytes: &[u8]) -> Result<Self> {
+        let array = self.array;
+        match self.append_to_what_is_free(bytes) {
+            Err(error) if error.is_full() && array.have_slack_given_back() => {
+                array.writer()?.append_to_what_is_free(bytes)
+            }
+            result => result,
+        }
+    }
+
+    fn append_to_what_is_free(mut self, bytes: &[u8]) -> Result<Self> {
         let len = bytes.len() as u64;
         loop {
             match self.find_room(len)? {
@@ -153,7 +163,17 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// As [`Self::append`].
-    pub fn extend_to(mut self, count: u64) -> Result<Self> {
+    pub fn extend_to(self, count: u64) -> Result<Self> {
+        let array = self.array;
+        match self.extend_to_what_is_free(count) {
+            Err(error) if error.is_full() && array.have_slack_given_back() => {
+                array.writer()?.extend_to_what_is_free(count)
+            }
+            result => result,
+        }
+    }
+
+    fn extend_to_what_is_free(mut self, count: u64) -> Result<Self> {
         if self.state.count >= count {
             return Ok(self);
         }
