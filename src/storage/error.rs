@@ -15,9 +15,13 @@ pub enum Error {
     #[error("path '{path}' {why}")]
     Path { path: String, why: &'static str },
     #[error(
-        "path '{path}' leaves the directory mmap.dir: only relative paths that stay below it are allowed"
+        "path '{path}' leads out of mmap.dir, '{root}': put the file there, and type its path from there, '{name}'"
     )]
-    Escapes { path: String },
+    Escapes {
+        path: String,
+        root: String,
+        name: String,
+    },
     #[error(
         "file '{path}' is one of the server's own (its configuration, users, RDB, AOF, log or a module), which no key \
          can be bound to: keep arrays in a directory of their own, by mmap.dir"

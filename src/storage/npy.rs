@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use super::disk;
 use super::error::{Error, Result};
 use super::path::FilePath;
-use super::types::{ItemType, Kind};
+use super::types::{ItemType, TypeError, dtype};
 
 /// What each file begins with.
 pub const MAGIC: [u8; 6] = *b"\x93NUMPY";
@@ -141,54 +141,18 @@ fn read_at(file: &File, path: &FilePath, at: u64, buffer: &mut [u8]) -> Result<u
 fn dictionary(item: ItemType, count: u64) -> String {
     format!(
         "{{'descr': '{}', 'fortran_order': False, 'shape': ({count},), }}",
-        descr(item)
+        dtype::of(item)
     )
-}
-
-/// numpy's name of a type.
-fn descr(item: ItemType) -> String {
-    let letter = match item.kind() {
-        Kind::Int8 => "|i",
-        Kind::Uint8 => "|u",
-        Kind::Int16 | Kind::Int32 | Kind::Int64 => "<i",
-        Kind::Uint16 | Kind::Uint32 | Kind::Uint64 => "<u",
-        Kind::Float | Kind::Double | Kind::LongDouble => "<f",
-        Kind::String => "|S",
-    };
-    format!("{letter}{}", item.size())
 }
 
 /// The type that numpy calls so.
 fn item_of(descr: &str) -> std::result::Result<ItemType, String> {
-    let unknown = || {
-        format!(
-            "its values are of dtype '{descr}': only i1 to i8, u1 to u8, f4, f8, f16 and S1 to S65535 can be bound"
-        )
-    };
-    let (order, letter_and_size) = descr.split_at_checked(1).ok_or_else(unknown)?;
-    let (letter, size) = letter_and_size.split_at_checked(1).ok_or_else(unknown)?;
-    if order == ">" && size != "1" {
-        return Err(format!(
-            "its values are big-endian (dtype '{descr}'): write it again with .astype('<{letter_and_size}')"
-        ));
-    }
-    let name = match (letter, size) {
-        ("i", "1") => "int8",
-        ("i", "2") => "int16",
-        ("i", "4") => "int32",
-        ("i", "8") => "int64",
-        ("u", "1") => "uint8",
-        ("u", "2") => "uint16",
-        ("u", "4") => "uint32",
-        ("u", "8") => "uint64",
-        ("f", "4") => "float",
-        ("f", "8") => "double",
-        ("f", "16") => "long_double",
-        ("S", _) => "string",
-        _ => return Err(unknown()),
-    };
-    let size = (letter == "S").then_some(size.as_bytes());
-    ItemType::parse(name.as_bytes(), size).map_err(|_| unknown())
+    dtype::parse(descr.as_bytes()).map_err(|error| match error {
+        TypeError::BigEndian { code, little } => {
+            format!("its values are big-endian (dtype '{code}'): write it again with .astype('{little}')")
+        }
+        _ => format!("its values are of dtype '{descr}': only {} can be bound", dtype::CODES),
+    })
 }
 
 /// The type and number of values that the text of a header names, or what is wrong with it.
@@ -367,7 +331,7 @@ mod tests {
             (("string", Some(&b"5"[..])), "|S5"),
         ] {
             let item = ItemType::parse(words.0.as_bytes(), words.1).unwrap();
-            assert_eq!(descr(item), expected);
+            assert_eq!(dtype::of(item), expected);
             assert_eq!(item_of(expected), Ok(item));
         }
     }

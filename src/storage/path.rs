@@ -23,7 +23,7 @@ impl FilePath {
     ///
     /// # Errors
     /// [`Error::Path`] if it is empty, too long, or holds a control character (they make logs and
-    /// listings lie); [`Error::Escapes`] if it is absolute.
+    /// listings lie), or is absolute: see [`Root::path_of`](super::Root::path_of).
     pub fn new(bytes: &[u8]) -> Result<Self> {
         let refuse = |why| {
             Err(Error::Path {
@@ -41,7 +41,7 @@ impl FilePath {
             return refuse("holds a control character");
         }
         if bytes[0] == b'/' {
-            return Err(Error::Escapes { path: shown(bytes) });
+            return refuse("is not relative to mmap.dir");
         }
         Ok(Self(bytes.into()))
     }
@@ -77,7 +77,7 @@ impl fmt::Display for FilePath {
 }
 
 /// A path as errors and logs show it: escaped where it is not printable, and shortened.
-fn shown(bytes: &[u8]) -> String {
+pub(super) fn shown(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes[..bytes.len().min(SHOWN_LEN)].utf8_chunks() {
         for c in chunk.valid().chars() {

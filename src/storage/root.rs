@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, read_link};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
@@ -18,7 +19,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::error::{Error, Result};
 use super::nameless::Nameless;
-use super::path::FilePath;
+use super::path::{self, FilePath};
 use super::record::this_boot;
 use super::reserved::{Place, Reserved, deepest};
 
@@ -97,6 +98,8 @@ impl Found {
 pub struct Root {
     dir: Dir,
     path: PathBuf,
+    /// As it was asked for; symbolic links may lead to it.
+    configured: PathBuf,
     reserved: RwLock<Reserved>,
 }
 
@@ -107,13 +110,54 @@ impl Root {
     /// The system's, if it is missing, not a directory or not accessible.
     pub fn open(path: &Path) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority())?;
+        let configured = std::path::absolute(path)?;
         // What `canonicalize` would say, whose memory must not be freed here: see clippy.toml.
         let path = read_link(descriptor_link(&dir))?;
         Ok(Self {
             dir,
             path,
+            configured,
             reserved: RwLock::default(),
         })
+    }
+
+    /// The path of a file below this directory, from the text that a user gave: relative to it, or absolute. It is kept
+    /// relative, so that another machine may have the directory elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Path`] if it is empty, too long, or holds a control character; [`Error::Escapes`] if it is absolute and
+    /// lies elsewhere. That it stays below in spite of `..` and symbolic links is the kernel's to check, at each open.
+    pub fn path_of(&self, text: &[u8]) -> Result<FilePath> {
+        if !text.starts_with(b"/") {
+            return FilePath::new(text);
+        }
+        let path = Path::new(OsStr::from_bytes(text));
+        let below = path
+            .strip_prefix(&self.path)
+            .or_else(|_| path.strip_prefix(&self.configured))
+            .map_err(|_| self.escapes(path))?;
+        match below.as_os_str().as_bytes() {
+            b"" => FilePath::new(b"."),
+            below => FilePath::new(below),
+        }
+    }
+
+    fn escapes(&self, path: &Path) -> Error {
+        let shown = |path: &OsStr| path::shown(path.as_bytes());
+        Error::Escapes {
+            path: shown(path.as_os_str()),
+            root: shown(self.path.as_os_str()),
+            name: shown(path.file_name().unwrap_or(OsStr::new("file"))),
+        }
+    }
+
+    /// An error of `cap-std`, which makes up one of its own for a path that leads outside.
+    fn lookup_error(&self, operation: &'static str, path: &FilePath, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
+            self.escapes(path.as_ref())
+        } else {
+            Error::io(operation, path, error)
+        }
     }
 
     /// Says which files nothing may be bound to from now on; those of before do not count any more.
@@ -174,7 +218,7 @@ impl Root {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return self.check_not_reserved(path, None).map(|()| None);
             }
-            Err(error) => return Err(lookup_error("look up", path, error)),
+            Err(error) => return Err(self.lookup_error("look up", path, error)),
         };
         let stat = fstat(&handle).map_err(|errno| Error::io("look up", path, errno))?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -241,7 +285,7 @@ impl Root {
                     why: "is a symbolic link to nothing",
                 });
             }
-            Err(error) => return Err(lookup_error("create", path, error)),
+            Err(error) => return Err(self.lookup_error("create", path, error)),
         };
         match FileId::of_file(&file, path) {
             Ok(id) => Ok((file, id)),
@@ -265,7 +309,7 @@ impl Root {
     /// As [`Self::create`].
     pub fn create_nameless(&self, path: &FilePath) -> Result<(File, FileId, Destination)> {
         self.check_not_reserved(path, None)?;
-        let path_error = |error| lookup_error("create", path, error);
+        let path_error = |error| self.lookup_error("create", path, error);
         let (parent, name) = path.split();
         let dir = if parent.as_os_str().is_empty() {
             self.dir.try_clone()
@@ -338,7 +382,7 @@ impl Destination {
     pub fn install_beside_former(mut self, path: &FilePath) -> Result<Undo> {
         let dir = self.place.dir().try_clone();
         let mut undo = Undo {
-            dir: dir.map_err(|error| lookup_error("create", path, error))?,
+            dir: dir.map_err(|error| Error::io("create", path, error))?,
             aside: None,
             name: self.name.clone(),
             path: path.clone(),
@@ -427,17 +471,6 @@ impl Undo {
         if let Err(errno) = result {
             tracing::error!("{}", Error::io("take back", &self.path, errno));
         }
-    }
-}
-
-/// An error of `cap-std`, which makes up one of its own for a path that leads outside.
-fn lookup_error(operation: &'static str, path: &FilePath, error: io::Error) -> Error {
-    if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
-        Error::Escapes {
-            path: path.to_string(),
-        }
-    } else {
-        Error::io(operation, path, error)
     }
 }
 

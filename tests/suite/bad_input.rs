@@ -142,7 +142,7 @@ fn a_long_argument_is_shortened_in_its_error() {
 #[test]
 fn an_unknown_type_is_named_and_no_file_is_made() {
     let db = Server::start();
-    for kind in ["decimal", "int128", "doubles", "WRITABLE", "8"] {
+    for kind in ["decimal", "int128", "doubles", "writeable", "8"] {
         let error = db.error(&format!("MMAP db f {kind}"));
         assert!(error.starts_with("ERR ") && error.contains(kind), "{error}");
     }

@@ -69,7 +69,7 @@ fn vsetraw_stays_within_the_array() {
     for command in [
         "VSETRAW db 3 x",
         "VSETRAW db 2 xy",
-        "VSETRAW db -1 x",
+        "VSETRAW db -4 x",
         "VSETRAW db 9223372036854775807 x",
         "VSETRAW db 18446744073709551615 x",
     ] {

@@ -435,3 +435,71 @@ fn another_process_may_write_once_the_last_key_that_may_is_gone() {
         "{error}"
     );
 }
+
+#[test]
+fn types_have_numpys_codes_too_and_writable_stands_where_it_likes() {
+    let db = Server::start();
+    for (i, (words, kind, dtype)) in [
+        ("f8 WRITABLE", "double", "<f8"),
+        ("WRITABLE <f8", "double", "<f8"),
+        ("writable", "double", "<f8"),
+        ("=i4 WRITABLE", "int32", "<i4"),
+        ("|u1 WRITABLE", "uint8", "|u1"),
+        (">u1 WRITABLE", "uint8", "|u1"),
+        ("i8 WRITABLE", "int64", "<i8"),
+        ("<f16 WRITABLE", "long_double", "<f16"),
+        ("WRITABLE S16", "string", "|S16"),
+        ("WRITABLE string 16", "string", "|S16"),
+        ("string WRITABLE 16", "string", "|S16"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(
+            db.say(&format!("MMAP k{i} f{i} {words}")),
+            "(integer) 0",
+            "{words}"
+        );
+        assert_eq!(db.say(&format!("VTYPE k{i}")), kind);
+        let stat = db.ask(&format!("VSTAT k{i}")).pairs();
+        assert_eq!(stat["dtype"].to_string(), dtype);
+        assert_eq!(stat["mode"].to_string(), "writable");
+    }
+    for (words, error) in [
+        (
+            ">f8",
+            "ERR values of type '>f8' are big-endian: write the file again with .astype('<f8')",
+        ),
+        (
+            "double WRITEABLE",
+            "ERR syntax error at 'WRITEABLE': expected WRITABLE",
+        ),
+        (
+            "string 8 writeable",
+            "ERR syntax error at 'writeable': expected WRITABLE",
+        ),
+        (
+            "WRITABLE WRITABLE",
+            "ERR syntax error at 'WRITABLE': expected WRITABLE",
+        ),
+        (
+            "double 8 4",
+            "ERR syntax error: expected MMAP key path [type [size]] [WRITABLE]",
+        ),
+    ] {
+        assert_eq!(db.error(&format!("MMAP x x {words}")), error);
+    }
+    for code in ["f2", "S0", "S65536", "S", "f", "<", "U5", "c16", "<i3"] {
+        let error = db.error(&format!("MMAP x x {code} WRITABLE"));
+        assert!(
+            error.starts_with(&format!("ERR unknown type '{code}': use int8, ")),
+            "{error}"
+        );
+        assert!(
+            error.ends_with(
+                "or a dtype of numpy's: i1 to i8, u1 to u8, f4, f8, f16 and S1 to S65535"
+            )
+        );
+    }
+    assert!(!db.path("x").exists());
+}

@@ -130,8 +130,8 @@ fn vget_answers_nil_outside_the_array() {
     assert_eq!(db.say("VGET db 2"), "3");
     for index in [
         "3",
-        "-1",
-        "-3",
+        "-4",
+        "-5",
         "4611686018427387904",
         "2305843009213693952",
         "1152921504606846976",
@@ -151,7 +151,7 @@ fn vmget_answers_in_the_order_asked_with_nil_outside() {
     let db = array("1 2 3");
     assert_eq!(db.say("VMGET db 2 0 2"), "[3, 1, 3]");
     assert_eq!(
-        db.say("VMGET db 3 -1 1 9223372036854775808"),
+        db.say("VMGET db 3 -4 1 9223372036854775808"),
         "[(nil), (nil), 2, (nil)]"
     );
 }
@@ -243,7 +243,7 @@ fn vset_outside_the_array_is_an_error_and_sets_nothing() {
     let before = db.read("f");
     for index in [
         "3",
-        "-1",
+        "-4",
         "2305843009213693952",
         "1152921504606846976",
         "9223372036854775807",
@@ -520,4 +520,62 @@ fn one_command_takes_a_million_arguments() {
     assert_eq!(db.run(&command), Reply::Int(500_000));
     assert_eq!(db.say("VMGET db 0 499999 500000"), "[7, 7, 500000]");
     db.settles_at("f", 8_000_000);
+}
+
+#[test]
+fn a_negative_index_counts_from_the_end_in_every_command() {
+    for setting in ["everysec", "always"] {
+        let db = Server::setup().config("mmap.fsync", setting).start();
+        db.say("MMAP db f int32 WRITABLE");
+        db.say("VPUSH db 10 20 30 40");
+        assert_eq!(db.say("VGET db -1"), "(integer) 40");
+        assert_eq!(db.say("VGET db -4"), "(integer) 10");
+        for none in [
+            "-5",
+            "4",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "9223372036854775807",
+        ] {
+            assert_eq!(db.say(&format!("VGET db {none}")), "(nil)", "{none}");
+            for command in [
+                "VSET db INDEX 1",
+                "VINCRBY db INDEX 1",
+                "VSET db 0 1 INDEX 1",
+            ] {
+                let position = command.split(' ').position(|word| word == "INDEX").unwrap();
+                assert_eq!(
+                    db.error(&command.replace("INDEX", none)),
+                    format!(
+                        "ERR index '{none}' (argument {position}) is out of range: 'f' holds 4 values"
+                    )
+                );
+            }
+        }
+        assert_eq!(
+            db.say("VMGET db -1 0 -5 -4 4"),
+            "[(integer) 40, (integer) 10, (nil), (integer) 10, (nil)]"
+        );
+        assert_eq!(db.int("VSET db -1 41 -4 11 1 21 -3 22"), 4);
+        assert_eq!(
+            db.say("VALL db"),
+            "[(integer) 11, (integer) 22, (integer) 30, (integer) 41]"
+        );
+        // One value under two indices.
+        assert_eq!(
+            db.say("VINCRBY db -1 1 3 1"),
+            "[(integer) 42, (integer) 43]"
+        );
+        assert_eq!(
+            db.run(&[&b"VSETRAW"[..], b"db", b"-2", &[1, 0, 0, 0, 2, 0, 0, 0]])
+                .int(),
+            2
+        );
+        assert_eq!(db.say("VLAST db 2"), "[(integer) 1, (integer) 2]");
+        assert!(db.run(&[&b"VSETRAW"[..], b"db", b"-1", &[0; 8]]).is_error());
+        db.say("VCLEAR db");
+        assert_eq!(db.say("VGET db -1"), "(nil)");
+        assert_eq!(db.say("VMGET db -1"), "[(nil)]");
+        assert_eq!(db.say("VGET nokey -1"), "(nil)");
+    }
 }

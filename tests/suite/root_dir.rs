@@ -44,16 +44,79 @@ fn dots_do_not_lead_out() {
 }
 
 #[test]
-fn absolute_paths_are_refused_even_into_the_root() {
+fn absolute_paths_that_lie_elsewhere_are_refused_with_what_to_type() {
     let db = with_neighbour();
-    db.write("root/inside", doubles([1.0]));
-    for path in ["outside/secret", "outside/new", "root/inside", "root/new"] {
+    for path in ["outside/secret", "outside/new", "rootless"] {
         refused(&db, db.path(path).to_str().unwrap());
     }
     refused(&db, "/");
     refused(&db, "/etc/passwd");
     refused(&db, "/proc/self/mem");
-    assert!(!db.path("outside/new").exists() && !db.path("root/new").exists());
+    refused(&db, db.path("root").to_str().unwrap());
+    assert!(!db.path("outside/new").exists());
+    let root = db.path("root");
+    let error = db.error(&format!("MMAP db {}/../outside/secret", root.display()));
+    assert!(
+        error.starts_with("ERR path '../outside/secret' leads out of mmap.dir"),
+        "{error}"
+    );
+    assert_eq!(
+        db.error("MMAP db /etc/hostname"),
+        format!(
+            "ERR path '/etc/hostname' leads out of mmap.dir, '{}': put the file there, and type its path from there, 'hostname'",
+            root.display()
+        )
+    );
+}
+
+#[test]
+fn an_absolute_path_below_the_root_is_the_same_file() {
+    let mut db = with_neighbour();
+    std::fs::create_dir(db.path("root/sub")).unwrap();
+    let root = db.path("root");
+    let absolute = |name: &str| format!("{}/{name}", root.display());
+    assert_eq!(
+        db.say(&format!("MMAP a {}", absolute("sub/f"))),
+        "(integer) 0"
+    );
+    db.say("VPUSH a 1");
+    for (key, path) in [
+        ("b", "sub/f".to_owned()),
+        ("c", absolute("./sub//f")),
+        ("d", absolute("sub/../sub/f")),
+        ("a", absolute("sub/f")),
+        ("a", "sub/f".to_owned()),
+    ] {
+        assert_eq!(
+            db.say(&format!("MMAP {key} {path}")),
+            "(integer) 1",
+            "{path}"
+        );
+    }
+    // What is kept is relative to the root.
+    assert_eq!(db.say("VFILEPATH a"), "sub/f");
+    assert_eq!(db.say("VFILEPATH b"), "sub/f");
+    db.restart();
+    assert_eq!(db.say("VFILEPATH a"), "sub/f");
+    assert_eq!(db.say("VALL a"), "[1]");
+}
+
+#[test]
+fn an_absolute_path_may_lead_to_the_root_by_a_symbolic_link() {
+    let db = Server::setup();
+    std::fs::create_dir(db.dir().join("real")).unwrap();
+    symlink("real", db.dir().join("root")).unwrap();
+    let dir = db.dir();
+    let db = db
+        .module_args(&format!("dir {}/root", dir.display()))
+        .start();
+    for (key, way) in [("a", "root"), ("b", "real")] {
+        assert_eq!(
+            db.say(&format!("MMAP {key} {}/{way}/f", dir.display())),
+            "(integer) 0"
+        );
+        assert_eq!(db.say(&format!("VFILEPATH {key}")), "f");
+    }
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::fs::OpenOptions;
 
 use crate::support::{Reply, Server, doubles, wait_until};
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "path",
     "type",
+    "dtype",
     "item-size",
     "mode",
     "state",
@@ -51,6 +52,7 @@ fn vstat_of_an_exact_array() {
         &[
             ("path", "sub.f32"),
             ("type", "float"),
+            ("dtype", "<f4"),
             ("item-size", "(integer) 4"),
             ("mode", "writable"),
             ("state", "exact"),

@@ -60,25 +60,39 @@ pub fn one_encoded(args: Args<'_>, position: usize, item: ItemType) -> Result<Bo
     Ok(value.into())
 }
 
-/// No array has a value there: it stands for an index that is negative, or larger than any file is long.
-const NOWHERE: u64 = u64::MAX;
+/// An index as it was asked for: a negative one counts from the end.
+#[derive(Clone, Copy)]
+pub struct Index(i64);
 
-/// The index that argument `position` gives; [`u64::MAX`] for one that no array can have.
+impl Index {
+    /// No array has a value there.
+    const NOWHERE: Self = Self(i64::MAX);
+
+    /// Which one it is in an array of `count` values; not below `count` if there is none.
+    #[inline(always)]
+    pub fn of(self, count: u64) -> u64 {
+        let from = if self.0 < 0 { count } else { 0 };
+        // Before the first value it wraps round to beyond every file.
+        from.wrapping_add_signed(self.0)
+    }
+}
+
+/// The index that argument `position` gives.
 ///
 /// # Errors
 /// If it is not an integer.
 #[inline(always)]
-pub fn index(args: Args<'_>, position: usize) -> Result<u64, Failure> {
+pub fn index(args: Args<'_>, position: usize) -> Result<Index, Failure> {
     match parse_index(args.get(position)) {
-        Ok(index) => Ok(u64::try_from(index).unwrap_or(NOWHERE)),
+        Ok(index) => Ok(Index(index)),
         Err(error) => unusual_index(args, position, &error),
     }
 }
 
 #[cold]
-fn unusual_index(args: Args<'_>, position: usize, error: &ValueError) -> Result<u64, Failure> {
+fn unusual_index(args: Args<'_>, position: usize, error: &ValueError) -> Result<Index, Failure> {
     match error {
-        ValueError::OutOfRange(_) => Ok(NOWHERE),
+        ValueError::OutOfRange(_) => Ok(Index::NOWHERE),
         _ => Err(Failure::Message(format!(
             "index '{}' (argument {position}) is not an integer",
             excerpt(args.get(position))
@@ -90,7 +104,7 @@ fn unusual_index(args: Args<'_>, position: usize, error: &ValueError) -> Result<
 ///
 /// # Errors
 /// As [`index`].
-pub fn indices(args: Args<'_>, position: usize) -> Result<Vec<u64>, Failure> {
+pub fn indices(args: Args<'_>, position: usize) -> Result<Vec<Index>, Failure> {
     all((position..args.len()).map(|position| index(args, position)))
 }
 
@@ -114,7 +128,7 @@ pub fn index_below(
     count: u64,
     binding: &Binding,
 ) -> Result<u64, Failure> {
-    match index(args, position)? {
+    match index(args, position)?.of(count) {
         index if index < count => Ok(index),
         _ => Err(Failure::Message(format!(
             "index '{}' (argument {position}) is out of range: '{}' holds {count} values",

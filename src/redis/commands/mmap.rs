@@ -7,11 +7,11 @@ use crate::redis::binding::{self, Binding, Target};
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
 use crate::redis::{replication, store};
-use crate::storage::types::ItemType;
+use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Access, Bound, FilePath};
 
 /// `MMAP key path`: writable `double`s, in a file that is created if it is missing.
-/// `MMAP key path type [size] [WRITABLE]`: any type, read-only unless `WRITABLE`.
+/// `MMAP key path type [size] [WRITABLE]`: any type, read-only unless `WRITABLE`, which may also stand before it.
 ///
 /// `MMAP key path.npy [type [size]] [WRITABLE]`: a `.npy` file, whose header says its type; read-only unless
 /// `WRITABLE`. Only with a type and `WRITABLE` is one created.
@@ -78,26 +78,25 @@ struct Wish {
 
 impl Wish {
     fn parse(args: Args<'_>) -> Result<Self, Failure> {
-        let path = FilePath::new(args.get(2))?;
-        let words: Vec<&[u8]> = args.from(3).collect();
-        let (words, writable) = match words.split_last() {
-            Some((last, rest)) if last.eq_ignore_ascii_case(b"WRITABLE") => (rest, true),
-            _ => (&words[..], false),
-        };
-        let item = match words {
-            [] if path.is_npy() => None,
-            [] if writable => {
-                return Err(Failure::Message(
-                    "syntax error: a type must come before WRITABLE (MMAP key path type [size] [WRITABLE])"
-                        .to_owned(),
-                ));
-            }
+        let path = store().root().path_of(args.get(2))?;
+        let mut words: Vec<&[u8]> = args.from(3).collect();
+        let is_writable = |word: &[u8]| word.eq_ignore_ascii_case(b"WRITABLE");
+        let position = words.iter().position(|word| is_writable(word));
+        let writable = position.map(|position| words.remove(position)).is_some();
+        // Else it would be taken for the name or the size of a type.
+        if let Some(word) = words.iter().find(|word| is_misspelt(word)) {
+            return Err(Failure::Message(format!(
+                "syntax error at '{}': expected WRITABLE",
+                excerpt(word)
+            )));
+        }
+        let item = match words[..] {
             [] => None,
             [name] => Some(ItemType::parse(name, None)?),
             [name, size] => Some(ItemType::parse(name, Some(size))?),
             _ => {
                 return Err(Failure::Message(
-                    "syntax error: expected MMAP key path type [size] [WRITABLE]".to_owned(),
+                    "syntax error: expected MMAP key path [type [size]] [WRITABLE]".to_owned(),
                 ));
             }
         };
@@ -125,6 +124,12 @@ impl Wish {
             None => Ok(ItemType::DOUBLE),
         }
     }
+}
+
+/// Whether a word is meant to be `WRITABLE`, as no type is called so.
+fn is_misspelt(word: &[u8]) -> bool {
+    let start = word.get(..4).unwrap_or_default();
+    start.eq_ignore_ascii_case(b"WRIT")
 }
 
 fn bind(ctx: &Ctx, key: &Key<'_>, wish: Wish) -> Result<u64, Failure> {

@@ -15,7 +15,7 @@ use crate::storage::cold::Touched;
 /// Values up to this size, in bytes, are copied to the stack; longer strings to the heap.
 pub const ON_STACK: usize = 64;
 
-/// `VGET key index`: replies with the value at `index`, counted from 0; nil if there is none.
+/// `VGET key index`: replies with the value at `index`, counted from 0, or from -1 at the end; nil if there is none.
 ///
 /// Fails if `index` is not an integer.
 pub struct VGet;
@@ -46,6 +46,7 @@ impl Command for VGet {
         };
         let bound = binding.bound()?;
         let mut view = bound.view()?;
+        let index = index.of(view.count());
         if index >= view.count() {
             ctx.reply_null();
             return Ok(());

@@ -13,7 +13,8 @@ use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
 use crate::storage::cold::Touched;
 
-/// `VMGET key index [index ...]`: replies with an array of the values, nil where there is none.
+/// `VMGET key index [index ...]`: replies with an array of the values, nil where there is none. A negative
+/// index counts from the end.
 ///
 /// Fails if an index is not an integer, or the file cannot be read.
 pub struct VMGet;
@@ -40,6 +41,7 @@ impl Command for VMGet {
         let bound = binding.bound()?;
         let mut view = bound.view()?;
         let count = view.count();
+        let indices: Vec<u64> = indices.into_iter().map(|index| index.of(count)).collect();
         expect_in_ram(ctx, bound, &mut view, || {
             let there = indices.iter().copied().filter(|&index| index < count);
             Touched::Each(there.collect())

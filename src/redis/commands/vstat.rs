@@ -6,6 +6,7 @@ use crate::redis::api::{Args, Ctx, Outcome};
 use crate::redis::binding::{self, Binding, Target};
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::store;
+use crate::storage::types::dtype;
 use crate::storage::{Access, ArrayState, Bound, Status};
 
 /// `VSTAT key`: replies with a map of everything about the array; nil if there is no such key. It also answers while
@@ -61,6 +62,10 @@ fn fields(binding: &Binding) -> Vec<(&'static str, Field<'_>)> {
     let mut fields = vec![
         ("path", Field::Text(binding.path.as_bytes().into())),
         ("type", Field::text(binding.item.name())),
+        (
+            "dtype",
+            Field::Text(dtype::of(binding.item).into_bytes().into()),
+        ),
         ("item-size", Field::Count(binding.item.size() as u64)),
         (
             "mode",

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use super::{Kind, MAX_FLOAT_TEXT, MAX_STRING_SIZE, int};
+use super::{Kind, MAX_FLOAT_TEXT, MAX_STRING_SIZE, dtype, int};
 
 /// Why the type words of `MMAP` are refused. The message stands alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TypeError {
     /// No type has this name (already an [`excerpt`]).
     Unknown { name: String },
+    /// A code of numpy's for big-endian values, and that for little-endian ones.
+    BigEndian { code: String, little: String },
     /// `string` without a size.
     NoStringSize,
     /// A size that `string` cannot have.
@@ -28,8 +30,12 @@ impl fmt::Display for TypeError {
                         _ => write!(f, "{}, ", kind.name())?,
                     }
                 }
-                Ok(())
+                write!(f, ", or a dtype of numpy's: {}", dtype::CODES)
             }
+            TypeError::BigEndian { code, little } => write!(
+                f,
+                "values of type '{code}' are big-endian: write the file again with .astype('{little}')"
+            ),
             TypeError::NoStringSize => {
                 write!(f, "type string needs a size: 1 to {MAX_STRING_SIZE} bytes")
             }
@@ -202,7 +208,7 @@ mod tests {
         assert_eq!(
             text("foo", None),
             "unknown type 'foo': use int8, uint8, int16, uint16, int32, uint32, int64, uint64, float, double, \
-             long_double, or string"
+             long_double, or string, or a dtype of numpy's: i1 to i8, u1 to u8, f4, f8, f16 and S1 to S65535"
         );
         assert_eq!(
             text("string", None),

@@ -5,6 +5,7 @@
 
 mod add;
 mod decimal;
+pub mod dtype;
 mod error;
 mod float;
 mod int;
@@ -148,13 +149,18 @@ impl ItemType {
         size: 8,
     };
 
-    /// Reads the type words of `MMAP key path type [size]`. The name is case-insensitive; `float32` and `float64` are
-    /// numpy's names for `float` and `double`.
+    /// The type that words name: its own name and, for `string`, a size in bytes; or a [code of numpy's](dtype::parse).
     ///
     /// # Errors
-    /// The name is unknown; `size` is missing for `string` or outside 1 to 65535; or it is given for another type and
-    /// differs from that type's own size.
+    /// If there is no such type, or it cannot have that size.
     pub fn parse(name: &[u8], size: Option<&[u8]>) -> Result<ItemType, TypeError> {
+        if size.is_none() && Kind::from_name(name).is_none() {
+            return dtype::parse(name);
+        }
+        Self::from_words(name, size)
+    }
+
+    fn from_words(name: &[u8], size: Option<&[u8]>) -> Result<ItemType, TypeError> {
         let kind = Kind::from_name(name).ok_or_else(|| TypeError::Unknown {
             name: excerpt(name),
         })?;

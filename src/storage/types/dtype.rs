@@ -1,0 +1,57 @@
+//! Types as numpy's codes name them: `<f8`, `i4`, `|u1`, `S16`.
+
+use super::{ItemType, Kind, TypeError, excerpt};
+
+/// The codes that can be used, as errors list them.
+pub const CODES: &str = "i1 to i8, u1 to u8, f4, f8, f16 and S1 to S65535";
+
+/// The code of a type, as numpy writes it into a `.npy` file.
+pub fn of(item: ItemType) -> String {
+    let size = item.size();
+    match item.kind() {
+        Kind::Int8 => "|i1".to_owned(),
+        Kind::Uint8 => "|u1".to_owned(),
+        Kind::Int16 | Kind::Int32 | Kind::Int64 => format!("<i{size}"),
+        Kind::Uint16 | Kind::Uint32 | Kind::Uint64 => format!("<u{size}"),
+        Kind::Float | Kind::Double | Kind::LongDouble => format!("<f{size}"),
+        Kind::String => format!("|S{size}"),
+    }
+}
+
+/// The type that a code names. Without a byte order it is that of the machine, which is little-endian.
+///
+/// # Errors
+/// [`TypeError::BigEndian`] for a code of the other byte order, else [`TypeError::Unknown`].
+pub fn parse(code: &[u8]) -> Result<ItemType, TypeError> {
+    let unknown = || TypeError::Unknown {
+        name: excerpt(code),
+    };
+    let (order, rest) = match code {
+        [order @ (b'<' | b'>' | b'=' | b'|'), rest @ ..] => (*order, rest),
+        _ => (b'=', code),
+    };
+    let (letter, size) = rest.split_at_checked(1).ok_or_else(unknown)?;
+    let name: &[u8] = match (letter, size) {
+        (b"i", b"1") => b"int8",
+        (b"i", b"2") => b"int16",
+        (b"i", b"4") => b"int32",
+        (b"i", b"8") => b"int64",
+        (b"u", b"1") => b"uint8",
+        (b"u", b"2") => b"uint16",
+        (b"u", b"4") => b"uint32",
+        (b"u", b"8") => b"uint64",
+        (b"f", b"4") => b"float",
+        (b"f", b"8") => b"double",
+        (b"f", b"16") => b"long_double",
+        (b"S", _) => b"string",
+        _ => return Err(unknown()),
+    };
+    let is_string = letter == b"S";
+    if order == b'>' && size != b"1" && !is_string {
+        return Err(TypeError::BigEndian {
+            code: excerpt(code),
+            little: format!("<{}", excerpt(rest)),
+        });
+    }
+    ItemType::from_words(name, is_string.then_some(size)).map_err(|_| unknown())
+}
