@@ -68,6 +68,8 @@ def word(value: Any) -> Word:
 
     The client libraries take ``repr`` of a number, which of numpy 2's scalars is ``np.float64(1.5)``.
     """
+    if type(value) is int:
+        return str(value)
     if isinstance(value, (str, bytes, memoryview)):
         # Of numpy's strings, too: they are bytes and str.
         return value

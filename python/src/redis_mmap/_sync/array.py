@@ -239,20 +239,18 @@ class BaseArray:
     def _get_positions(self, at: Indices) -> npt.NDArray[Any]:
         wanted, order = np.unique(at, return_inverse=True)
         values = np.empty(len(wanted), self._dtype)
-        filled = 0
-        alone: list[int] = []
-        near: list[tuple[int, int, int]] = []
-        for start, stop in runs(wanted, self.itemsize, NEAR):
-            inside = int(np.searchsorted(wanted, stop)) - filled
-            if inside == 1:
-                alone.append(filled)
-            else:
-                near.append((start, stop, filled))
-            filled += inside
-        for group in batches([(stop - start) * self.itemsize for start, stop, _ in near]):
-            batch = [requests.vgetraw(self._key, start, stop - 1) for start, stop, _ in near[group]]
-            for (start, stop, first), data in zip(near[group], self._sender.send_all(batch)):
-                last = int(np.searchsorted(wanted, stop))
+        found = runs(wanted, self.itemsize, NEAR)
+        firsts = np.searchsorted(wanted, [start for start, _ in found])
+        lasts = np.searchsorted(wanted, [stop for _, stop in found])
+        alone = firsts[lasts - firsts == 1]
+        near = [
+            (start, stop, first, last)
+            for (start, stop), first, last in zip(found, firsts.tolist(), lasts.tolist())
+            if last - first > 1
+        ]
+        for group in batches([(stop - start) * self.itemsize for start, stop, _, _ in near]):
+            batch = [requests.vgetraw(self._key, start, stop - 1) for start, stop, _, _ in near[group]]
+            for (start, stop, first, last), data in zip(near[group], self._sender.send_all(batch)):
                 if len(data) < (stop - start) * self.itemsize:
                     raise out_of_bounds(int(wanted[last - 1]), self.length())
                 values[first:last] = np.frombuffer(data, self._dtype)[wanted[first:last] - start]
