@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 INTEGRATION := --test suite --test cold --test burst --test durability --test faults --test replication
 
-.PHONY: help run build test test-all test-python test-crash bench bench-servers guard bench-storage lint servers dist test-dist \
+.PHONY: help run build test test-all test-python wheels test-crash bench bench-servers guard bench-storage lint servers dist test-dist \
     licences clean
 
 help:
@@ -9,6 +9,7 @@ help:
 	@echo 'make test             build, then all tests on the redis-server in the PATH'
 	@echo 'make test-all         the same, then the integration tests on Valkey 9.1, Debian'\''s Valkey 8.1 and Redis 8.0'
 	@echo 'make test-python      the Python package: types, lint, and its tests on the redis-server in the PATH (or MMAP_SERVER)'
+	@echo 'make wheels           python/dist: wheels of the Python package, with the module where dist/lib has it'
 	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test (needs root, FUSE, loop devices)'
 	@echo 'make bench            docs/benchmarks.md: tables and charts, on servers of its own; SUITEFLAGS=--long for long arrays'
 	@echo 'make bench-servers    the table of goals on the redis-server in the PATH, Redis 8.0 and Valkey 9.1'
@@ -42,6 +43,10 @@ test-all: test servers
 test-python: build
 	@bash .ci/packages server
 	./python/run_tests $(TESTFLAGS)
+
+wheels:
+	@bash .ci/packages servers
+	./python/build_wheels
 
 test-crash: build
 	@bash .ci/packages server test

@@ -1,38 +1,30 @@
-#!/usr/bin/env python3
-"""Sends a numpy array to Redis and reads it back, as bytes and by sharing the file.
+"""Sends a long array to Redis, with a progress bar, and reads it back.
 
-    numpy_bulk.py [port]        a server with the module must listen there, on this machine (default: 6379)
+    pip install "./python[redis]" tqdm
+    python examples/numpy_bulk.py [port]
 """
 
-import os
 import sys
 
 import numpy as np
 import redis
+from tqdm import tqdm
 
-port = int(sys.argv[1]) if len(sys.argv) > 1 else 6379
-db = redis.Redis(port=port, protocol=2)
-directory = db.config_get("mmap.dir")["mmap.dir"]
-path = os.path.join(directory, "numpy_bulk.npy")
-if os.path.exists(path):
-    os.remove(path)
-db.delete("bulk")
-db.execute_command("MMAP", "bulk", "numpy_bulk.npy", "double", "WRITABLE")
+import redis_mmap
 
-values = np.random.default_rng(1).normal(size=1_000_000)
-for part in np.split(values, 100):
-    # No text in between: the array's own bytes.
-    db.execute_command("VADDRAW", "bulk", part.tobytes())
+client = redis.Redis(port=int(sys.argv[1]) if len(sys.argv) > 1 else 6379)
+values = np.random.default_rng(1).standard_normal(10_000_000)
 
-back = np.frombuffer(db.execute_command("VGETRAW", "bulk", 0, -1), dtype="<f8")
-assert np.array_equal(back, values)
+a = redis_mmap.open(client, "numpy_bulk", "numpy_bulk.npy", dtype="f8")
+a.clear()
+with tqdm(total=len(values), unit=" values", unit_scale=True, disable=None) as bar:
+    # In pieces of 1 MiB: in between, the server answers others.
+    a.append(values, progress=bar.update)
 
-db.execute_command("VSYNC", "bulk")
-shared = np.load(path, mmap_mode="r")
-assert shared.dtype == np.float64 and np.array_equal(shared, values)
-
-db.execute_command("VTRIM", "bulk", -1000, -1)
-assert np.array_equal(np.load(path, mmap_mode="r"), values[-1000:])
-print(f"{len(values):,} values went to Redis and came back, as bytes and as a file")
-db.delete("bulk")
-os.remove(path)
+assert np.array_equal(a[:], values)
+assert np.array_equal(a[-1000::7], values[-1000::7])
+a.trim(-1000)
+a[::2] = 0
+print(a)
+a.clear()
+client.delete("numpy_bulk")

@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,22 @@ def test_the_examples_of_the_documentation() -> None:
                 assert result.failed == 0, test.name
                 tried += result.attempted
         assert tried > 10
+
+
+def test_the_code_of_docs_python(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its blocks follow on from each other, as a reader would type them."""
+    page = (PYTHON.parent / "docs/python.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 7
+    names: dict[str, Any] = {}
+    with support.server() as server:
+        for block in blocks:
+            code = block.replace("redis.Redis()", f"redis.Redis(port={server.port})")
+            code = code.replace("redis.Redis(retry", f"redis.Redis(port={server.port}, retry")
+            exec(compile(code, "docs/python.md", "exec"), names)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "11.0 [ 9.99 12.5 ] 11.163333333333334 [1 2]"
+    assert printed[-1] == "True"
 
 
 @pytest.mark.parametrize("front", [redis_mmap, redis_mmap.asyncio])
