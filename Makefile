@@ -1,5 +1,5 @@
 SHELL := /bin/bash
-INTEGRATION := --test suite --test cold --test burst --test durability --test faults --test replication
+INTEGRATION := --test suite --test fuzz --test cold --test burst --test durability --test faults --test replication
 
 .PHONY: help run build test test-all test-python wheels test-crash bench bench-servers guard bench-storage lint servers dist test-dist \
     licences clean

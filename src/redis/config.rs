@@ -390,6 +390,9 @@ pub fn apply() {
     settings.set_max_slack(number(&MAX_SLACK));
     settings.set_max_dirty_bytes(max_dirty_bytes());
     settings.set_max_arrays(limit(&MAX_ARRAYS));
+    if number(&MAX_ARRAYS) == 0 && !IS_REPLICA.load(Ordering::Relaxed) {
+        settings.limit_arrays_by_open_files();
+    }
     settings.set_max_file_bytes(limit(&MAX_FILE_BYTES));
 }
 

@@ -19,6 +19,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use rustix::param::page_size;
 use rustix::process::geteuid;
 
+use super::advice::Place;
 use super::array::{Array, View};
 use super::error::Result;
 use super::mapping::Mapping;
@@ -361,10 +362,10 @@ impl BringIn {
     }
 
     /// For nobody who waits: once, though the first values may be dropped again for the last.
-    pub fn ahead_of_need(cold: Cold) -> Self {
+    pub fn ahead_of_need(cold: Cold, place: Place) -> Self {
         Self {
             attempts_left: 1,
-            ..Self::new(cold, Cancel::default(), Box::new(|_| ()))
+            ..Self::new(cold, Cancel::default(), Box::new(|_| drop(place)))
         }
     }
 

@@ -78,7 +78,8 @@ pub enum Error {
         count: u64,
     },
     #[error(
-        "mmap.max-arrays is {limit}, and {bound} files are bound: DEL a key, or raise the setting, to map '{path}'"
+        "mmap.max-arrays is {limit}, and {bound} files are bound: DEL a key, or raise the setting, to map '{path}' \
+         (where it is 0, half of the files that the server may have open can be bound: ulimit -n)"
     )]
     TooManyArrays {
         path: String,

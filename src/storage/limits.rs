@@ -12,6 +12,40 @@ pub fn file_size() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
+/// How many files the process may have open (`ulimit -n`); `None` if there is no limit.
+pub fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// What is to be left of the address space for the server, in bytes, where `ulimit -v` does not bound it.
+const ADDRESSES_LEFT: u64 = 64 << 30;
+
+/// Whether a mapping of so many bytes leaves enough of the address space for the server: a quarter of what `ulimit -v` allows,
+/// or [`ADDRESSES_LEFT`].
+pub fn leaves_room(len: usize) -> bool {
+    let left = getrlimit(Resource::As)
+        .current
+        .map_or(ADDRESSES_LEFT, |limit| limit / 4);
+    let Some(len) = usize::try_from(left)
+        .ok()
+        .and_then(|left| left.checked_add(len))
+    else {
+        return false;
+    };
+    // SAFETY: a new mapping that nobody can touch, which costs no memory; it is unmapped at once.
+    unsafe {
+        let probe = libc::mmap(
+            ptr::null_mut(),
+            len,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        );
+        probe != libc::MAP_FAILED && libc::munmap(probe, len) == 0
+    }
+}
+
 /// Has a write beyond [`file_size`] fail, of this module and of the server: by default the kernel ends the process by
 /// SIGXFSZ. A handler that is there already, or that the signal is ignored, is left as it is.
 ///

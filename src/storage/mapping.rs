@@ -12,6 +12,7 @@ use rustix::param::page_size;
 
 use super::advice::Pattern;
 use super::disk;
+use super::limits;
 use super::root::Access;
 use super::sigbus::{Fault, guarded, guarded_with_others};
 use super::stream;
@@ -37,16 +38,21 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Maps at least `bytes` bytes; twice that at most, so that an array that doubles is mapped log(n) times.
+    /// Maps at least `bytes` bytes; twice that at most, so that an array that doubles is mapped log(n) times. Where the address
+    /// space is small, it is little more than that.
     ///
     /// # Errors
-    /// The system's, for example when the address space is used up.
+    /// The system's, or if too little of the address space would be left for the server.
     pub fn covering(file: &File, bytes: u64, access: Access) -> io::Result<Self> {
-        let len = bytes
-            .max(SMALLEST)
-            .checked_next_power_of_two()
-            .and_then(|len| usize::try_from(len).ok())
-            .ok_or(io::ErrorKind::FileTooLarge)?;
+        let bytes = bytes.max(SMALLEST);
+        let len = [
+            bytes.checked_next_power_of_two(),
+            bytes.checked_next_multiple_of(SMALLEST),
+        ]
+        .into_iter()
+        .filter_map(|len| usize::try_from(len?).ok())
+        .find(|&len| limits::leaves_room(len))
+        .ok_or_else(no_addresses)?;
         let mut options = MmapOptions::new();
         options.len(len);
         let raw = match access {
@@ -62,6 +68,9 @@ impl Mapping {
     /// The system's.
     pub fn part(file: &File, offset: u64, bytes: u64) -> io::Result<Self> {
         let len = usize::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        if !limits::leaves_room(len) {
+            return Err(no_addresses());
+        }
         let raw = MmapOptions::new()
             .offset(offset)
             .len(len)
@@ -322,6 +331,10 @@ impl Mapping {
                     .advise_range(Advice::PopulateWrite, from as usize, (to - from) as usize);
         }
     }
+}
+
+fn no_addresses() -> io::Error {
+    io::Error::other("too little of the address space would be left for the server (ulimit -v)")
 }
 
 /// Copies the item at each index, if there is one, into `out`.

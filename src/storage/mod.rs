@@ -115,6 +115,7 @@ pub use tasks::{Task, TaskDone, TaskEnd};
 pub use worker::Done;
 pub use writer::{Extent, Writer};
 
+use advice::Advised;
 use cold::{BringIn, Cold, DropPages, Touched};
 pub use pool::Cancel;
 use pool::Pool;
@@ -122,7 +123,7 @@ use registry::Registry;
 use scan::{Query, Request};
 use settings::Settings;
 use shared::Shared;
-use tasks::{TaskThread, Tasks};
+use tasks::{TaskThreads, Tasks};
 use types::ItemType;
 use worker::Job;
 
@@ -132,10 +133,11 @@ pub struct Store {
     shared: Arc<Shared>,
     registry: Arc<Registry>,
     tasks: Tasks,
-    task_thread: TaskThread,
+    task_threads: TaskThreads,
     worker: Option<JoinHandle<()>>,
     pool: Pool,
     readers: Pool,
+    advised: Advised,
     /// Page faults of the main thread that were noticed so far.
     faults: AtomicU64,
 }
@@ -170,7 +172,7 @@ impl Store {
             Arc::clone(&root),
         )?;
         let tasks = Tasks::new(&root, &registry);
-        let task_thread = TaskThread::start(tasks.clone())?;
+        let task_threads = TaskThreads::start(tasks.clone())?;
         let rest = {
             let shared = Arc::clone(&shared);
             move || shared.unmap(shared.windows.take_unused())
@@ -180,10 +182,11 @@ impl Store {
             shared,
             registry,
             tasks,
-            task_thread,
+            task_threads,
             worker: Some(worker),
             pool: Pool::new("pool", threads, pool::give_way, rest)?,
             readers: Pool::new("read", READERS, || (), || ())?,
+            advised: Advised::default(),
             faults: AtomicU64::new(major_faults()),
         })
     }
@@ -398,10 +401,16 @@ impl Store {
         self.readers.queue().submit(Box::new(job));
     }
 
-    /// Brings values in that nobody waits for yet.
-    pub fn bring_in_ahead_of_need(&self, cold: Cold) {
-        let job = BringIn::ahead_of_need(cold);
-        self.readers.queue().submit(Box::new(job));
+    /// Brings values of a range in that nobody waits for yet: as many as the memory that could be had may keep, and unless that is
+    /// being done already, or much else for the same array.
+    pub fn bring_in_ahead_of_need(&self, array: Arc<Array>, values: Range<u64>) {
+        let kept = memory::available().map_or(u64::MAX, |bytes| bytes / 2 / array.item_size());
+        let values = values.start..values.end.min(values.start.saturating_add(kept));
+        if let Some(place) = self.advised.begin(&array, &values) {
+            let touched = Touched::Range(values);
+            let job = BringIn::ahead_of_need(Cold { array, touched }, place);
+            self.readers.queue().submit(Box::new(job));
+        }
     }
 
     /// Drops the pages of values from RAM, as far as they are on disk and nobody else uses them; `done` is called on a
@@ -484,7 +493,7 @@ impl Store {
         cancel: Cancel,
         done: TaskDone,
     ) {
-        self.task_thread.send(&bound.array, task, cancel, done);
+        self.task_threads.send(&bound.array, task, cancel, done);
     }
 
     /// Gives every file its exact length and syncs it, as the server is about to exit.

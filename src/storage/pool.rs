@@ -25,15 +25,28 @@ pub trait Job: Send {
 
 /// A word to a job that nobody waits for it any more. Clones are the same word.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    said: Arc<AtomicBool>,
+    /// What cancels this job as well.
+    also: Option<Arc<AtomicBool>>,
+}
 
 impl Cancel {
+    /// A word of its own that is also said when `other` is.
+    pub fn also_by(other: &Self) -> Self {
+        Self {
+            said: Arc::default(),
+            also: Some(Arc::clone(&other.said)),
+        }
+    }
+
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.said.store(true, Ordering::Relaxed);
     }
 
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        let is_said = |word: &Arc<AtomicBool>| word.load(Ordering::Relaxed);
+        is_said(&self.said) || self.also.as_ref().is_some_and(is_said)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use super::limits;
+
 /// Default and bounds of `mmap.max-slack`, in bytes.
 pub const MAX_SLACK_DEFAULT: u64 = 1 << 30;
 pub const MAX_SLACK_MIN: u64 = 64 * 1024;
@@ -113,6 +115,11 @@ impl Settings {
     /// Sets the limit; 0 means none.
     pub fn set_max_arrays(&self, count: u64) {
         self.max_arrays.store(count, Ordering::Relaxed);
+    }
+
+    /// Sets the limit to half of the files that the process may have open: the rest is for clients and saves.
+    pub fn limit_arrays_by_open_files(&self) {
+        self.set_max_arrays(limits::open_files().map_or(0, |files| files / 2));
     }
 
     /// How many bytes of values a file may hold, if there is a limit.

@@ -1,19 +1,27 @@
-//! Writes that take as long as an array is large, on a thread of their own: the worker must stay free for what
-//! commands may soon wait for.
+//! Writes that take as long as an array is large, on threads of their own: the worker must stay free for what commands
+//! may soon wait for.
+//!
+//! The tasks of one array are carried out one after the other. Arrays take turns, so that those who write much to one
+//! do not keep those waiting who write to others.
 
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender};
+use parking_lot::Mutex;
 
 use super::array::Array;
 use super::error::{Error, Result};
 use super::head::Trim;
-use super::pool::Cancel;
+use super::pool::{Cancel, Job, Pool};
 use super::registry::Registry;
 use super::root::Root;
+
+/// How many tasks are carried out side by side. They wait for the disk, mostly.
+const THREADS: usize = 4;
+/// How much is filled before other arrays have their turn, in bytes.
+const FILLED_IN_TURN: u64 = 32 << 20;
 
 /// A write that may take long.
 pub enum Task {
@@ -34,7 +42,7 @@ pub struct TaskEnd {
     pub has_written: bool,
 }
 
-/// Called when a task has ended, on the thread of the tasks.
+/// Called when a task has ended, on a thread of the tasks.
 pub type TaskDone = Box<dyn FnOnce(TaskEnd) + Send>;
 
 /// What tasks need besides their array.
@@ -44,13 +52,23 @@ pub(super) struct Tasks {
     registry: Arc<Registry>,
 }
 
-type Queued = (Arc<Array>, Task, Cancel, TaskDone);
+/// A task that waits, or is carried out in part.
+struct Queued {
+    task: Task,
+    /// So many values were set so far.
+    filled: u64,
+    cancel: Cancel,
+    done: TaskDone,
+}
 
-/// The thread that carries out one task after the other.
-pub(super) struct TaskThread {
-    /// `None` when it is to end.
-    queue: Option<Sender<Queued>>,
-    thread: Option<JoinHandle<()>>,
+/// The tasks of each array that has some, by its address.
+type Queues = Arc<Mutex<HashMap<usize, VecDeque<Queued>>>>;
+
+/// The threads that carry out tasks.
+pub(super) struct TaskThreads {
+    tasks: Tasks,
+    queues: Queues,
+    pool: Pool,
 }
 
 impl Tasks {
@@ -63,85 +81,144 @@ impl Tasks {
 
     /// Carries out a task here and now.
     pub(super) fn carry_out(&self, array: &Arc<Array>, task: Task) -> TaskEnd {
-        self.carry_out_and(array, task, &Cancel::default(), || Ok(()))
-    }
-
-    fn carry_out_and(
-        &self,
-        array: &Arc<Array>,
-        task: Task,
-        cancel: &Cancel,
-        between: impl Fn() -> Result<()>,
-    ) -> TaskEnd {
+        let cancel = Cancel::default();
         match task {
             Task::Fill { positions, value } => {
                 let mut filled = 0;
-                let result = array.fill(positions, &value, cancel, between, &mut filled);
-                TaskEnd {
-                    result: result.map(|()| filled),
-                    has_written: filled > 0,
-                }
+                let result = array.fill(positions, &value, &cancel, || Ok(()), &mut filled);
+                TaskEnd::of_fill(result, filled)
             }
-            Task::Trim(trim) => {
-                let head = array.head();
-                // It syncs its copy itself.
-                let result = array.end_trim(trim, &self.root, &self.registry, cancel);
-                TaskEnd {
-                    result,
-                    has_written: array.head() != head,
-                }
-            }
+            Task::Trim(trim) => self.trim(array, trim, &cancel),
         }
     }
 
-    fn serve(&self, queue: &Receiver<Queued>) {
-        for (array, task, cancel, done) in queue {
-            // Whoever waits must be told, and the next task be done.
-            let end = catch_unwind(AssertUnwindSafe(|| {
-                self.carry_out_and(&array, task, &cancel, || array.keep_pace())
-            }));
-            done(end.unwrap_or(TaskEnd {
-                result: Err(Error::TaskPanicked),
-                has_written: true,
-            }));
+    fn trim(&self, array: &Arc<Array>, trim: Trim, cancel: &Cancel) -> TaskEnd {
+        let head = array.head();
+        // It syncs its copy itself.
+        let result = array.end_trim(trim, &self.root, &self.registry, cancel);
+        TaskEnd {
+            result,
+            has_written: array.head() != head,
+        }
+    }
+
+    /// Carries out a part of a task; gives it back if there is more of it. Whoever waits must be told, and the next task be
+    /// done, also if it panics.
+    fn carry_out_part(&self, array: &Arc<Array>, queued: Queued) -> Option<Queued> {
+        let Queued {
+            task,
+            mut filled,
+            cancel,
+            done,
+        } = queued;
+        let (positions, value) = match task {
+            Task::Trim(trim) => {
+                let end = catch_unwind(AssertUnwindSafe(|| self.trim(array, trim, &cancel)));
+                done(end.unwrap_or(TaskEnd {
+                    result: Err(Error::TaskPanicked),
+                    has_written: true,
+                }));
+                return None;
+            }
+            Task::Fill { positions, value } => (positions, value),
+        };
+        let in_turn = (FILLED_IN_TURN / array.item_size()).max(1);
+        let end = positions.end.min(positions.start.saturating_add(in_turn));
+        let part = positions.start..end;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            array.not_cancelled(&cancel)?;
+            array.fill(part, &value, &cancel, || array.keep_pace(), &mut filled)
+        }));
+        match result.unwrap_or(Err(Error::TaskPanicked)) {
+            Ok(()) if end < positions.end => Some(Queued {
+                task: Task::Fill {
+                    positions: end..positions.end,
+                    value,
+                },
+                filled,
+                cancel,
+                done,
+            }),
+            result => {
+                done(TaskEnd::of_fill(result, filled));
+                None
+            }
         }
     }
 }
 
-impl TaskThread {
-    /// Starts the thread.
+impl TaskEnd {
+    fn of_fill(result: Result<()>, filled: u64) -> Self {
+        Self {
+            has_written: filled > 0 || matches!(result, Err(Error::TaskPanicked)),
+            result: result.map(|()| filled),
+        }
+    }
+}
+
+impl TaskThreads {
+    /// Starts the threads.
     ///
     /// # Errors
     /// The system's, if there can be no more threads.
     pub(super) fn start(tasks: Tasks) -> std::io::Result<Self> {
-        let (sender, receiver) = crossbeam_channel::unbounded();
-        let thread = std::thread::Builder::new()
-            .name("mmap-tasks".to_owned())
-            .spawn(move || tasks.serve(&receiver))?;
         Ok(Self {
-            queue: Some(sender),
-            thread: Some(thread),
+            tasks,
+            queues: Queues::default(),
+            pool: Pool::new("tasks", THREADS, || (), || ())?,
         })
     }
 
-    /// Has a task carried out after those that came before.
+    /// Has a task carried out after those of the same array that came before.
     pub(super) fn send(&self, array: &Arc<Array>, task: Task, cancel: Cancel, done: TaskDone) {
-        let queued = (Arc::clone(array), task, cancel, done);
-        if let Some(Err(error)) = self.queue.as_ref().map(|queue| queue.send(queued)) {
-            let (.., done) = error.into_inner();
-            done(TaskEnd {
-                result: Err(Error::TaskPanicked),
-                has_written: false,
-            });
+        let queued = Queued {
+            task,
+            filled: 0,
+            cancel,
+            done,
+        };
+        let mut queues = self.queues.lock();
+        let is_first = !queues.contains_key(&address(array));
+        queues.entry(address(array)).or_default().push_back(queued);
+        if is_first {
+            self.pool.queue().submit(Box::new(Turn {
+                array: Arc::clone(array),
+                tasks: self.tasks.clone(),
+                queues: Arc::clone(&self.queues),
+            }));
         }
     }
 }
 
-impl Drop for TaskThread {
-    fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+fn address(array: &Arc<Array>) -> usize {
+    Arc::as_ptr(array).addr()
+}
+
+/// The turns of one array, which it keeps alive.
+struct Turn {
+    array: Arc<Array>,
+    tasks: Tasks,
+    queues: Queues,
+}
+
+impl Job for Turn {
+    fn step(self: Box<Self>) -> Option<Box<dyn Job>> {
+        let queued = {
+            let mut queues = self.queues.lock();
+            let queue = queues.get_mut(&address(&self.array))?;
+            let Some(queued) = queue.pop_front() else {
+                queues.remove(&address(&self.array));
+                return None;
+            };
+            queued
+        };
+        if let Some(rest) = self.tasks.carry_out_part(&self.array, queued) {
+            let mut queues = self.queues.lock();
+            queues
+                .entry(address(&self.array))
+                .or_default()
+                .push_front(rest);
         }
+        Some(self)
     }
 }

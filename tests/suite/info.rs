@@ -59,7 +59,7 @@ fn all_counts_are_zero_at_the_start() {
             "mmap_fsync" => assert_eq!(value, "everysec"),
             "mmap_worker_alive" => assert_eq!(value, "1"),
             "mmap_last_error" => assert_eq!(value, ""),
-            "mmap_threads" => assert_ne!(value, "0"),
+            "mmap_threads" | "mmap_max_arrays" => assert_ne!(value, "0"),
             "mmap_max_dirty_bytes" => assert_eq!(value, "268435456"),
             "mmap_max_slack" => assert_eq!(value, "1073741824"),
             _ => assert_eq!(value, "0", "{field}"),

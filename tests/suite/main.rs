@@ -12,6 +12,7 @@ mod binary;
 mod binding;
 mod cold;
 mod commands;
+mod exhaustion;
 mod growth;
 mod incr;
 mod info;

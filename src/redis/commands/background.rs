@@ -5,7 +5,7 @@ use super::commit::{announce, reply_when_durable};
 use crate::redis::api::{Ctx, Failure, Key, Outcome, Pending, on_main_thread};
 use crate::redis::replication::{Change, Kind, LongWrite};
 use crate::redis::store;
-use crate::storage::{Array, Bound, Fsync, Task, TaskEnd};
+use crate::storage::{Array, Bound, Cancel, Fsync, Task, TaskEnd};
 
 /// Carries out a task and replies with the number of values that it set or removed; in the background if it is a
 /// `long` one.
@@ -20,8 +20,9 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
     let name = key.full_name();
     let array = bound.share();
     let write = LongWrite::begin(key, bound.share(), work);
-    let cancel = write.cancel.clone();
-    let waiting = ctx.block();
+    // Also when its client goes away.
+    let cancel = Cancel::also_by(&write.cancel);
+    let waiting = ctx.block_with(&cancel);
     let done = move |end: TaskEnd| {
         let TaskEnd {
             result,

@@ -10,7 +10,6 @@ use crate::redis::command::{Command, KeyAccess};
 use crate::redis::store;
 use crate::redis::usage::Arg;
 use crate::storage::advice::Pattern;
-use crate::storage::cold::{Cold, Touched};
 use crate::storage::types::excerpt;
 use crate::storage::{Bound, Error};
 
@@ -58,8 +57,7 @@ impl Command for VAdvise {
         match advice {
             Advice::Pattern(pattern) => bound.advise(pattern),
             Advice::WillNeed => {
-                let (array, touched) = (bound.share(), Touched::Range(values));
-                store().bring_in_ahead_of_need(Cold { array, touched });
+                store().bring_in_ahead_of_need(bound.share(), values);
             }
             Advice::DontNeed => return drop_values(ctx, bound, values),
         }
