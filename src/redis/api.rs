@@ -846,10 +846,15 @@ impl<'a> Key<'a> {
     /// Its name and database, for when the command is over.
     pub fn full_name(&self) -> KeyName {
         KeyName {
-            // SAFETY: the context is valid for the time of the command.
-            database: unsafe { raw::RedisModule_GetSelectedDb.unwrap()(self.ctx.raw) },
+            database: self.database(),
             name: self.name().into(),
         }
+    }
+
+    /// The number of its database.
+    pub fn database(&self) -> c_int {
+        // SAFETY: the context is valid for the time of the command.
+        unsafe { raw::RedisModule_GetSelectedDb.unwrap()(self.ctx.raw) }
     }
 
     /// Its name.
@@ -887,6 +892,21 @@ impl Drop for Key<'_> {
     fn drop(&mut self) {
         // SAFETY: opened by `open`, closed once; null is allowed.
         unsafe { raw::RedisModule_CloseKey.unwrap()(self.raw) };
+    }
+}
+
+/// Which key a value is being loaded for: its database and name, if the server says.
+///
+/// # Safety
+/// As [`with_key_of`].
+pub unsafe fn key_of(io: *mut raw::RedisModuleIO) -> Option<(c_int, Vec<u8>)> {
+    // SAFETY: by the caller's word; the name lives as long as `io`, and is copied.
+    unsafe {
+        let name = raw::RedisModule_GetKeyNameFromIO.unwrap()(io);
+        (!name.is_null()).then(|| {
+            let database = raw::RedisModule_GetDbIdFromIO.unwrap()(io);
+            (database, string_bytes(name).to_vec())
+        })
     }
 }
 

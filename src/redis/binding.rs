@@ -1,6 +1,6 @@
 //! The key type: what a key of this module holds, and how it goes into the AOF.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::OnceLock;
@@ -167,6 +167,23 @@ impl Binding {
             Target::Open(bound) => bound.published_count(),
             Target::Unavailable { count, .. } => *count,
         }
+    }
+}
+
+/// What a file says of the key that it was bound to last: see `storage::owner`.
+pub fn owner(database: c_int, key: &[u8]) -> Vec<u8> {
+    [database.to_string().as_bytes(), b":", key].concat()
+}
+
+/// Notes in the file of a key that was bound by `MMAP` whose it is now: a file that is only read is nobody's.
+pub fn note_owner(key: &Key<'_>, binding: &Binding) {
+    let Ok(array) = binding.target_array() else {
+        return;
+    };
+    match binding.access {
+        Access::Writable => array.set_owner(&owner(key.database(), key.name())),
+        Access::ReadOnly if array.is_alone() => array.clear_owner(),
+        Access::ReadOnly => {}
     }
 }
 

@@ -67,6 +67,21 @@ pub enum Error {
     Locked { path: String, holder: String },
     #[error("file '{path}' is bound to another key")]
     InUse { path: String },
+    #[error(
+        "file '{path}' is there already, and no array of this server's: it is not replaced; remove it, or bind it with \
+         MMAP ... WRITABLE first"
+    )]
+    NoArray { path: String },
+    #[error(
+        "file '{path}' is there already, holds something else, and is not this key's: bind it with MMAP, or remove it"
+    )]
+    OfOther { path: String },
+    #[error("file '{path}' is bound read-only to this key: RESTORE does not replace it")]
+    ReadOnlyKey { path: String },
+    #[error(
+        "file '{path}' would be set aside as '{aside}', which is there already: move that file away, or remove it"
+    )]
+    SetAside { path: String, aside: String },
     #[error("file '{path}' is bound already as {bound}; one file has one type")]
     TypeConflict { path: String, bound: String },
     #[error("file '{path}' is mapped read-only")]

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::error::{Error, Result};
 use super::layout::Layout;
 use super::moment::Moment;
+use super::owner::Owner;
 use super::path::FilePath;
 use super::recovery::Contents;
-use super::root::{Access, Destination, Undo};
+use super::root::{Above, Access, Destination, Found, Undo};
 use super::types::ItemType;
 use super::writer::Extent;
 use super::{Bound, Store};
@@ -33,15 +34,29 @@ pub enum Former<'a> {
     /// It is kept under the same name with `.replaced` behind it, since nobody knows what it was, unless it is the same
     /// array. Where the new file was put in its place, it is said here how that is undone.
     SetAside(&'a mut Option<Undo>),
+    /// As [`Self::SetAside`], and one that was set aside before goes for it, if both were the same key's: who writes the key
+    /// has replaced either.
+    SetAsideInTurn(&'a mut Option<Undo>),
+    /// It is the same array, or the new one cannot be there.
+    MustBeSame,
+}
+
+/// What a file that is there may become for the sake of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MayBecome {
+    /// Whatever the key is to hold: it is this key's.
+    Anything,
+    /// What it is.
+    Itself,
 }
 
 impl Store {
-    /// Begins to make the file at `path`, and the directories above it where they are missing.
+    /// Begins to make the file at `path`.
     ///
     /// # Errors
     /// If the path leaves the root, or no file can be made there.
-    pub fn import(&self, path: &FilePath, item: ItemType) -> Result<Import> {
-        let (file, id, place) = self.root.create_nameless(path)?;
+    pub fn import(&self, path: &FilePath, item: ItemType, above: Above) -> Result<Import> {
+        let (file, id, place) = self.root.create_nameless(path, above)?;
         let array = self.registry.adopt(&self.shared, file, id, path, item)?;
         Ok(Import {
             bound: Bound {
@@ -54,41 +69,108 @@ impl Store {
         })
     }
 
-    /// Fails if the file at `path`, where there is one, belongs to another key (which `even_bound` allows) or
-    /// another process.
+    /// Fails if the file at `path`, where there is one, is no array of this module, or belongs to another key (which
+    /// `even_bound` allows) or another process.
     ///
     /// # Errors
-    /// [`Error::InUse`] or [`Error::Locked`]; also if the path leaves the root or names no regular file.
+    /// [`Error::NoArray`], [`Error::InUse`] or [`Error::Locked`]; also if the path leaves the root or names no regular
+    /// file.
     pub fn check_unowned(&self, path: &FilePath, even_bound: bool) -> Result<()> {
         let Some(found) = self.root.find(path)? else {
             return Ok(());
         };
-        if !even_bound && self.registry.is_bound(found.id) {
+        let is_bound = self.registry.is_bound(found.id);
+        if is_bound && !even_bound {
             return Err(Error::InUse {
                 path: path.to_string(),
             });
         }
-        // Asking for the lock opens the file, and closing it drops a lock of ours: of a file that is to be replaced.
-        self.registry.close_unbound(found.id)?;
-        self.root.check_unlocked(&found, path)
+        if !is_bound {
+            check_owned(&found, path)?;
+        }
+        self.check_unlocked(&found, path)
     }
 
-    /// As [`Self::check_unowned`], but for the file of `owner`: it may be replaced if no other key is bound to it.
+    /// Fails if the file at `path`, where there is one, is no array of this module.
     ///
     /// # Errors
-    /// As [`Self::check_unowned`].
-    pub fn check_replaceable(&self, path: &FilePath, owner: Option<&Bound>) -> Result<()> {
-        match (self.root.find(path)?, owner) {
-            (Some(found), Some(owner)) if owner.id() == found.id && owner.is_alone() => {
-                if owner.is_writable() {
-                    // The lock is ours, and would be dropped by asking for it.
-                    return Ok(());
-                }
-                self.root.check_unlocked(&found, path)
-            }
-            _ => self.check_unowned(path, false),
+    /// [`Error::NoArray`]; also if the path leaves the root or names no regular file.
+    pub fn check_array(&self, path: &FilePath) -> Result<()> {
+        match self.root.find(path)? {
+            Some(found) if !self.registry.is_bound(found.id) => check_owned(&found, path),
+            _ => Ok(()),
         }
     }
+
+    fn check_unlocked(&self, found: &Found, path: &FilePath) -> Result<()> {
+        // Asking for the lock opens the file, and closing it drops a lock of ours: of a file that is to be replaced.
+        self.registry.close_unbound(found.id)?;
+        self.root.check_unlocked(found, path)
+    }
+
+    /// Whether the file at `path`, where there is one, may become what `key` is to hold from now on; the name is unique among
+    /// the keys of a server. `former` is what the key is bound to, and how. Who may write the key may replace a file that is
+    /// the key's: one that it alone is bound to for writing, or was the last to be. Any other may be taken only as it is.
+    ///
+    /// # Errors
+    /// If it may become nothing for this key, as [`Self::check_unowned`] or [`Error::ReadOnlyKey`].
+    pub fn may_become(
+        &self,
+        path: &FilePath,
+        key: &[u8],
+        former: Option<(&Bound, Access)>,
+    ) -> Result<MayBecome> {
+        let Some(found) = self.root.find(path)? else {
+            return Ok(MayBecome::Anything);
+        };
+        let has_claim = Owner::of(&found, path)?.is(key);
+        match former {
+            Some((former, access)) if former.id() == found.id && former.is_alone() => {
+                if access == Access::ReadOnly && !has_claim {
+                    return Err(Error::ReadOnlyKey {
+                        path: path.to_string(),
+                    });
+                }
+                // The lock is ours, and would be dropped by asking for it.
+                if !former.is_writable() {
+                    self.root.check_unlocked(&found, path)?;
+                }
+                Ok(MayBecome::Anything)
+            }
+            _ => {
+                self.check_unowned(path, false)?;
+                Ok(match has_claim {
+                    true => MayBecome::Anything,
+                    false => MayBecome::Itself,
+                })
+            }
+        }
+    }
+
+    /// Whether the file that was set aside from `path` before gives way to the one that is there now: both were the same
+    /// key's, and no key is bound to it.
+    fn aside_gives_way(&self, path: &FilePath) -> Result<bool> {
+        let aside = path.aside();
+        let (Some(former), Some(found)) = (self.root.find(path)?, self.root.find(&aside)?) else {
+            return Ok(false);
+        };
+        Ok(match Owner::of(&former, path)? {
+            Owner::Key(key) => {
+                Owner::of(&found, &aside)?.is(&key) && !self.registry.is_bound(found.id)
+            }
+            _ => false,
+        })
+    }
+}
+
+/// Fails if a file is nobody's.
+fn check_owned(found: &Found, path: &FilePath) -> Result<()> {
+    if Owner::of(found, path)? == Owner::Nobody {
+        return Err(Error::NoArray {
+            path: path.to_string(),
+        });
+    }
+    Ok(())
 }
 
 impl Import {
@@ -119,6 +201,11 @@ impl Import {
         self.bound.set_head(head)
     }
 
+    /// Says for which key it is made.
+    pub fn set_owner(&self, key: &[u8]) {
+        self.bound.set_owner(key);
+    }
+
     /// Says that its values come later.
     ///
     /// # Errors
@@ -143,16 +230,27 @@ impl Import {
         let Self { bound, place, path } = self;
         bound.make_exact_now()?;
         let item = bound.item();
-        if matches!(former, Former::SetAside(_)) && is_there_already(store, &path, &bound)? {
+        if !matches!(former, Former::Replaced) && is_there_already(store, &path, &bound)? {
             drop(bound);
             return store.bind(&path, item, access, false);
         }
+        let aside_gives_way = match &former {
+            Former::MustBeSame => {
+                return Err(Error::OfOther {
+                    path: path.to_string(),
+                });
+            }
+            Former::SetAsideInTurn(_) => store.aside_gives_way(&path)?,
+            Former::SetAside(_) | Former::Replaced => false,
+        };
         {
             // A copy of the former file, without its head, must not take the name afterwards.
             let _nobody_else = store.registry.lock();
             match former {
-                Former::Replaced => place.install(&path)?,
-                Former::SetAside(undo) => *undo = Some(place.install_beside_former(&path)?),
+                Former::SetAside(undo) | Former::SetAsideInTurn(undo) => {
+                    *undo = Some(place.install_beside_former(&path, aside_gives_way)?);
+                }
+                _ => place.install(&path)?,
             }
         }
         if access == Access::Writable {

@@ -16,6 +16,7 @@
 //! | [`record`] | what a file with such space says of itself |
 //! | [`disk`] | the system calls by which all this reaches the disk |
 //! | [`mark`] | what survives a power cut |
+//! | [`owner`] | which files are arrays, and whose they were last |
 //! | [`copies`] | what is known of the copies that other servers have |
 //! | [`import`] | files that are made of what a primary or a backup holds |
 //! | [`layout`], [`npy`] | where in a file the values lie, and what is before them |
@@ -60,6 +61,7 @@ pub mod memory;
 mod moment;
 mod nameless;
 mod npy;
+mod owner;
 mod pace;
 mod path;
 pub mod pool;
@@ -103,11 +105,11 @@ use std::thread::JoinHandle;
 
 pub use array::{Array, View};
 pub use error::{Error, Result};
-pub use import::{Former, Import};
+pub use import::{Former, Import, MayBecome};
 pub use moment::Moment;
 pub use path::FilePath;
 pub use reserved::Reserved;
-pub use root::{Access, FileId, Root, Undo, real_path};
+pub use root::{Above, Access, FileId, Root, Undo, real_path};
 pub use settings::Fsync;
 pub use stats::{Latency, Stats, Totals};
 pub use status::{State as ArrayState, Status};

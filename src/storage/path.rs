@@ -12,6 +12,9 @@ const MAX_LEN: usize = 4095;
 /// How much of a path an error shows, in bytes.
 const SHOWN_LEN: usize = 128;
 
+/// What stands behind the name of a file that was replaced, and is kept.
+pub(super) const REPLACED: &str = ".replaced";
+
 /// A path below the root directory, kept byte for byte as it was given.
 ///
 /// That it stays below the root is the kernel's to check, at each open (see [`super::root::Root`]).
@@ -54,6 +57,11 @@ impl FilePath {
     /// The path as it was given.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The path of the file that this one has replaced.
+    pub(super) fn aside(&self) -> Self {
+        Self([&self.0, REPLACED.as_bytes()].concat().into())
     }
 
     /// The directory, empty where the path is a name alone, and the name.

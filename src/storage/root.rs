@@ -19,7 +19,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::error::{Error, Result};
 use super::nameless::Nameless;
-use super::path::{self, FilePath};
+use super::path::{self, FilePath, REPLACED};
 use super::record::this_boot;
 use super::reserved::{Place, Reserved, deepest};
 
@@ -88,6 +88,11 @@ impl Found {
     /// Whether it is the file that another server has told of.
     pub fn is(&self, identity: &[u8]) -> bool {
         self::identity(&self.handle).is_ok_and(|ours| ours == identity)
+    }
+
+    /// The path by which this process reaches it.
+    pub(super) fn link(&self) -> String {
+        descriptor_link(&self.handle)
     }
 }
 
@@ -273,19 +278,13 @@ impl Root {
         options.read(true).write(true).create_new(true).mode(0o600);
         let file = match self.dir.open_with(path, &options) {
             Ok(file) => file.into_std(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::Missing {
-                    path: path.to_string(),
-                    hint: ", and neither does its directory: create the directory first",
-                });
-            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(Error::Path {
                     path: path.to_string(),
                     why: "is a symbolic link to nothing",
                 });
             }
-            Err(error) => return Err(self.lookup_error("create", path, error)),
+            Err(error) => return Err(self.create_error(path, error)),
         };
         match FileId::of_file(&file, path) {
             Ok(id) => Ok((file, id)),
@@ -303,22 +302,28 @@ impl Root {
         }
     }
 
-    /// Creates a file that has no name yet, on the file system of `path`, and the directories above it.
+    /// Creates a file that has no name yet, on the file system of `path`; `above` says what becomes of directories above it
+    /// that are missing.
     ///
     /// # Errors
     /// As [`Self::create`].
-    pub fn create_nameless(&self, path: &FilePath) -> Result<(File, FileId, Destination)> {
+    pub fn create_nameless(
+        &self,
+        path: &FilePath,
+        above: Above,
+    ) -> Result<(File, FileId, Destination)> {
         self.check_not_reserved(path, None)?;
-        let path_error = |error| self.lookup_error("create", path, error);
         let (parent, name) = path.split();
         let dir = if parent.as_os_str().is_empty() {
             self.dir.try_clone()
         } else {
-            self.dir
-                .create_dir_all(parent)
-                .and_then(|()| self.dir.open_dir(parent))
+            match above {
+                Above::MustExist => Ok(()),
+                Above::IsMade => self.dir.create_dir_all(parent),
+            }
+            .and_then(|()| self.dir.open_dir(parent))
         }
-        .map_err(path_error)?;
+        .map_err(|error| self.create_error(path, error))?;
         let (file, place) =
             Nameless::create(dir).map_err(|errno| Error::io("create", path, errno))?;
         let id = FileId::of_file(&file, path)?;
@@ -329,6 +334,16 @@ impl Root {
             name: name.to_owned(),
         };
         Ok((file, id, destination))
+    }
+
+    fn create_error(&self, path: &FilePath, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Error::Missing {
+                path: path.to_string(),
+                hint: ", and neither does its directory: create the directory first",
+            };
+        }
+        self.lookup_error("create", path, error)
     }
 
     /// Fails if another process has locked the file.
@@ -354,6 +369,15 @@ pub fn real_path(path: &Path) -> io::Result<PathBuf> {
     read_link(descriptor_link(&open(path, flags, Mode::empty())?))
 }
 
+/// What becomes of directories that are missing above a new file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Above {
+    /// There can be no such file.
+    MustExist,
+    /// They are made.
+    IsMade,
+}
+
 /// Where a file without a name is to go.
 pub struct Destination {
     /// The descriptor of the file, which is another's.
@@ -373,13 +397,13 @@ impl Destination {
             .map_err(|errno| Error::io("create", path, errno))
     }
 
-    /// As [`Self::install`], but keeps the file that has the name, if there is one, under a name that nothing has:
-    /// with `.replaced` behind it, or `.replaced.2` and so on. At each moment one of the two has the name. Says how all
-    /// that is undone.
+    /// As [`Self::install`], but keeps the file that has the name, if there is one, with `.replaced` behind its name. At
+    /// each moment one of the two has the name. `aside_gives_way` says whether a file that was set aside so before may go:
+    /// there is never more than one. Says how all that is undone.
     ///
     /// # Errors
-    /// The system's; then nothing has changed.
-    pub fn install_beside_former(mut self, path: &FilePath) -> Result<Undo> {
+    /// [`Error::SetAside`] if it may not; the system's; then nothing has changed.
+    pub fn install_beside_former(mut self, path: &FilePath, aside_gives_way: bool) -> Result<Undo> {
         let dir = self.place.dir().try_clone();
         let mut undo = Undo {
             dir: dir.map_err(|error| Error::io("create", path, error))?,
@@ -388,8 +412,14 @@ impl Destination {
             path: path.clone(),
         };
         undo.aside = self
-            .set_former_aside()
-            .map_err(|errno| Error::io("set aside", path, errno))?;
+            .set_former_aside(aside_gives_way)
+            .map_err(|errno| match errno {
+                Errno::EXIST => Error::SetAside {
+                    path: path.to_string(),
+                    aside: path.aside().to_string(),
+                },
+                errno => Error::io("set aside", path, errno),
+            })?;
         // The name is as much a part of the file as its bytes.
         let named = self.link_and_rename();
         if let Err(errno) = named.and_then(|()| self.place.sync_directory()) {
@@ -400,21 +430,19 @@ impl Destination {
     }
 
     /// Gives the file that has the final name another one, and says which.
-    fn set_former_aside(&self) -> rustix::io::Result<Option<OsString>> {
-        for number in 1_u64.. {
-            let mut aside = self.name.clone();
-            aside.push(".replaced");
-            if number > 1 {
-                aside.push(format!(".{number}"));
-            }
-            match self.name_aside(&aside) {
-                Ok(()) => return Ok(Some(aside)),
-                Err(Errno::EXIST) => {}
-                Err(Errno::NOENT) => return Ok(None),
-                Err(errno) => return Err(errno),
-            }
+    fn set_former_aside(&self, aside_gives_way: bool) -> rustix::io::Result<Option<OsString>> {
+        let mut aside = self.name.clone();
+        aside.push(REPLACED);
+        let mut named = self.name_aside(&aside);
+        if named == Err(Errno::EXIST) && aside_gives_way {
+            unlinkat(self.place.dir(), &*aside, AtFlags::empty())?;
+            named = self.name_aside(&aside);
         }
-        Err(Errno::EXIST)
+        match named {
+            Ok(()) => Ok(Some(aside)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Gives the file a second name, so that it keeps the first until the new file takes that; where the file system

@@ -733,7 +733,9 @@ proptest! {
 
 /// Has a file made of one value, in place of what is there.
 fn import_one(store: &Store, value: &[u8; 8]) -> (Bound, Option<Undo>) {
-    let import = store.import(&path("f"), ItemType::DOUBLE).unwrap();
+    let import = store
+        .import(&path("f"), ItemType::DOUBLE, Above::MustExist)
+        .unwrap();
     import.append(value).unwrap();
     let mut undo = None;
     let former = Former::SetAside(&mut undo);
@@ -764,22 +766,31 @@ fn an_import_sets_aside_what_was_there_and_can_be_undone() {
     drop(bound);
     assert_eq!(files(dir.path()), []);
 
-    for number in ["", ".2", ".3"] {
-        fs::write(dir.path().join("f"), format!("before{number}")).unwrap();
-        let before = files(dir.path());
-        let (bound, undo) = import_one(&store, b"new-new-");
-        assert_eq!(contents(&bound), b"new-new-");
-        drop(bound);
-        undo.unwrap().carry_out();
+    fs::write(dir.path().join("f"), "before").unwrap();
+    let before = files(dir.path());
+    let (bound, undo) = import_one(&store, b"new-new-");
+    assert_eq!(contents(&bound), b"new-new-");
+    drop(bound);
+    undo.unwrap().carry_out();
+    assert_eq!(files(dir.path()), before);
+    drop(import_one(&store, b"new-new-"));
+    let aside = fs::read_to_string(dir.path().join("f.replaced"));
+    assert_eq!(aside.unwrap(), "before");
+    // There is one such file at most, and nobody knows what is in this one.
+    let before = files(dir.path());
+    let mut undo = None;
+    for former in [
+        Former::SetAside(&mut undo),
+        Former::SetAsideInTurn(&mut None),
+    ] {
+        let import = store
+            .import(&path("f"), ItemType::DOUBLE, Above::MustExist)
+            .unwrap();
+        import.append(b"newer---").unwrap();
+        let refused = import.finish(&store, Access::Writable, former);
+        assert!(matches!(refused, Err(Error::SetAside { .. })));
         assert_eq!(files(dir.path()), before);
-        drop(import_one(&store, b"new-new-"));
-        let aside = dir.path().join(format!("f.replaced{number}"));
-        assert_eq!(
-            fs::read_to_string(aside).unwrap(),
-            format!("before{number}")
-        );
     }
-    assert_eq!(files(dir.path()).len(), 4);
 }
 
 #[test]
@@ -832,14 +843,38 @@ fn a_file_makes_way_only_for_the_key_that_alone_is_bound_to_it() {
     let store = store_in(dir.path());
     let owner = bind(&store, "f", ItemType::DOUBLE);
     let other = bind(&store, "g", ItemType::DOUBLE);
-    let check = |owner: Option<&Bound>| store.check_replaceable(&path("f"), owner);
-    assert!(check(Some(&owner)).is_ok());
-    assert!(matches!(check(Some(&other)), Err(Error::InUse { .. })));
-    assert!(matches!(check(None), Err(Error::InUse { .. })));
+    let check =
+        |key: &[u8], former: Option<(&Bound, Access)>| store.may_become(&path("f"), key, former);
+    let (writes, reads) = (Access::Writable, Access::ReadOnly);
+    let anything = MayBecome::Anything;
+    let is_in_use = |result| matches!(result, Err(Error::InUse { .. }));
+    let equals = |result: Result<MayBecome>, expected: MayBecome| {
+        result.is_ok_and(|may_become| may_become == expected)
+    };
+    assert!(equals(check(b"k", Some((&owner, writes))), anything));
+    assert!(matches!(
+        check(b"k", Some((&owner, reads))),
+        Err(Error::ReadOnlyKey { .. })
+    ));
+    assert!(is_in_use(check(b"k", Some((&other, writes)))));
+    assert!(is_in_use(check(b"k", None)));
     let second = bind(&store, "f", ItemType::DOUBLE);
-    assert!(matches!(check(Some(&owner)), Err(Error::InUse { .. })));
-    drop((owner, second));
-    assert!(check(None).is_ok());
+    assert!(is_in_use(check(b"k", Some((&owner, writes)))));
+    drop(second);
+    owner.set_owner(b"k");
+    drop(owner);
+    assert!(equals(check(b"k", None), anything));
+    assert!(equals(check(b"l", None), MayBecome::Itself));
+    // Nobody's.
+    fs::write(dir.path().join("f2"), "").unwrap();
+    assert!(matches!(
+        store.may_become(&path("f2"), b"k", None),
+        Err(Error::NoArray { .. })
+    ));
+    assert!(equals(
+        store.may_become(&path("none"), b"k", None),
+        anything
+    ));
 }
 
 #[test]

@@ -34,6 +34,11 @@ fn a_dump_restores_the_array_on_another_server() {
     db.ask("VPUSH k 1.5 2.5");
     let payload = dump(&db, "k");
     let other = Server::start();
+    // As MMAP, it makes no directories.
+    assert!(restore(&other, "copy", &payload).is_error());
+    assert_eq!(names(&other), [""; 0]);
+    assert!(other.log().contains("create the directory first"));
+    std::fs::create_dir(other.path("dir")).unwrap();
     assert_eq!(restore(&other, "copy", &payload).to_string(), "OK");
     assert_eq!(other.say("VALL copy"), "[1.5, 2.5]");
     assert_eq!(other.say("VPUSH copy 3.5"), "(integer) 1");

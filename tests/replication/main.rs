@@ -19,6 +19,7 @@ mod long_writes;
 mod migrate;
 mod pair;
 mod restore;
+mod rights;
 mod slots;
 mod stream;
 mod sync;

@@ -42,20 +42,34 @@ fn an_older_dump_can_be_restored_over_its_own_key() {
 }
 
 #[test]
-fn files_that_were_set_aside_before_stay() {
+fn one_file_is_set_aside_and_none_that_is_not_the_keys_gives_way() {
     let (db, payload) = with_dump();
     for number in 1..=3 {
         db.ask(&format!("VPUSH k {number}00"));
         assert_eq!(replace(&db, "k", &payload).to_string(), "OK");
+        assert_eq!(names(&db), ["f", "f.replaced"]);
+        let last = f64::from(number) * 100.0;
+        assert_eq!(db.read("f.replaced"), doubles([1.0, 2.0, 3.0, last]));
     }
-    assert_eq!(
-        names(&db),
-        ["f", "f.replaced", "f.replaced.2", "f.replaced.3"]
-    );
-    for (name, last) in [("", 100.0), (".2", 200.0), (".3", 300.0)] {
-        let file = db.read(&format!("f.replaced{name}"));
-        assert_eq!(file, doubles([1.0, 2.0, 3.0, last]));
-    }
+    let is_refused = |aside: &[f64]| {
+        db.ask("VPUSH k 4");
+        let before = db.say("VALL k");
+        assert!(replace(&db, "k", &payload).is_error());
+        assert!(db.log().contains("would be set aside"), "{}", db.log());
+        assert_eq!(db.say("VALL k"), before);
+        assert_eq!(db.read("f.replaced"), doubles(aside.iter().copied()));
+        assert_eq!(names(&db), ["f", "f.replaced"]);
+    };
+    // Another key's now, bound or not.
+    db.ask("MMAP old f.replaced");
+    is_refused(&[1.0, 2.0, 3.0, 300.0]);
+    db.ask("DEL old");
+    is_refused(&[1.0, 2.0, 3.0, 300.0]);
+    std::fs::remove_file(db.path("f.replaced")).unwrap();
+    db.write("f.replaced", doubles([7.0]));
+    is_refused(&[7.0]);
+    std::fs::remove_file(db.path("f.replaced")).unwrap();
+    assert_eq!(replace(&db, "k", &payload).to_string(), "OK");
 }
 
 #[test]
@@ -271,8 +285,12 @@ fn replicas_replace_it_too_and_all_survives_a_crash() {
         server.kill_9();
         server.start_again();
         assert_eq!(server.say("VALL k"), "[1, 2, 3, 5]");
-        assert_eq!(server.read("f.replaced"), doubles([1.0, 2.0, 3.0, 4.0]));
     }
+    assert_eq!(
+        pair.primary.read("f.replaced"),
+        doubles([1.0, 2.0, 3.0, 4.0])
+    );
+    assert!(!pair.replica.path("f.replaced").exists());
 }
 
 #[test]

@@ -115,8 +115,11 @@ fn a_file_that_was_there_before_it_was_bound_is_sent() {
     let numbers: Vec<u8> = (0..3_000_000_u32).flat_map(|i| i.to_le_bytes()).collect();
     pair.primary.write("big", &numbers);
     pair.primary.write("fixed", [1_u8, 2, 3]);
-    // Something else has the name at the replica.
-    pair.replica.write("fixed", [9_u8; 100]);
+    // Another array has the name at the replica, from a time when it was none.
+    pair.replica.ask("CONFIG SET replica-read-only no");
+    pair.replica.ask("MMAP former fixed uint8 WRITABLE");
+    pair.replica.ask("VPUSH former 9 9 9 9");
+    pair.replica.ask("DEL former");
     pair.primary.ask("MMAP k big uint32 WRITABLE");
     pair.primary.ask("MMAP r fixed uint8");
     for command in [

@@ -36,8 +36,9 @@ fn a_fresh_replica_gets_the_contents_by_disk_and_without() {
                 assert!(!primary.ask(command).is_error(), "{command}");
             }
             let replica = replica(load).start();
-            // Files that are in the way are replaced: a replica's directory is its primary's.
-            replica.write("fixed", [9_u8; 10]);
+            // Arrays that are in the way are replaced: a replica's directory is its primary's.
+            replica.ask("MMAP former fixed uint8 WRITABLE");
+            replica.ask("VPUSH former 9 9 9 9");
             follow(&replica, &primary);
             assert_eq!(arrays(&replica), arrays(&primary));
             assert_eq!(replica.say("VALL d"), "[1.5, 2.5]");

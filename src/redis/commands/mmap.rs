@@ -150,6 +150,7 @@ fn bind(ctx: &Ctx, key: &Key<'_>, wish: Wish) -> Result<u64, Failure> {
         Target::Open(bound) => bound.view()?.count(),
         Target::Unavailable { count, .. } => *count,
     };
+    binding::note_owner(key, &binding);
     replication::bound(key, &binding, is_alone);
     binding::set_value(key, binding);
     key.signal_modified();
@@ -187,6 +188,7 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
             let count = bound.view()?.count();
             let is_alone = bound.is_alone();
             binding.target = Target::Open(bound);
+            binding::note_owner(key, binding);
             replication::bound(key, binding, is_alone);
             Ok(count)
         }

@@ -9,7 +9,7 @@ use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
 use crate::redis::{config, rdb, replication, store};
 use crate::storage::types::{ItemType, excerpt};
-use crate::storage::{Access, Array, Bound, Error, FilePath, Former, Undo};
+use crate::storage::{Above, Access, Array, Bound, Error, FilePath, Former, Undo};
 
 /// How much of a repeated value is written at a time, in bytes.
 const REPEATED_AT_ONCE: u64 = 1 << 20;
@@ -199,10 +199,21 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
     let bound = match state {
         _ if store().is_that_file(&path, identity) => Err(rdb::shared_directory(&path)),
         b"SHARED" => store()
-            .bind(&path, item, access, false)
+            .check_array(&path)
+            .and_then(|()| store().bind(&path, item, access, false))
             .map_err(|error| error.to_string()),
-        _ => make_anew(&path, item, access, count, head, state == b"FILLING")
-            .map_err(|error| error.to_string()),
+        _ => {
+            let owner = binding::owner(key.database(), key.name());
+            make_anew(
+                (&path, &owner),
+                item,
+                access,
+                count,
+                head,
+                state == b"FILLING",
+            )
+            .map_err(|error| error.to_string())
+        }
     };
     if let Err(reason) = &bound
         && !config::is_replica()
@@ -224,7 +235,7 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
 /// The file as a replica has it: of as many values as the primary's, all still zeros. A replica's files are copies, which
 /// may be replaced; those of a node that takes slots over are its own.
 fn make_anew(
-    path: &FilePath,
+    (path, owner): (&FilePath, &[u8]),
     item: ItemType,
     access: Access,
     count: u64,
@@ -236,7 +247,8 @@ fn make_anew(
         store().has_room_for(path)?;
     }
     store().check_unowned(path, is_replica)?;
-    let import = store().import(path, item)?;
+    let import = store().import(path, item, Above::IsMade)?;
+    import.set_owner(owner);
     import.set_head(head)?;
     import.extend_to(count)?;
     let access = if values_follow {

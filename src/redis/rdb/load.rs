@@ -9,11 +9,11 @@ use redis_module::raw;
 
 use super::phase::Phase;
 use super::{Origin, VERSION, contents, restored, shared_directory};
-use crate::redis::api::with_key_of;
+use crate::redis::api::{key_of, with_key_of};
 use crate::redis::binding::{self, Binding};
 use crate::redis::{config, replication, store};
 use crate::storage::types::ItemType;
-use crate::storage::{Access, Bound, Error, FilePath, Former, Import, Undo};
+use crate::storage::{Above, Access, Bound, Error, FilePath, Former, Import, MayBecome, Undo};
 
 /// The largest position of a value that anybody counts to: number of values dropped from the head, and those after.
 const MAX_POSITION: u64 = i64::MAX.cast_unsigned();
@@ -58,6 +58,13 @@ impl Reader {
 
     fn text(&self) -> Result<String, Damaged> {
         self.bytes(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// What a file says of the key that the value is for, if it is that key's; empty where the server does not name the key.
+    fn owner(&self) -> Vec<u8> {
+        // SAFETY: the handle is valid during the call of `load`.
+        unsafe { key_of(self.0) }
+            .map_or_else(Vec::new, |(database, key)| binding::owner(database, &key))
     }
 
     /// Hands `look` what the key still holds, if it is an array: the server deletes that once the new value is there.
@@ -158,6 +165,9 @@ impl Header {
         if phase == Phase::Idle {
             store().has_room_for(&self.path)?;
         }
+        if let Err(error) = check_bindable(rdb, &self.path, phase) {
+            return self.without_file(phase, error.to_string());
+        }
         let bound = match self.bind_file() {
             Err(Error::TypeConflict { .. }) => self.bind_in_place_of_former(rdb),
             bound => bound,
@@ -166,6 +176,9 @@ impl Header {
             Ok(bound) => {
                 if phase == Phase::LoadingFile && bound.went_down() {
                     replication::doubt_stream("its machine went down");
+                }
+                if self.access == Access::Writable {
+                    bound.set_owner(&rdb.owner());
                 }
                 Ok(self.open(bound))
             }
@@ -219,8 +232,8 @@ impl Header {
 enum Plan {
     /// The file that is there counts: they are passed over.
     KeepFile,
-    /// They become the file.
-    MakeFile(Import),
+    /// They become the file, if the one that is there may become that.
+    MakeFile(Import, MayBecome),
     /// They cannot, and why.
     Refuse(String),
 }
@@ -228,6 +241,10 @@ enum Plan {
 impl Plan {
     fn of(rdb: &Reader, header: &Header, identity: &[u8], phase: Phase) -> Self {
         let existing = store().identify(&header.path);
+        let check_unowned = || {
+            store().check_unowned(&header.path, true)?;
+            Ok(MayBecome::Anything)
+        };
         let checked = match (phase, existing) {
             // What was lost is not taken from an AOF, which is history.
             (Phase::LoadingAof, _) => return Self::KeepFile,
@@ -236,28 +253,50 @@ impl Plan {
             (Phase::LoadingFromPrimary, _) if store().is_that_file(&header.path, identity) => {
                 return Self::Refuse(shared_directory(&header.path));
             }
-            (Phase::LoadingFromPrimary, _) => store().check_unowned(&header.path, true),
+            (Phase::LoadingFromPrimary, _) => check_unowned(),
             // A primary has checked that. A key that is about to be freed by another thread may still have the file here.
-            (Phase::Idle, _) if config::is_replica() => store().check_unowned(&header.path, true),
+            (Phase::Idle, _) if config::is_replica() => check_unowned(),
             _ => store()
                 .has_room_for(&header.path)
-                .and_then(|()| check_restorable(rdb, &header.path)),
+                .and_then(|()| may_become(rdb, &header.path)),
         };
-        match checked.and_then(|()| store().import(&header.path, header.item)) {
-            Ok(import) => Self::MakeFile(import),
-            Err(error) => Self::Refuse(error.to_string()),
-        }
+        // A client that hands in a dump makes no directories.
+        let above = match phase {
+            Phase::Idle if !config::is_replica() => Above::MustExist,
+            _ => Above::IsMade,
+        };
+        let import = checked.and_then(|may_become| {
+            let import = store().import(&header.path, header.item, above)?;
+            import.set_owner(&rdb.owner());
+            Ok(Self::MakeFile(import, may_become))
+        });
+        import.unwrap_or_else(|error| Self::Refuse(error.to_string()))
     }
 }
 
-/// Whether `RESTORE` may make a file at `path`: only this key may be bound to the one that is there, if any.
-fn check_restorable(rdb: &Reader, path: &FilePath) -> Result<(), Error> {
-    match store().check_unowned(path, false) {
-        Err(Error::InUse { .. }) => rdb.with_former(|former| {
-            let owner = former.and_then(|former| former.target_array().ok());
-            store().check_replaceable(path, owner)
-        }),
-        result => result,
+/// What `RESTORE` may make of the file at `path`: nobody knows who sends a dump, so that the rights on its key count.
+fn may_become(rdb: &Reader, path: &FilePath) -> Result<MayBecome, Error> {
+    let key = rdb.owner();
+    rdb.with_former(|former| {
+        let former = former.as_deref().and_then(|former| {
+            let array = former.target_array().ok()?;
+            Some((array, former.access))
+        });
+        store().may_become(path, &key, former)
+    })
+}
+
+/// Fails unless a key may be bound to the file that is there, of which no values came.
+fn check_bindable(rdb: &Reader, path: &FilePath, phase: Phase) -> Result<(), Error> {
+    match phase {
+        Phase::Idle if !config::is_replica() => match may_become(rdb, path)? {
+            MayBecome::Anything => Ok(()),
+            MayBecome::Itself => Err(Error::OfOther {
+                path: path.to_string(),
+            }),
+        },
+        Phase::Idle | Phase::LoadingFromPrimary => store().check_array(path),
+        _ => Ok(()),
     }
 }
 
@@ -278,20 +317,22 @@ fn load_values(
     }
     let plan = Plan::of(rdb, &header, &identity, phase);
     let import = match &plan {
-        Plan::MakeFile(import) => Some(import),
+        Plan::MakeFile(import, _) => Some(import),
         _ => None,
     };
     let values = read_values(rdb, header.item, import)?;
     if head > MAX_POSITION - values.count {
         return Err(Damaged(format!("{head} values before the first")));
     }
-    let import = match plan {
+    let (import, may_become) = match plan {
         Plan::KeepFile => return header.bind(rdb, phase),
         Plan::Refuse(reason) => return header.without_file(phase, reason),
-        Plan::MakeFile(import) => import,
+        Plan::MakeFile(import, may_become) => (import, may_become),
     };
     let former = match phase {
-        Phase::Idle => Former::SetAside(undo),
+        _ if may_become == MayBecome::Itself => Former::MustBeSame,
+        // What a replica has is a copy of what its primary has set aside.
+        Phase::Idle if !config::is_replica() => Former::SetAsideInTurn(undo),
         // What is missing of values on their way may be in the file that is here.
         _ if is_incomplete => Former::SetAside(undo),
         _ => Former::Replaced,
