@@ -185,7 +185,7 @@ impl Array {
         let map = map(&file, path, contents.file_len, access)?;
         let dirty_from = (contents.synced < contents.count).then(|| layout.offset(contents.synced));
         let cannot_read = |errno| Error::io("read the attributes of", path, errno);
-        let head = head::of(&file).map_err(cannot_read)?;
+        let head = head::of(&file, path)?;
         let copies = Copies::of(&file).map_err(cannot_read)?;
         let look = Look::at(&file, access);
         let extent = Extent {
@@ -274,7 +274,7 @@ impl Array {
                     .to_owned(),
             });
         }
-        let head = head::of(&file).map_err(|e| self.failed("read the attributes of", e))?;
+        let head = head::of(&file, &self.path).map_err(|e| self.noted(e))?;
         let contents = Contents::recover(&file, &self.path, &layout, access)?;
         let map = map(&file, &self.path, contents.file_len, access)?;
         self.replace_map(&mut state, map);

@@ -136,6 +136,23 @@ pub enum Error {
         found: String,
         asked: String,
     },
+    #[error(
+        "file '{path}' cannot have lost {head} values at its head: at most {most} can be counted (where the file says so, \
+         remove its extended attribute user.mmap.head)"
+    )]
+    Head { path: String, head: u64, most: u64 },
+    #[error("file '{path}' cannot hold {count} values of {item_size} bytes")]
+    Unaddressable {
+        path: String,
+        count: u64,
+        item_size: usize,
+    },
+    #[error("{bytes} bytes are no whole values of file '{path}', which are {item_size} bytes each")]
+    NotWhole {
+        path: String,
+        bytes: usize,
+        item_size: usize,
+    },
     #[error("the head of file '{path}' cannot be removed: {why}")]
     Trimming { path: String, why: &'static str },
     #[error("the work on file '{path}' was stopped before its end")]

@@ -18,6 +18,7 @@ use super::disk;
 use super::error::{Error, Result};
 use super::mapping::Mapping;
 use super::mark::Mark;
+use super::path::FilePath;
 use super::pool::Cancel;
 use super::registry::Registry;
 use super::replacement::Replacement;
@@ -28,6 +29,9 @@ use super::writer::{Extent, Writer};
 /// The extended attribute with the number of values that were removed at the head of this file so far: 8 bytes,
 /// little-endian. A file that never lost its head has none.
 const ATTRIBUTE: &str = "user.mmap.head";
+/// The most values that may be dropped from the head of a file, ever. A position is that number and an index, and an index is
+/// below 2^63, as the length of a file is: so a position always fits into 64 bits, wherever the number comes from.
+const MOST: u64 = 1 << 62;
 /// How much is copied while the array is locked, in bytes.
 const LAST_ROUND: u64 = 1 << 20;
 /// How much is copied before it is put on disk, in bytes, so that memory does not fill with pages to be written.
@@ -38,13 +42,30 @@ const ROUNDS: u32 = 32;
 /// Number of values that were removed at the head of a file.
 ///
 /// # Errors
-/// The system's.
-pub(super) fn of(file: &File) -> rustix::io::Result<u64> {
+/// The system's, and [`Error::Head`].
+pub(super) fn of(file: &File, path: &FilePath) -> Result<u64> {
     let mut bytes = [0_u8; 8];
-    if disk::attribute(file, ATTRIBUTE, &mut bytes)? != Some(bytes.len()) {
+    let read = disk::attribute(file, ATTRIBUTE, &mut bytes)
+        .map_err(|errno| Error::io("read the attributes of", path, errno))?;
+    if read != Some(bytes.len()) {
         return Ok(0);
     }
-    Ok(u64::from_le_bytes(bytes))
+    check(u64::from_le_bytes(bytes), path)
+}
+
+/// A number of values dropped from the head of the file at `path`, as somebody else says, if it is possible.
+///
+/// # Errors
+/// [`Error::Head`].
+pub fn check(head: u64, path: &FilePath) -> Result<u64> {
+    if head > MOST {
+        return Err(Error::Head {
+            path: path.to_string(),
+            head,
+            most: MOST,
+        });
+    }
+    Ok(head)
 }
 
 fn note(file: &File, head: u64) -> rustix::io::Result<()> {
@@ -133,6 +154,7 @@ impl Array {
     }
 
     fn note_head(&self, state: &mut State, head: u64) -> Result<()> {
+        check(head, &self.path)?;
         let file = self.file(state)?;
         note(&file, head).map_err(|e| self.failed("mark", e))?;
         self.publish_head(state, head);
@@ -208,6 +230,7 @@ impl Writer<'_> {
     /// # Errors
     /// If they cannot be removed, or it cannot be noted in the file.
     pub fn clear_at(&mut self, position: u64) -> Result<()> {
+        check(position, &self.array.path)?;
         self.clear()?;
         self.array.note_head(&mut self.state, position)
     }
@@ -418,7 +441,7 @@ impl Copy<'_> {
         }
         let len = array.layout.offset(kept);
         disk::set_len(file, len).map_err(failed)?;
-        note(file, state.head + self.head)
+        note(file, check(state.head + self.head, &array.path)?)
             .and_then(|()| Mark::set(file, synced).map(drop))
             .map_err(|errno| failed(errno.into()))?;
         root::lock(file, &array.path)?;

@@ -305,7 +305,7 @@ impl Unbound {
             let layout = Layout::of(file, path, item, Access::ReadOnly)?;
             let found = Contents::look(file, path, &layout)?;
             let is_whole = found.slack || layout.offset(found.count) == found.file_len;
-            let head = head::of(file).map_err(|e| Error::io("read the attributes of", path, e))?;
+            let head = head::of(file, path)?;
             let extent = Extent {
                 head,
                 count: found.count,

@@ -5,6 +5,7 @@ use std::fs::File;
 use super::error::{Error, Result};
 use super::npy::Header;
 use super::path::FilePath;
+use super::record;
 use super::root::Access;
 use super::types::ItemType;
 
@@ -34,6 +35,15 @@ impl Layout {
     #[inline]
     pub fn offset(&self, index: u64) -> u64 {
         self.data_at() + index * self.item.size() as u64
+    }
+
+    /// Where the last of `count` values would end, in bytes, if a file could be as long: with its record, that is.
+    pub fn end_of(&self, count: u64) -> Option<u64> {
+        let longest = i64::MAX.cast_unsigned() - 2 * record::ALIGNMENT;
+        count
+            .checked_mul(self.item.size() as u64)?
+            .checked_add(self.data_at())
+            .filter(|end| *end <= longest)
     }
 
     /// Where the first value begins, in bytes.

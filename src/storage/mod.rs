@@ -105,6 +105,7 @@ use std::thread::JoinHandle;
 
 pub use array::{Array, View};
 pub use error::{Error, Result};
+pub use head::check as check_head;
 pub use import::{Former, Import, MayBecome};
 pub use moment::Moment;
 pub use path::FilePath;

@@ -6,10 +6,10 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fsync, linkat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fsync, linkat, openat, renameat, statat, unlinkat};
 use rustix::io::{Errno, Result};
 
-use super::root::descriptor_link;
+use super::root::{FileId, descriptor_link};
 
 /// Makes names of this process unique.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -61,15 +61,29 @@ impl Nameless {
         Ok(self.temporary.as_deref().unwrap_or_default())
     }
 
-    /// Gives the file, which has its temporary name, the final one, in place of any file that has it.
+    /// Gives the file, which is `file` and has its temporary name, the final one, in place of any file that has it.
     ///
     /// # Errors
-    /// The system's.
-    pub fn rename_to(&mut self, name: &OsStr) -> Result<()> {
-        let temporary = self.temporary.as_deref().ok_or(Errno::NOENT)?;
-        renameat(&self.dir, temporary, &self.dir, name)?;
-        self.temporary = None;
-        Ok(())
+    /// The system's; `ESTALE` if another process has given the temporary name to another file.
+    pub fn rename_to(&mut self, name: &OsStr, file: FileId) -> Result<()> {
+        let temporary = self.temporary.take().ok_or(Errno::NOENT)?;
+        // Should it not be ours, it is not ours to remove either.
+        self.check(temporary.as_ref(), file)?;
+        if let Err(errno) = renameat(&self.dir, &*temporary, &self.dir, name) {
+            self.temporary = Some(temporary);
+            return Err(errno);
+        }
+        // Between the look and the renaming it may have been exchanged.
+        self.check(name, file)
+    }
+
+    fn check(&self, name: &OsStr, file: FileId) -> Result<()> {
+        let stat = statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileId::of(&stat) == file {
+            Ok(())
+        } else {
+            Err(Errno::STALE)
+        }
     }
 
     /// Waits until the names in its directory are on disk.
@@ -130,7 +144,8 @@ mod tests {
         dir.write("f", "old").unwrap();
 
         let (file, mut place) = Nameless::create(dir.try_clone().unwrap()).unwrap();
-        assert_eq!(place.rename_to("f".as_ref()), Err(Errno::NOENT));
+        let id = |file: &File| FileId::of(&rustix::fs::fstat(file).unwrap());
+        assert_eq!(place.rename_to("f".as_ref(), id(&file)), Err(Errno::NOENT));
         place.give_name(&file).unwrap();
         assert_eq!(names(&dir).len(), 2);
         drop(place);
@@ -140,7 +155,7 @@ mod tests {
         assert_eq!(names(&dir), ["f"]);
         file.write_all(b"new").unwrap();
         place.give_name(&file).unwrap();
-        place.rename_to("f".as_ref()).unwrap();
+        place.rename_to("f".as_ref(), id(&file)).unwrap();
         place.sync_directory().unwrap();
         drop(place);
         assert_eq!(names(&dir), ["f"]);
@@ -159,7 +174,24 @@ mod tests {
         }
         let (file, mut place) = Nameless::create(dir.try_clone().unwrap()).unwrap();
         place.give_name(&file).unwrap();
-        place.rename_to("f".as_ref()).unwrap();
+        let id = FileId::of(&rustix::fs::fstat(&file).unwrap());
+        place.rename_to("f".as_ref(), id).unwrap();
         assert!(dir.exists("f"));
+    }
+
+    #[test]
+    fn a_name_that_was_given_to_another_file_is_not_taken_for_ours() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        dir.write("f", "old").unwrap();
+        dir.write("theirs", "theirs").unwrap();
+        let (file, mut place) = Nameless::create(dir.try_clone().unwrap()).unwrap();
+        let id = FileId::of(&rustix::fs::fstat(&file).unwrap());
+        let temporary = place.give_name(&file).unwrap().to_owned();
+        dir.rename("theirs", &dir, &temporary).unwrap();
+        assert_eq!(place.rename_to("f".as_ref(), id), Err(Errno::STALE));
+        drop(place);
+        assert_eq!(dir.read("f").unwrap(), b"old");
+        assert_eq!(dir.read(&temporary).unwrap(), b"theirs");
     }
 }

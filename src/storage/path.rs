@@ -59,6 +59,14 @@ impl FilePath {
         &self.0
     }
 
+    /// What is kept of a path, or of what was to be bound there, that cannot be used: it is no path that anybody could give.
+    pub fn unusable(parts: &[&[u8]]) -> Self {
+        let mut bytes = parts.join(&0);
+        bytes.insert(0, 0);
+        bytes.truncate(MAX_LEN);
+        Self(bytes.into())
+    }
+
     /// The path of the file that this one has replaced.
     pub(super) fn aside(&self) -> Self {
         Self([&self.0, REPLACED.as_bytes()].concat().into())

@@ -69,7 +69,7 @@ impl Replacement {
         let failed = |errno: Errno| Error::io("put a copy in the place of", path, errno);
         let id = FileId::of(&fstat(&*self.file).map_err(failed)?);
         check_name(self.place.dir(), &self.name, self.old, path)?;
-        self.place.rename_to(&self.name).map_err(failed)?;
+        self.place.rename_to(&self.name, id).map_err(failed)?;
         Ok(id)
     }
 

@@ -330,6 +330,7 @@ impl Root {
         // Only `/proc` names it; the descriptor belongs to the array, which outlives this.
         let destination = Destination {
             link: file.as_raw_fd(),
+            id,
             place,
             name: name.to_owned(),
         };
@@ -382,6 +383,7 @@ pub enum Above {
 pub struct Destination {
     /// The descriptor of the file, which is another's.
     link: RawFd,
+    id: FileId,
     place: Nameless,
     name: OsString,
 }
@@ -459,7 +461,7 @@ impl Destination {
 
     fn link_and_rename(&mut self) -> rustix::io::Result<()> {
         self.place.give_name(&self.link)?;
-        self.place.rename_to(&self.name)
+        self.place.rename_to(&self.name, self.id)
     }
 }
 

@@ -182,7 +182,15 @@ impl<'a> Writer<'a> {
         if state.count >= count {
             return Ok(self);
         }
-        let (from, end) = (array.end_of_values(state), array.layout.offset(count));
+        let from = array.end_of_values(state);
+        let end = array
+            .layout
+            .end_of(count)
+            .ok_or_else(|| Error::Unaddressable {
+                path: array.path.to_string(),
+                count,
+                item_size: array.item().size(),
+            })?;
         array.may_hold(end)?;
         // What lies behind the last value in slack may have been a value once. Behind an exact end there is nothing.
         array.trim(state)?;
@@ -208,11 +216,18 @@ impl<'a> Writer<'a> {
     /// If the array cannot be written to or the disk is full.
     pub fn put(mut self, position: u64, bytes: &[u8]) -> Result<Self> {
         let size = self.array.item_size();
+        if !(bytes.len() as u64).is_multiple_of(size) {
+            return Err(Error::NotWhole {
+                path: self.array.path.to_string(),
+                bytes: bytes.len(),
+                item_size: self.array.item().size(),
+            });
+        }
         loop {
             let Extent { head, count } = self.extent();
             let dropped = head.saturating_sub(position);
             let bytes = bytes
-                .get((dropped * size).min(bytes.len() as u64) as usize..)
+                .get(dropped.saturating_mul(size).min(bytes.len() as u64) as usize..)
                 .unwrap_or_default();
             if bytes.is_empty() {
                 return Ok(self);

@@ -15,6 +15,7 @@ mod cold;
 mod contents;
 mod failover;
 mod fuzz;
+mod hostile;
 mod long_writes;
 mod migrate;
 mod pair;

@@ -97,6 +97,16 @@ fn append(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> 
 
 /// Makes `count` values from a position on one value.
 fn repeat(array: &Arc<Array>, position: u64, count: u64, value: &[u8]) -> Result<(), Error> {
+    if value.len() != array.item().size() {
+        return Err(Error::NotWhole {
+            path: array.path().to_string(),
+            bytes: value.len(),
+            item_size: array.item().size(),
+        });
+    }
+    // What there is no room for is not tried value by value.
+    let end = (position + count).saturating_sub(array.head());
+    array.writer()?.extend_to(end)?;
     let at_once = (REPEATED_AT_ONCE / value.len().max(1) as u64).max(1);
     let block = value.repeat(at_once.min(count) as usize);
     let mut done = 0;
@@ -275,10 +285,12 @@ fn word<'a>(args: Args<'a>, position: usize) -> Result<&'a [u8], Failure> {
     }
 }
 
+/// A number of values, or the position of one: there are less than 2^63 of either, so that two can be added.
 fn number(args: Args<'_>, position: usize) -> Result<u64, Failure> {
     std::str::from_utf8(word(args, position)?)
         .ok()
         .and_then(|text| text.parse().ok())
+        .filter(|number| *number <= i64::MAX.cast_unsigned())
         .ok_or_else(|| unknown(args, position))
 }
 

@@ -13,10 +13,9 @@ use crate::redis::api::{key_of, with_key_of};
 use crate::redis::binding::{self, Binding};
 use crate::redis::{config, replication, store};
 use crate::storage::types::ItemType;
-use crate::storage::{Above, Access, Bound, Error, FilePath, Former, Import, MayBecome, Undo};
-
-/// The largest position of a value that anybody counts to: number of values dropped from the head, and those after.
-const MAX_POSITION: u64 = i64::MAX.cast_unsigned();
+use crate::storage::{
+    Above, Access, Bound, Error, FilePath, Former, Import, MayBecome, Undo, check_head,
+};
 
 /// The server's side of an RDB, to read from.
 struct Reader(*mut raw::RedisModuleIO);
@@ -131,14 +130,27 @@ struct Header {
     access: Access,
     count: u64,
     origin: Origin,
+    /// Why nothing can be bound: what was read is no path, or no type. The rest can be read all the same.
+    flaw: Option<String>,
 }
 
 impl Header {
     fn read(rdb: &Reader, version: c_int) -> Result<Self, Damaged> {
-        let path = rdb.bytes(FilePath::new)??;
+        let path = rdb.bytes(<[u8]>::to_vec)?;
         let type_name = rdb.bytes(<[u8]>::to_vec)?;
-        let size = rdb.number()?;
-        let item = ItemType::parse(&type_name, Some(size.to_string().as_bytes()))?;
+        let size = rdb.number()?.to_string().into_bytes();
+        let parse = || {
+            let item = ItemType::parse(&type_name, Some(&size))?;
+            Ok::<_, Error>((FilePath::new(&path)?, item))
+        };
+        let (path, item, flaw) = match parse() {
+            Ok((path, item)) => (path, item, None),
+            Err(error) => (
+                FilePath::unusable(&[&type_name, &size, &path]),
+                ItemType::DOUBLE,
+                Some(error.to_string()),
+            ),
+        };
         let access = match rdb.number()? {
             0 => Access::ReadOnly,
             _ => Access::Writable,
@@ -157,11 +169,15 @@ impl Header {
             access,
             count,
             origin,
+            flaw,
         })
     }
 
     /// Binds the file that is there.
-    fn bind(self, rdb: &Reader, phase: Phase) -> Result<Binding, Damaged> {
+    fn bind(mut self, rdb: &Reader, phase: Phase) -> Result<Binding, Damaged> {
+        if let Some(flaw) = self.flaw.take() {
+            return self.without_file(phase, flaw);
+        }
         if phase == Phase::Idle {
             store().has_room_for(&self.path)?;
         }
@@ -240,6 +256,9 @@ enum Plan {
 
 impl Plan {
     fn of(rdb: &Reader, header: &Header, identity: &[u8], phase: Phase) -> Self {
+        if let Some(flaw) = &header.flaw {
+            return Self::Refuse(flaw.clone());
+        }
         let existing = store().identify(&header.path);
         let check_unowned = || {
             store().check_unowned(&header.path, true)?;
@@ -321,8 +340,14 @@ fn load_values(
         _ => None,
     };
     let values = read_values(rdb, header.item, import)?;
-    if head > MAX_POSITION - values.count {
-        return Err(Damaged(format!("{head} values before the first")));
+    let is_possible = check_head(head, &header.path).map_err(|error| error.to_string());
+    if let Err(damage) = values.damage.map_or(Ok(()), Err).and(is_possible) {
+        if matches!(plan, Plan::KeepFile) {
+            tracing::warn!("{damage}; file '{}' counts", header.path);
+            return header.bind(rdb, phase);
+        }
+        // All of it was read, so that a server that loads can go on with the next key.
+        return header.without_file(phase, damage);
     }
     let (import, may_become) = match plan {
         Plan::KeepFile => return header.bind(rdb, phase),
@@ -371,6 +396,8 @@ fn load_values(
 struct Values {
     /// How many of them count.
     count: u64,
+    /// Why none of them can be used, if that is so.
+    damage: Option<String>,
     /// Why they are not all there, or could not be appended.
     failure: Option<String>,
 }
@@ -395,22 +422,26 @@ fn read_values(rdb: &Reader, item: ItemType, import: Option<&Import>) -> Result<
             break;
         }
     }
-    if rdb.number()? != u64::from(checksum.finalize()) || !are_whole {
-        return Err(Damaged(
-            "the values are damaged: their checksum does not match".to_owned(),
-        ));
-    }
+    let is_true = rdb.number()? == u64::from(checksum.finalize());
     let count = rdb.number()?;
-    if count > values_read {
-        return Err(Damaged(format!(
+    let damage = if !is_true || !are_whole {
+        Some("the values are damaged: their checksum does not match".to_owned())
+    } else if count > values_read {
+        Some(format!(
             "{count} values are to count, and {values_read} came"
-        )));
-    }
+        ))
+    } else {
+        None
+    };
     let unreadable = rdb.text()?;
     let failure = match appended {
         Err(error) => Some(error.to_string()),
         Ok(()) if unreadable.is_empty() => None,
         Ok(()) => Some(format!("not all values could be saved: {unreadable}")),
     };
-    Ok(Values { count, failure })
+    Ok(Values {
+        count,
+        damage,
+        failure,
+    })
 }

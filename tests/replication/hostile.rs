@@ -1,0 +1,343 @@
+//! Numbers and fields that cannot be, in dumps, RDB files, attributes and the stream: they harm no other key, and nobody's
+//! server.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use rustix::fs::{XattrFlags, setxattr};
+
+use crate::contents::{restore, sign};
+use crate::pair::follow;
+use crate::support::{Client, Reply, Server, doubles, wait_until};
+
+/// The number of values dropped from the head, as the server writes it: a mark and, in the form for large ones, the number.
+fn number(number: u64) -> Vec<u8> {
+    let mut bytes = vec![2, 0x81];
+    bytes.extend(number.to_be_bytes());
+    bytes
+}
+
+/// What is in the place of something in a dump or an RDB file.
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let at = bytes
+        .windows(old.len())
+        .position(|window| window == old)
+        .unwrap_or_else(|| panic!("{} is not there", old.escape_ascii()));
+    [&bytes[..at], new, &bytes[at + old.len()..]].concat()
+}
+
+/// Where the values' head stands: behind the identity of the file, a string of 40 bytes.
+fn with_head(bytes: &[u8], head: u64) -> Vec<u8> {
+    let at = bytes.windows(2).position(|two| two == [5, 40]).unwrap() + 42;
+    assert_eq!(bytes[at..at + 2], [2, 1]);
+    [&bytes[..at], &number(head), &bytes[at + 2..]].concat()
+}
+
+/// A server with `2 3 4` under `k`, in front of which one value was dropped, and what it saves is not compressed.
+fn source() -> Server {
+    let db = Server::setup()
+        .config("rdbcompression", "no")
+        .config("rdbchecksum", "no")
+        .config("mmap.rdb-contents", "yes")
+        .start();
+    db.ask("MMAP k doubles.f64");
+    db.ask("VPUSH k 1 2 3 4");
+    assert_eq!(db.say("VTRIM k 1 -1"), "(integer) 1");
+    db
+}
+
+#[test]
+fn a_head_that_leaves_no_room_for_positions_is_refused_in_a_dump() {
+    let payload = source().ask("DUMP k").bytes();
+    for head in [(1 << 62) + 1, i64::MAX as u64 - 1, 1 << 63, u64::MAX] {
+        let mut payload = with_head(&payload, head);
+        sign(&mut payload);
+        let db = Server::start();
+        assert!(restore(&db, "k", &payload).is_error(), "{head}");
+        assert!(db.log().contains("can be counted"), "{}", db.log());
+        assert!(!db.path("doubles.f64").exists());
+    }
+    // The largest one is one like any other: for replicas, too, and after a restart.
+    let mut payload = with_head(&payload, 1 << 62);
+    sign(&mut payload);
+    let mut db = Server::start();
+    assert_eq!(restore(&db, "k", &payload).to_string(), "OK");
+    assert_eq!(db.say("VPUSH k 5 6"), "(integer) 2");
+    let error = db.error("VTRIM k 1 -1");
+    assert!(error.contains("can be counted"), "{error}");
+    let replica = Server::start();
+    follow(&replica, &db);
+    wait_until("the replica has it", || {
+        replica.say("VALL k") == "[2, 3, 4, 5, 6]"
+    });
+    db.restart();
+    assert_eq!(db.say("VALL k"), "[2, 3, 4, 5, 6]");
+}
+
+#[test]
+fn a_head_that_leaves_no_room_for_positions_is_refused_in_an_attribute() {
+    let mut db = Server::start();
+    db.ask("MMAP k f");
+    db.ask("VPUSH k 1 2 3");
+    db.ask("SET text value");
+    assert_eq!(db.say("SAVE"), "OK");
+    db.shutdown("NOSAVE");
+    let head = (u64::MAX - 1).to_le_bytes();
+    setxattr(db.path("f"), "user.mmap.head", &head, XattrFlags::empty()).unwrap();
+    db.start_again();
+    let error = db.error("VALL k");
+    assert!(error.contains("user.mmap.head"), "{error}");
+    assert_eq!(db.say("GET text"), "value");
+    assert!(db.error("MMAP k f").contains("user.mmap.head"));
+    assert!(db.error("MMAP other f").contains("user.mmap.head"));
+    // Neither does it keep a replica from following.
+    let replica = Server::start();
+    follow(&replica, &db);
+    assert_eq!(replica.say("GET text"), "value");
+    assert!(replica.ask("VALL k").is_error());
+    assert_eq!(db.read("f"), doubles([1.0, 2.0, 3.0]));
+    rustix::fs::removexattr(db.path("f"), "user.mmap.head").unwrap();
+    assert_eq!(db.say("MMAP k f"), "(integer) 3");
+}
+
+#[test]
+fn what_is_wrong_with_a_key_in_an_rdb_file_is_that_keys_alone() {
+    let db = source();
+    db.ask("SET text value");
+    assert_eq!(db.say("SAVE"), "OK");
+    let rdb = db.read("dump.rdb");
+    let text = |text: &str| [&[5, text.len() as u8], text.as_bytes()].concat();
+    let path = text("doubles.f64");
+    let kind = [text("double"), vec![2, 8]].concat();
+    let four = 4_f64.to_le_bytes();
+    for (what, damaged, expected) in [
+        (
+            "head",
+            with_head(&rdb, i64::MAX as u64 - 1),
+            "can be counted",
+        ),
+        ("head", with_head(&rdb, u64::MAX), "can be counted"),
+        (
+            "absolute path",
+            replaced(&rdb, &path, &text("/../nowhere")),
+            "nowhere",
+        ),
+        (
+            "path with a control character",
+            replaced(&rdb, &path, &text("a\nb")),
+            "control character",
+        ),
+        ("empty path", replaced(&rdb, &path, &text("")), "is empty"),
+        (
+            "type",
+            replaced(&rdb, &kind, &[text("dooble"), vec![2, 8]].concat()),
+            "unknown type 'dooble'",
+        ),
+        (
+            "size",
+            replaced(&rdb, &kind, &[text("double"), vec![2, 7]].concat()),
+            "size '7'",
+        ),
+        (
+            "size",
+            replaced(&rdb, &kind, &[text("string"), number(0)].concat()),
+            "size '0'",
+        ),
+        (
+            "values",
+            replaced(&rdb, &four, &5_f64.to_le_bytes()),
+            "checksum",
+        ),
+    ] {
+        let mut other = Server::setup()
+            .config("mmap.rdb-contents", "yes")
+            .write("dump.rdb", &damaged)
+            .start();
+        assert_eq!(other.say("GET text"), "value", "{what}: {}", other.log());
+        let error = other.error("VALL k");
+        assert!(error.contains(expected), "{what}: {error}");
+        assert!(!other.path("doubles.f64").exists());
+        // What it is stays so, until it is deleted.
+        other.restart();
+        assert!(other.ask("VALL k").is_error(), "{what}");
+        assert_eq!(other.say("GET text"), "value", "{what}");
+        assert_eq!(other.say("DEL k"), "(integer) 1", "{what}");
+        // A file that is there counts, whatever came along.
+        if what == "values" {
+            let other = Server::setup()
+                .write("dump.rdb", &damaged)
+                .write("doubles.f64", doubles([7.0]))
+                .start();
+            assert_eq!(other.say("VALL k"), "[7]");
+        }
+    }
+}
+
+/// A primary that says what it likes.
+struct Primary {
+    stream: TcpStream,
+    replica: Server,
+    waits: u32,
+}
+
+impl Primary {
+    /// Lets a replica follow it, which gets no keys.
+    fn start() -> Primary {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let replica = Server::start();
+        assert_eq!(replica.say(&format!("REPLICAOF 127.0.0.1 {port}")), "OK");
+        let (mut stream, _) = listener.accept().unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        loop {
+            let command = words(&mut reader);
+            match command[0].to_ascii_uppercase().as_slice() {
+                b"PING" => stream.write_all(b"+PONG\r\n").unwrap(),
+                b"PSYNC" => break,
+                _ => stream.write_all(b"+OK\r\n").unwrap(),
+            }
+        }
+        let id = "0".repeat(40);
+        let rdb = b"REDIS0009\xff\0\0\0\0\0\0\0\0";
+        write!(stream, "+FULLRESYNC {id} 1\r\n${}\r\n", rdb.len()).unwrap();
+        stream.write_all(rdb).unwrap();
+        std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+        Primary {
+            stream,
+            replica,
+            waits: 0,
+        }
+    }
+
+    fn send(&mut self, words: &[&[u8]]) {
+        let mut bytes = Vec::new();
+        Client::encode(&mut bytes, words);
+        self.stream.write_all(&bytes).unwrap();
+    }
+
+    /// Waits until the replica has carried out all that was sent.
+    #[track_caller]
+    fn wait(&mut self) {
+        self.waits += 1;
+        let waits = self.waits.to_string();
+        self.send(&[b"SET", b"waits", waits.as_bytes()]);
+        wait_until("the replica comes to the end of what it got", || {
+            self.replica.say("GET waits") == waits
+        });
+    }
+}
+
+/// A command, as its words.
+fn words(reader: &mut impl BufRead) -> Vec<Vec<u8>> {
+    let mut line = String::new();
+    let mut count = |reader: &mut dyn BufRead| -> usize {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+        line[1..].trim_end().parse().unwrap()
+    };
+    (0..count(reader))
+        .map(|_| {
+            let mut word = vec![0; count(reader) + 2];
+            reader.read_exact(&mut word).unwrap();
+            word.truncate(word.len() - 2);
+            word
+        })
+        .collect()
+}
+
+#[test]
+fn a_replica_outlives_what_no_primary_would_say() {
+    let mut primary = Primary::start();
+    let identity = [1; 40];
+    let values = doubles([1.0, 2.0, 3.0]);
+    primary.send(&[
+        b"VREPLICATE",
+        b"k",
+        b"BIND",
+        b"f",
+        b"double",
+        b"8",
+        b"WRITABLE",
+        b"0",
+        b"0",
+        b"EMPTY",
+        &identity,
+    ]);
+    primary.send(&[b"VREPLICATE", b"k", b"SET", b"0", &values]);
+    primary.wait();
+    assert_eq!(primary.replica.say("VALL k"), "[1, 2, 3]");
+    let numbers: Vec<String> = [
+        1 << 40,
+        1 << 59,
+        1 << 60,
+        1 << 61,
+        (1 << 61) + 1,
+        1 << 62,
+        i64::MAX as u64,
+        1 << 63,
+        u64::MAX - 1,
+        u64::MAX,
+    ]
+    .iter()
+    .map(u64::to_string)
+    .chain(["-1", "", "1e3", "18446744073709551616"].map(str::to_owned))
+    .collect();
+    let eight = 9_f64.to_le_bytes();
+    for number in numbers.iter().map(String::as_bytes) {
+        for words in [
+            &[b"SET".as_slice(), number, &eight][..],
+            &[b"SET", number, b""],
+            &[b"SET", number, b"odd"],
+            &[b"SET", number],
+            &[b"REPEAT", b"0", number, b""],
+            &[b"REPEAT", number, number, b""],
+            &[b"REPEAT", number, number, &eight],
+            &[b"REPEAT", b"3", number, &eight],
+            &[b"REPEAT", number, b"1", b"odd"],
+            &[b"LENGTH", b"x"],
+            &[b"FILL", b"f", number, &eight],
+            &[b"FILL", b"f", number, b"odd"],
+            &[
+                b"BIND",
+                b"g",
+                b"double",
+                b"8",
+                b"WRITABLE",
+                number,
+                number,
+                b"EMPTY",
+                &identity,
+            ],
+            &[
+                b"BIND",
+                b"g",
+                b"string",
+                number,
+                b"WRITABLE",
+                b"0",
+                b"0",
+                b"EMPTY",
+                &identity,
+            ],
+            &[b"NOTHING", number],
+        ] {
+            // Another key for a binding: what was said of it is gone by then.
+            let key: &[u8] = if words[0] == b"BIND" { b"g" } else { b"k" };
+            primary.send(&[&[b"VREPLICATE".as_slice(), key], words].concat());
+        }
+        primary.send(&[b"DEL", b"g"]);
+        primary.wait();
+    }
+    // It has the values that came, or says that it has not: nothing else.
+    match primary.replica.ask("VALL k") {
+        Reply::Error(_) => {}
+        reply => assert_eq!(reply.to_string(), "[1, 2, 3]"),
+    }
+    assert_eq!(primary.replica.read("f")[..24], values);
+    assert!(primary.replica.file_len("f") < 1 << 20);
+    assert!(primary.replica.is_running());
+}
