@@ -77,7 +77,8 @@ impl<'a> Args<'a> {
 
     #[inline]
     pub fn get(&self, index: usize) -> &'a [u8] {
-        string_bytes(self.argv[index])
+        // SAFETY: by the word of `from_raw` the strings live for `'a`.
+        unsafe { string_bytes(self.argv[index]) }
     }
 
     /// The arguments from `index` on.
@@ -85,7 +86,8 @@ impl<'a> Args<'a> {
     pub fn from(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + 'a {
         self.argv[index..]
             .iter()
-            .map(|&string| string_bytes(string))
+            // SAFETY: as in `get`.
+            .map(|&string| unsafe { string_bytes(string) })
     }
 
     /// Fails if there are more arguments, the name included. That there are enough, the server sees to.
@@ -98,11 +100,14 @@ impl<'a> Args<'a> {
     }
 }
 
-/// The bytes of a server string. `'a` is the caller's to choose: the time for which the server keeps it.
+/// The bytes of a server string.
+///
+/// # Safety
+/// `string` is one of the server's, which keeps it and leaves it as it is for `'a`.
 #[inline]
-pub fn string_bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
+pub unsafe fn string_bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
     let mut len = 0;
-    // SAFETY: `string` is one of the server's; it answers a pointer to `len` bytes that lives as long as it.
+    // SAFETY: by the caller's word; the server answers a pointer to `len` bytes that lives as long as the string.
     unsafe {
         let bytes = raw::RedisModule_StringPtrLen.unwrap_unchecked()(string, &raw mut len);
         slice::from_raw_parts(bytes.cast(), len)
@@ -859,7 +864,8 @@ impl<'a> Key<'a> {
 
     /// Its name.
     pub fn name(&self) -> &'a [u8] {
-        string_bytes(self.name)
+        // SAFETY: the name is an argument of the command, or lives as long as the context.
+        unsafe { string_bytes(self.name) }
     }
 
     pub fn ctx(&self) -> &'a Ctx {

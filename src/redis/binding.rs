@@ -285,7 +285,8 @@ extern "C" fn aof_rewrite(
     guarded("rewriting a key", || {
         // SAFETY: the handle is used during this call alone.
         let aof = unsafe { Aof::from_raw(raw_aof) };
-        let key = string_bytes(key);
+        // SAFETY: the server keeps the string during this call, and it is used in it alone.
+        let key = unsafe { string_bytes(key) };
         if rdb::is_saving_aof() {
             aof.emit(c"MMAP", &replication::mmap_words(key, binding));
         } else {
@@ -301,10 +302,12 @@ extern "C" fn mem_usage(value: *const c_void) -> usize {
 }
 
 extern "C" fn free(value: *mut c_void) {
-    rdb::restored::undo(value);
-    // SAFETY: the server gives the value up, once; it may be on its lazy-free thread.
-    let binding = unsafe { Box::from_raw(value.cast::<Binding>()) };
-    if catch_unwind(AssertUnwindSafe(|| drop(binding))).is_err() {
+    let free = || {
+        rdb::restored::undo(value);
+        // SAFETY: the server gives the value up, once; it may be on its lazy-free thread.
+        drop(unsafe { Box::from_raw(value.cast::<Binding>()) });
+    };
+    if catch_unwind(AssertUnwindSafe(free)).is_err() {
         tracing::error!("unbinding a key panicked: this is a bug in the mmap module");
     }
 }

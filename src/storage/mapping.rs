@@ -1,4 +1,18 @@
 //! A file in memory. All that reads or writes mapped memory is here.
+//!
+//! **Data races.** Other processes store to a file while this one copies from it, and the threads that scan copy what the
+//! main thread stores to at that moment, by another mapping of the same pages. That is sound, as far as a program can be that
+//! shares memory with others:
+//! - No Rust reference to mapped memory ever exists, so that the compiler is told nothing of it: not that it stays as it is,
+//!   nor that nobody else writes it.
+//! - Everything goes through `copy_nonoverlapping` between mapped memory and memory of our own. Each byte is read once, into the
+//!   copy, and only the copy is looked at. Any byte is a valid `u8`, whatever mixture of old and new a copy is of.
+//! - Within this process, one mapping is copied from and stored to under the lock of its array. The threads that scan have
+//!   mappings of their own, to which nobody stores; what they copied counts only after it was compared with the log of changes
+//!   (`snapshot.rs`).
+//! - What others are to rely on is one aligned word, stored by an atomic with `Release` after the bytes that it is about.
+//!
+//! Volatile or atomic copies of single words would say the same, and take several times as long.
 
 use std::fs::File;
 use std::io;

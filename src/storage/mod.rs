@@ -90,6 +90,8 @@ mod worker;
 mod writer;
 
 #[cfg(test)]
+mod outside;
+#[cfg(test)]
 mod power_cut;
 #[cfg(test)]
 mod tests;

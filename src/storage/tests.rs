@@ -822,7 +822,7 @@ fn an_import_of_what_a_killed_server_left_takes_it_and_frees_its_slack() {
         fs::copy(dir.path().join(name), &left).unwrap();
         let other = store_in(elsewhere.path());
         let restore = |values: &[u8]| {
-            let import = other.import(&path(name), item).unwrap();
+            let import = other.import(&path(name), item, Above::MustExist).unwrap();
             import.append(values).unwrap();
             let mut undo = None;
             let former = Former::SetAside(&mut undo);
