@@ -138,6 +138,8 @@ def test_a_full_disk_leaves_what_was_appended(name: str) -> None:
         ("too much of file 'x' was changed while it was being read, 3 times in a row", exceptions.Busy),
         ("cannot allocate space for file 'x': No space left on device (os error 28)", exceptions.NoSpace),
         ("file 'x' does not exist; when the file is back, MMAP the key again", exceptions.FileUnavailable),
+        ("there is no memory for this command: ask for less at a time", exceptions.Busy),
+        ("cannot extend 'x': files of this server may be 4096 bytes long (ulimit -f; ...)", exceptions.NoSpace),
         ("something that no version has said yet", exceptions.MmapError),
     ],
 )
@@ -148,6 +150,11 @@ def test_errors_that_are_hard_to_bring_about(message: str, kind: type[exceptions
     assert isinstance(found, redis.ResponseError)
     assert str(found) == message
     assert found.retry == (kind is exceptions.Busy)
+
+
+def test_whatever_mmap_refuses_it_does_not_bind() -> None:
+    found = exceptions.translate(redis.ResponseError("something that no version has said yet"), "MMAP")
+    assert isinstance(found, redis_mmap.CannotBind)
 
 
 def test_what_is_not_ours_is_left_alone() -> None:

@@ -138,6 +138,7 @@ _MESSAGES: list[tuple[str, type[MmapError]]] = [
     ("would hold", NoSpace),
     ("No space left", NoSpace),
     ("Disk quota exceeded", NoSpace),
+    ("(ulimit -f", NoSpace),
     ("cannot allocate", NoSpace),
     ("MMAP the key again", FileUnavailable),
     ("when the file is back", FileUnavailable),
@@ -145,10 +146,12 @@ _MESSAGES: list[tuple[str, type[MmapError]]] = [
     ("incomplete", FileUnavailable),
     ("on their way", FileUnavailable),
     ("was changed while it was being read", Busy),
-    ("memory", Busy),
+    ("there is no memory for this command", Busy),
     ("is out of range: ", OutOfBounds),
     ("bound already", CannotBind),
+    ("leads out of", CannotBind),
     ("leaves the directory", CannotBind),
+    ("the server's own", CannotBind),
     ("does not exist", CannotBind),
     ("cannot open", CannotBind),
     ("cannot create", CannotBind),
@@ -165,7 +168,7 @@ _MESSAGES: list[tuple[str, type[MmapError]]] = [
 _made: dict[tuple[type[MmapError], type[BaseException]], type[MmapError]] = {}
 
 
-def translate(error: BaseException) -> Optional[MmapError]:
+def translate(error: BaseException, command: str = "") -> Optional[MmapError]:
     """The exception of this package for a reply that is an error; None for everything else."""
     if isinstance(error, MmapError):
         return error
@@ -183,7 +186,9 @@ def translate(error: BaseException) -> Optional[MmapError]:
         # Redirections of a Cluster, LOADING, READONLY and the like are the library's business.
         return None
     else:
-        kind = next((kind for part, kind in _MESSAGES if part in text), MmapError)
+        # Whatever else MMAP refuses, it does not bind.
+        other = CannotBind if command == "MMAP" else MmapError
+        kind = next((kind for part, kind in _MESSAGES if part in text), other)
     if kind._advice:
         text = f"{text}: {kind._advice}"
     made = _combined(kind, type(error))(text)

@@ -27,7 +27,7 @@ class Sender:
         try:
             reply = self.client.execute_command(*request.words, NEVER_DECODE=True)
         except Exception as error:
-            translated = translate(error)
+            translated = translate(error, request.words[0])
             if translated is None:
                 raise
             raise translated from None
@@ -41,9 +41,9 @@ class Sender:
         for request in batch:
             pipeline.execute_command(*request.words, NEVER_DECODE=True)
         replies = pipeline.execute(raise_on_error=False)
-        for reply in replies:
+        for request, reply in zip(batch, replies):
             if isinstance(reply, Exception):
-                raise translate(reply) or reply
+                raise translate(reply, request.words[0]) or reply
         return [request.convert(reply) for request, reply in zip(batch, replies)]
 
 
