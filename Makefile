@@ -1,12 +1,13 @@
 SHELL := /bin/bash
 INTEGRATION := --test suite --test fuzz --test cold --test burst --test durability --test faults --test replication
 
-.PHONY: help run build test test-all test-python wheels test-crash bench bench-servers guard bench-storage lint servers dist test-dist \
+.PHONY: help run build test interleavings test-all test-python wheels test-crash bench bench-servers guard bench-storage lint servers dist test-dist \
     licences clean
 
 help:
 	@echo 'make run [PORT=6380]  build the module and run a Redis server with it, as redis.conf says'
 	@echo 'make test             build, then all tests on the redis-server in the PATH'
+	@echo 'make interleavings    threads of the storage layer under schedules that shuttle chooses; part of make test'
 	@echo 'make test-all         the same, then the integration tests on Valkey 9.1, Debian'\''s Valkey 8.1 and Redis 8.0'
 	@echo 'make test-python      the Python package: types, lint, and its tests on the redis-server in the PATH (or MMAP_SERVER)'
 	@echo 'make wheels           python/dist: wheels of the Python package, with the module where dist/lib has it'
@@ -34,6 +35,12 @@ run: build
 test: build
 	@bash .ci/packages server test
 	cargo test --release $(TESTFLAGS)
+	$(MAKE) --no-print-directory interleavings
+
+# In a directory of its own: with this flag the locks are those of shuttle.
+interleavings:
+	@bash .ci/packages build
+	CARGO_PROFILE_DEV_DEBUG=0 RUSTFLAGS='--cfg shuttle' cargo test --target-dir target/shuttle --lib interleavings
 
 test-all: test servers
 	MMAP_SERVER='$(CURDIR)/.servers/valkey-9.1/valkey-server' cargo test --release $(INTEGRATION)
@@ -50,6 +57,8 @@ wheels:
 
 test-crash: build
 	@bash .ci/packages server test
+	MMAP_ROUNDS=400 cargo test --release --lib storage::model -- --nocapture
+	MMAP_ROUNDS=20000 $(MAKE) --no-print-directory interleavings
 	MMAP_ROUNDS=200 cargo test --release --test durability -- --nocapture
 	MMAP_ROUNDS=200 cargo test --release --test faults -- --nocapture
 	MMAP_ROUNDS=50 cargo test --release --test power_cut -- --nocapture

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use rustix::io::Errno;
 
 use super::advice::Pattern;
@@ -27,6 +27,7 @@ use super::mark::Mark;
 use super::moment::Published;
 use super::pace::Share;
 use super::path::FilePath;
+use super::primitives::Mutex;
 use super::record;
 use super::recovery::Contents;
 use super::root::{self, Access, FileId};
@@ -43,7 +44,7 @@ pub(super) const PAGE: u64 = 4096;
 /// How far ahead of the last value the worker takes page faults, in bytes.
 pub(super) const PREFAULT_WINDOW: u64 = 16 << 20;
 /// A truncation that frees more than this many bytes is the worker's, in bytes: it takes milliseconds.
-pub(super) const LONG_TRUNCATION: u64 = 32 << 20;
+pub(super) const LONG_TRUNCATION: u64 = if cfg!(shuttle) { 16 << 10 } else { 32 << 20 };
 
 /// A file bound to one or more keys. All methods may be called from any thread.
 pub struct Array {

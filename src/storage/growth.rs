@@ -17,6 +17,7 @@ use super::error::{Error, Result};
 use super::limits;
 use super::lock::Locked;
 use super::mapping::Mapping;
+use super::primitives::others_go_on;
 use super::record::{self, Record};
 use super::root::Access;
 use super::worker::Job;
@@ -385,6 +386,7 @@ impl Array {
     /// file can be. Its length stays.
     fn allocate(&self, plan: &Plan) -> Result<u64> {
         let mut wanted = plan.wanted.max(plan.needed);
+        others_go_on();
         loop {
             let error = match fallocate(
                 &*plan.file,
@@ -511,7 +513,7 @@ impl Array {
         state.prefault_at = if to == state.file_len {
             u64::MAX
         } else {
-            to - PREFAULT_WINDOW / 2
+            to.saturating_sub(PREFAULT_WINDOW / 2).max(1)
         };
     }
 

@@ -5,10 +5,9 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use super::array::{End, State};
 use super::error::Result;
+use super::primitives::{Condvar, Mutex, MutexGuard};
 
 /// How often a command that waits for the worker looks whether it is still alive.
 const WORKER_CHECK: Duration = Duration::from_millis(100);

@@ -8,6 +8,7 @@
 //! | [`registry`] | each file is open at most once |
 //! | [`array`] | what commands do with an open file |
 //! | [`moment`] | an array for those who read all of it, and for a forked child |
+//! | [`primitives`] | mutexes and condition variables |
 //! | [`lock`] | the lock of an array, and who may wait with it |
 //! | [`writer`] | changing an array: what is decided and done under one hold of its lock |
 //! | [`edit`] | one value in many places |
@@ -65,6 +66,7 @@ mod owner;
 mod pace;
 mod path;
 pub mod pool;
+mod primitives;
 mod record;
 mod recovery;
 mod registry;
@@ -89,10 +91,18 @@ mod window;
 mod worker;
 mod writer;
 
+#[cfg(all(test, shuttle))]
+mod interleavings;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod outside;
 #[cfg(test)]
 mod power_cut;
+#[cfg(test)]
+#[allow(dead_code, reason = "the integration tests use the rest")]
+#[path = "../../tests/support/random.rs"]
+mod random;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::array::{Array, State};
 use super::error::{Error, Result};
 use super::lock::Locked;
 use super::mark::Mark;
 use super::npy::Header;
 use super::path::FilePath;
+use super::primitives::{Mutex, MutexGuard};
 use super::root::{self, Access, FileId, Root};
 use super::shared::Shared;
 use super::stats::Totals;

@@ -185,20 +185,28 @@ def _live_count(fd: int, start: int, itemsize: int) -> tuple[int, int]:
     """The number of values, also while the server writes, and the length of the file."""
     for _ in range(_ATTEMPTS):
         size = os.fstat(fd).st_size
-        last = _read_record(fd, size, start, itemsize)
+        exact = max(size - start, 0) // itemsize
+        if size == 0 or size % _ALIGNMENT:
+            return exact, size
+        # One byte more than there should be: fewer than 64 or more, and the length has changed since.
+        end = os.pread(fd, 65, size - 64)
+        if len(end) != 64:
+            continue
+        last = _parse_record(end, size, start, itemsize)
+        if last and last[1] == 0:
+            return last[0], size
         # A growth that has not ended: the record before it is the true one.
-        before = _read_record(fd, last[1], start, itemsize) if last and last[1] else None
-        # If the length has changed in between, what was read may not be the end of the file.
-        if os.fstat(fd).st_size == size:
-            if before and before[1] == 0:
-                return before[0], size
-            return (last[0] if last else max(size - start, 0) // itemsize), size
+        before = _parse_record(os.pread(fd, 64, last[1] - 64), last[1], start, itemsize) if last else None
+        if before and before[1] == 0:
+            return before[0], size
+        # No record, or one of a growth that ended just now: if it is still so, it was so.
+        if os.pread(fd, 65, size - 64) == end and os.fstat(fd).st_size == size:
+            return (last[0] if last else exact), size
     raise OSError(f"the length of the file changed {_ATTEMPTS} times while it was looked at")
 
 
-def _read_record(fd: int, size: int, start: int, itemsize: int) -> Optional[tuple[int, int]]:
-    data = os.pread(fd, 64, size - 64) if size > 0 and size % _ALIGNMENT == 0 else b""
-    if len(data) < 64 or data[:8] != _MAGIC:
+def _parse_record(data: bytes, size: int, start: int, itemsize: int) -> Optional[tuple[int, int]]:
+    if len(data) != 64 or data[:8] != _MAGIC:
         return None
     _, _, item, checksum, length, boot, live, synced, previous = _RECORD.unpack(data)
     if checksum != zlib.crc32(data[:12] + data[16:40]) or length != size or start + live * item > size - 64:
