@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::OnceLock;
 
 use rustix::process::{Resource, getrlimit};
 
@@ -17,19 +18,37 @@ pub fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// What is to be left of the address space for the server, in bytes, where `ulimit -v` does not bound it.
-const ADDRESSES_LEFT: u64 = 64 << 30;
+/// What is to be left of the address space for the server at most, in bytes.
+const MOST_LEFT: u64 = 64 << 30;
 
-/// Whether a mapping of so many bytes leaves enough of the address space for the server: a quarter of what `ulimit -v` allows,
-/// or [`ADDRESSES_LEFT`].
+/// What is to be left of the address space for the server, in bytes: a quarter of what `ulimit -v` allows, or of what there was
+/// when it was first asked for, as some programs that run others (valgrind) have less to give than the processor.
+fn left_for_the_server() -> u64 {
+    static LEFT: OnceLock<u64> = OnceLock::new();
+    getrlimit(Resource::As).current.map_or_else(
+        || {
+            *LEFT.get_or_init(|| {
+                let halves = std::iter::successors(Some(MOST_LEFT), |left| Some(left / 2));
+                halves
+                    .take_while(|&left| left > 0)
+                    .find(|&left| can_be_mapped(4 * left))
+                    .unwrap_or(0)
+            })
+        },
+        |limit| limit / 4,
+    )
+}
+
+/// Whether a mapping of so many bytes leaves enough of the address space for the server.
 pub fn leaves_room(len: usize) -> bool {
-    let left = getrlimit(Resource::As)
-        .current
-        .map_or(ADDRESSES_LEFT, |limit| limit / 4);
-    let Some(len) = usize::try_from(left)
-        .ok()
-        .and_then(|left| left.checked_add(len))
-    else {
+    left_for_the_server()
+        .checked_add(len as u64)
+        .is_some_and(can_be_mapped)
+}
+
+/// Whether so much of the address space is free in one piece.
+fn can_be_mapped(bytes: u64) -> bool {
+    let Ok(len) = usize::try_from(bytes) else {
         return false;
     };
     // SAFETY: a new mapping that nobody can touch, which costs no memory; it is unmapped at once.

@@ -80,7 +80,28 @@ impl<'a> Writer<'a> {
     /// If the array cannot be written to, the disk is full, or the file would be longer than it may be; then
     /// nothing was appended.
     #[inline]
-    pub fn append(self, bytes: &[u8]) -> Result<Self> {
+    pub fn append(mut self, bytes: &[u8]) -> Result<Self> {
+        if self.append_to_free_slack(bytes)? {
+            return Ok(self);
+        }
+        self.append_elsewhere(bytes)
+    }
+
+    /// Appends where that is a copy and a store, and says whether it did: under load it nearly always does.
+    #[inline]
+    fn append_to_free_slack(&mut self, bytes: &[u8]) -> Result<bool> {
+        let (array, state) = (self.array, &mut *self.state);
+        let len = bytes.len() as u64;
+        if !state.slack || !array.has_room(state, len) {
+            return Ok(false);
+        }
+        array.may_hold(array.end_of_values(state) + len)?;
+        self.append_to(Room::Slack, bytes)?;
+        Ok(true)
+    }
+
+    #[inline(never)]
+    fn append_elsewhere(self, bytes: &[u8]) -> Result<Self> {
         let array = self.array;
         match self.append_to_what_is_free(bytes) {
             Err(error) if error.is_full() && array.have_slack_given_back() => {
