@@ -1,5 +1,5 @@
 SHELL := /bin/bash
-INTEGRATION := --test suite --test fuzz --test cold --test burst --test durability --test faults --test replication
+INTEGRATION := --test suite --test fuzz --test cold --test burst --test durability --test faults --test model --test replication
 
 .PHONY: help run build test interleavings test-all test-python wheels test-crash bench bench-servers guard bench-storage lint servers dist test-dist \
     licences clean
@@ -61,6 +61,7 @@ test-crash: build
 	MMAP_ROUNDS=20000 $(MAKE) --no-print-directory interleavings
 	MMAP_ROUNDS=200 cargo test --release --test durability -- --nocapture
 	MMAP_ROUNDS=200 cargo test --release --test faults -- --nocapture
+	MMAP_ROUNDS=1000 cargo test --release --test model -- --nocapture
 	MMAP_ROUNDS=50 cargo test --release --test power_cut -- --nocapture
 
 bench: build
