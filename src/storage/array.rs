@@ -153,6 +153,17 @@ pub(super) enum End {
 }
 
 impl State {
+    /// Whether it has slack and a mark, and nothing stands against a write: [`Array::check_writable`] would find nothing to do.
+    #[inline]
+    fn is_plainly_writable(&self) -> bool {
+        self.slack
+            && self.access == Access::Writable
+            && self.mark.is_some()
+            && self.file.is_some()
+            && self.lost.is_none()
+            && self.refusal.is_none()
+    }
+
     /// Whether it is the file of the array.
     pub fn is_of(&self, file: &Arc<File>) -> bool {
         self.file
@@ -561,15 +572,19 @@ impl Array {
         self.last_error.lock().clone()
     }
 
+    #[inline]
     pub(super) fn lock_for_writing(&self) -> Result<Locked<'_>> {
         self.shared.worker_alive()?;
         let mut state = self.state.lock();
-        self.check_writable(&mut state)?;
+        // Under load one look is enough: this is the path of every append.
+        if !state.is_plainly_writable() {
+            self.check_writable(&mut state)?;
+        }
         Ok(state)
     }
 
     /// Finds out whether the array can be written to, to be asked whenever the lock was taken, and after each wait.
-    #[inline]
+    #[inline(never)]
     pub(super) fn check_writable(&self, state: &mut State) -> Result<()> {
         if state.access == Access::ReadOnly {
             return Err(Error::ReadOnly {

@@ -90,6 +90,7 @@ impl Shared {
 
     /// # Errors
     /// [`Error::WorkerDead`]: nobody would sync or trim what is written now.
+    #[inline]
     pub(super) fn worker_alive(&self) -> Result<()> {
         match self.death.get() {
             None => Ok(()),
