@@ -183,7 +183,10 @@ fn prepare(db: &Server) {
     for (key, bytes) in [("ro", 1 << 20), ("zeros", 1_u64 << 30)] {
         let file = std::fs::File::create(db.path(key)).unwrap();
         file.set_len(bytes).unwrap();
-        client.int(&format!("MMAP {key} {key} uint8"));
+        // What was mapped before is let go of by other threads.
+        support::wait_until("there is room for a mapping", || {
+            !client.ask(&format!("MMAP {key} {key} uint8")).is_error()
+        });
     }
 }
 
