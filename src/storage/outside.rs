@@ -153,7 +153,7 @@ fn work(store: &Store, bound: &Bound) -> Result<()> {
     if !bound.is_writable() {
         return Ok(());
     }
-    bound.writer()?.append(&vec![7; size])?;
+    bound.append(&vec![7; size])?;
     {
         let mut view = bound.view()?;
         let mut now = vec![0; all.len() + size];

@@ -74,19 +74,6 @@ impl<'a> Writer<'a> {
         self.state.extent()
     }
 
-    /// Appends whole values, encoded back to back. It may wait for room; they are the last values when it returns.
-    ///
-    /// # Errors
-    /// If the array cannot be written to, the disk is full, or the file would be longer than it may be; then
-    /// nothing was appended.
-    #[inline]
-    pub fn append(mut self, bytes: &[u8]) -> Result<Self> {
-        if self.append_to_free_slack(bytes)? {
-            return Ok(self);
-        }
-        self.append_elsewhere(bytes)
-    }
-
     /// Appends where that is a copy and a store, and says whether it did: under load it nearly always does.
     #[inline]
     fn append_to_free_slack(&mut self, bytes: &[u8]) -> Result<bool> {
@@ -183,7 +170,7 @@ impl<'a> Writer<'a> {
     /// written. It may wait.
     ///
     /// # Errors
-    /// As [`Self::append`].
+    /// As [`Array::append`].
     pub fn extend_to(self, count: u64) -> Result<Self> {
         let array = self.array;
         match self.extend_to_what_is_free(count) {
@@ -405,13 +392,19 @@ impl<'a> Writer<'a> {
 
 /// One write, under one hold of the lock.
 impl Array {
-    /// As [`Writer::append`]; says how many.
+    /// Appends whole values, encoded back to back. It may wait for room; they are the last values when it returns, and it says
+    /// which values there are then.
     ///
     /// # Errors
-    /// As [`Writer::append`].
-    pub fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<u64> {
-        self.writer()?.append(bytes)?;
-        Ok(bytes.len() as u64 / self.item_size())
+    /// If the array cannot be written to, the disk is full, or the file would be longer than it may be; then
+    /// nothing was appended.
+    #[inline]
+    pub fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<Extent> {
+        let mut writer = self.writer()?;
+        if !writer.append_to_free_slack(bytes)? {
+            writer = writer.append_elsewhere(bytes)?;
+        }
+        Ok(writer.extent())
     }
 
     /// As [`Writer::extend_to`].

@@ -34,7 +34,7 @@ impl Command for VAddRaw {
             ctx.reply_count(0);
             return Ok(());
         }
-        let end = bound.writer()?.append(bytes)?.extent().end();
+        let end = bound.append(bytes)?.end();
         announce(&key, bound, c"vaddraw", Change::Appended { end, bytes });
         let added = (bytes.len() / binding.item.size()) as u64;
         reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(added))
