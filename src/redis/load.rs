@@ -73,6 +73,13 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     let root = Root::open(&dir)
         .map_err(|e| format!("mmap.dir '{}' cannot be opened: {e}", dir.display()))?;
     tracing::info!("files are below '{}'", root.path().display());
+    for missing in root.check_system()? {
+        if missing.is_grave {
+            tracing::warn!("{missing}");
+        } else {
+            tracing::info!("{missing}");
+        }
+    }
     let store = Store::new(root, config::threads())
         .map_err(|e| format!("cannot start the module's threads: {e}"))?;
     STORE

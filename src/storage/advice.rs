@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rustix::fs::{Advice, fadvise};
 
 use super::array::{Array, State};
+use super::system::{Call, attempt};
 
 /// The order in which values are going to be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,7 +54,7 @@ fn advise_file(file: &File, pattern: Pattern) {
         Pattern::Random => Advice::Random,
         Pattern::Sequential => Advice::Sequential,
     };
-    let _ = fadvise(file, 0, None, advice);
+    let _ = attempt(Call::Fadvise, || fadvise(file, 0, None, advice));
 }
 
 /// So many ranges of one array are brought in at the same time; more are not worth their while.

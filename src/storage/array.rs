@@ -39,7 +39,8 @@ use super::types::ItemType;
 use super::worker::Job;
 use super::writer::Extent;
 
-/// The unit of the page cache: a write within one is all or nothing for a killed process.
+/// The smallest page of any machine, and so within one of the page cache: a write within it is all or nothing for a
+/// killed process.
 pub(super) const PAGE: u64 = 4096;
 /// How far ahead of the last value the worker takes page faults, in bytes.
 pub(super) const PREFAULT_WINDOW: u64 = 16 << 20;

@@ -24,8 +24,10 @@ use super::array::{Array, View};
 use super::error::Result;
 use super::mapping::Mapping;
 use super::pool::{Cancel, Job};
+use super::residency::cached_pages;
 use super::root::Access;
 use super::search::{Side, search};
+use super::system::{Call, attempt, may};
 use super::types::ItemType;
 
 /// How many commands in a row must find all they need in RAM before an array is not doubted any more.
@@ -102,7 +104,7 @@ impl Doubt {
 pub(super) enum Look {
     /// By `mincore`, which reads nothing.
     Mincore,
-    /// By reads that may not wait: `mincore` says of another user's file that all of it is in RAM.
+    /// By reads that may not wait, or else by counting pages: `mincore` says of another user's file that all of it is in RAM.
     ReadNoWait,
 }
 
@@ -111,37 +113,52 @@ impl Look {
     pub fn at(file: &File, access: Access) -> Self {
         let euid = geteuid();
         let is_ours = || fstat(file).is_ok_and(|stat| stat.st_uid == euid.as_raw());
-        if access == Access::Writable || euid.is_root() || is_ours() {
+        if may(Call::Mincore) && (access == Access::Writable || euid.is_root() || is_ours()) {
             Self::Mincore
         } else {
             Self::ReadNoWait
         }
     }
 
-    /// Whether the bytes of a range are in RAM; `true` also where the system does not tell.
-    fn finds(self, file: &File, map: &Mapping, bytes: Range<u64>) -> bool {
-        match self {
-            Self::Mincore => map.is_resident(bytes.start, bytes.end).unwrap_or(true),
-            Self::ReadNoWait => is_read_at_once(file, bytes),
+    /// Whether the bytes of a range are in RAM; `None` where the system does not tell.
+    fn finds(self, file: &File, map: &Mapping, bytes: Range<u64>) -> Option<bool> {
+        if self == Self::Mincore
+            && let Ok(found) = map.is_resident(bytes.start, bytes.end)
+        {
+            return Some(found);
         }
+        // On overlayfs, tmpfs and FUSE no read does not wait.
+        is_read_at_once(file, bytes.clone()).or_else(|| is_counted(file, bytes))
     }
 }
 
-fn is_read_at_once(file: &File, bytes: Range<u64>) -> bool {
+/// Whether bytes are read without waiting; `None` where no read says so.
+fn is_read_at_once(file: &File, bytes: Range<u64>) -> Option<bool> {
     let mut buffer = [0; 16 << 10];
     let mut at = bytes.start;
     while at < bytes.end {
         let len = (bytes.end - at).min(buffer.len() as u64) as usize;
         let mut out = [io::IoSliceMut::new(&mut buffer[..len])];
-        match preadv2(file, &mut out, at, ReadWriteFlags::NOWAIT) {
-            Ok(0) | Err(Errno::OPNOTSUPP) => return true,
-            Ok(read) => at += read as u64,
-            Err(Errno::AGAIN) => return false,
+        let read = attempt(Call::ReadNoWait, || {
+            preadv2(file, &mut out, at, ReadWriteFlags::NOWAIT)
+        });
+        match read {
+            Ok(None) => return None,
+            Ok(Some(0)) => return Some(true),
+            Ok(Some(read)) => at += read as u64,
+            Err(Errno::AGAIN) => return Some(false),
             // Whoever needs the bytes meets the error as well.
-            Err(_) => return true,
+            Err(_) => return Some(true),
         }
     }
-    true
+    Some(true)
+}
+
+fn is_counted(file: &File, bytes: Range<u64>) -> Option<bool> {
+    let page = page_size() as u64;
+    let pages = bytes.end.div_ceil(page) - bytes.start / page;
+    let cached = cached_pages(file, bytes.start, bytes.end).ok()?;
+    Some(cached >= pages)
 }
 
 impl Touched {
@@ -209,7 +226,9 @@ impl Array {
                 // It is help. Without it the reads below wait one after the other.
                 let len = std::num::NonZeroU64::new(bytes.end - bytes.start);
                 if len.is_some() {
-                    let _ = fadvise(file.as_fd(), bytes.start, len, FileAdvice::WillNeed);
+                    let _ = attempt(Call::Fadvise, || {
+                        fadvise(file.as_fd(), bytes.start, len, FileAdvice::WillNeed)
+                    });
                 }
             }
         });
@@ -229,7 +248,8 @@ impl Array {
     /// Reads the values of a range that is about to be overwritten, unless they are in RAM.
     pub(super) fn warm_up(&self, range: &Range<u64>) {
         let touched = Touched::Range(range.clone());
-        if self.view().is_ok_and(|mut view| view.looks_at(&touched)) {
+        let found = self.view().map(|mut view| view.looks_at(&touched));
+        if matches!(found, Ok(Some(true))) {
             return;
         }
         let size = self.item_size();
@@ -264,7 +284,11 @@ impl Array {
             if len.is_none() {
                 return Ok(());
             }
-            fadvise(file.as_fd(), bytes.start, len, FileAdvice::DontNeed).map_err(io::Error::from)
+            let dropped = attempt(Call::Fadvise, || {
+                fadvise(file.as_fd(), bytes.start, len, FileAdvice::DontNeed)
+            });
+            // Refused, it is advice that had no effect.
+            dropped.map(drop).map_err(io::Error::from)
         });
         dropped.unwrap_or(Ok(()))
     }
@@ -286,47 +310,57 @@ fn read_fully(file: &File, mut out: &mut [u8], mut at: u64) -> io::Result<()> {
 }
 
 impl View<'_> {
-    /// Whether values are in RAM, without waiting for those that are not; `true` also where the system does not
-    /// tell. What lies outside the array is not looked for.
+    /// Whether values are in RAM, without waiting for those that are not. What lies outside the array is not looked for.
+    ///
+    /// Where the system does not tell, they are not, as far as this says; but then the array is not doubted for ever, as it
+    /// would be without an end.
     #[cold]
     pub fn has_in_ram(&mut self, touched: &Touched) -> bool {
         let found = self.looks_at(touched);
         let doubt = &self.array().doubt;
-        if found {
-            doubt.found_all();
-        } else {
+        if found == Some(false) {
             doubt.renew();
+        } else {
+            doubt.found_all();
         }
-        found
+        found == Some(true)
     }
 
-    fn looks_at(&mut self, touched: &Touched) -> bool {
+    fn looks_at(&mut self, touched: &Touched) -> Option<bool> {
         if let Touched::Search { item, value, side } = touched {
-            return search(
+            let mut found = Some(true);
+            let _ = search(
                 self.count(),
                 *item,
                 value,
                 *side,
                 |index, out: &mut [u8]| {
-                    if !self.has_range(index..index + 1) {
+                    found = self.has_range(index..index + 1);
+                    if found != Some(true) {
                         return Err(());
                     }
                     // An error is met again by the search that counts.
                     self.read(index, out).map_err(drop)
                 },
-            )
-            .is_ok();
+            );
+            return found;
         }
         let size = self.item_size();
-        (0..touched.pieces(size)).all(|number| self.has_range(touched.piece(number, size)))
+        for number in 0..touched.pieces(size) {
+            let found = self.has_range(touched.piece(number, size));
+            if found != Some(true) {
+                return found;
+            }
+        }
+        Some(true)
     }
 
-    fn has_range(&self, values: Range<u64>) -> bool {
+    fn has_range(&self, values: Range<u64>) -> Option<bool> {
         let (array, state) = (self.array(), self.state());
         let bytes = array.bytes_of(values, state.count);
         match &state.file {
             Some(file) if !bytes.is_empty() => state.look.finds(file, &state.map, bytes),
-            _ => true,
+            _ => Some(true),
         }
     }
 }
@@ -398,7 +432,7 @@ impl BringIn {
         // The lock is not held for long: the main thread may want it.
         (0..touched.pieces(size)).all(|number| {
             let view = array.view();
-            view.is_ok_and(|view| view.has_range(touched.piece(number, size)))
+            view.is_ok_and(|view| view.has_range(touched.piece(number, size)) != Some(false))
         })
     }
 }
@@ -564,13 +598,33 @@ mod tests {
         file.sync_all().unwrap();
         let map = Mapping::covering(&file, 64 * page, Access::ReadOnly).unwrap();
         for look in [Look::ReadNoWait, Look::Mincore] {
-            assert!(look.finds(&file, &map, 0..64 * page), "{look:?}");
+            assert_eq!(
+                look.finds(&file, &map, 0..64 * page),
+                Some(true),
+                "{look:?}"
+            );
             let deadline = Instant::now() + std::time::Duration::from_secs(20);
-            while look.finds(&file, &map, 3 * page..4 * page) {
+            while look.finds(&file, &map, 3 * page..4 * page) == Some(true) {
                 assert!(Instant::now() < deadline, "{look:?}: the pages stay");
                 fadvise(&file, 0, None, FileAdvice::DontNeed).unwrap();
             }
             read_fully(&file, &mut vec![0; 64 * page as usize], 0).unwrap();
+        }
+    }
+
+    #[test]
+    fn where_reads_always_wait_pages_are_counted() {
+        let page = page_size() as u64;
+        // RWF_NOWAIT is not to be had on tmpfs.
+        let file = tempfile::tempfile_in("/dev/shm").unwrap();
+        file.write_all_at(&vec![1; 4 * page as usize], 0).unwrap();
+        file.set_len(64 * page).unwrap();
+        assert_eq!(is_read_at_once(&file, 0..page), None);
+        let map = Mapping::covering(&file, 64 * page, Access::ReadOnly).unwrap();
+        let found = |bytes| Look::ReadNoWait.finds(&file, &map, bytes);
+        if found(0..page).is_some() {
+            assert_eq!(found(page + 1..4 * page - 1), Some(true));
+            assert_eq!(found(4 * page - 1..4 * page + 1), Some(false));
         }
     }
 

@@ -11,12 +11,15 @@ use memmap2::MmapRaw;
 use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstatfs, fstatvfs};
 use rustix::io::{Errno, pread};
 
+use super::system::{Call, attempt, result_of};
+
 #[cfg(test)]
 use super::power_cut::{change, give, in_order, store, sync, touch};
 
 /// `linux/magic.h`. ext2 and ext3 have the same; the former orders nothing.
 const EXT4_SUPER_MAGIC: u64 = 0xef53;
 const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
+const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
 
 /// `ftruncate`.
 pub fn set_len(file: &File, len: u64) -> io::Result<()> {
@@ -47,40 +50,50 @@ pub fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     change(|| file.write_all_at(bytes, at))
 }
 
-/// `fsetxattr`; `false` if the file system knows no attributes.
+/// `fsetxattr`; `false` if there are no attributes here.
 pub fn set_attribute(file: &File, name: &str, value: &[u8]) -> rustix::io::Result<bool> {
-    match change(|| fsetxattr(file, name, value, XattrFlags::empty())) {
-        Ok(()) => Ok(true),
-        Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(false),
-        Err(errno) => Err(errno),
-    }
+    let set = attempt(Call::SetAttribute, || {
+        change(|| fsetxattr(file, name, value, XattrFlags::empty()))
+    });
+    set.map(|set| set.is_some())
 }
 
 /// `fgetxattr`: the length of an extended attribute that was read into `value`; `None` if the file has none that fits
-/// there, or the file system knows no attributes.
+/// there, or there are no attributes here.
 ///
 /// # Errors
 /// The system's: what cannot be read must not be taken for missing.
 pub fn attribute(file: &File, name: &str, value: &mut [u8]) -> rustix::io::Result<Option<usize>> {
-    match fgetxattr(file, name, value) {
-        Ok(len) => Ok(Some(len)),
-        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM | Errno::RANGE) => Ok(None),
-        Err(errno) => Err(errno),
+    match attempt(Call::GetAttribute, || fgetxattr(file, name, value)) {
+        Err(Errno::NODATA | Errno::RANGE) => Ok(None),
+        result => result,
     }
 }
 
 /// `fremovexattr`, where there is such an attribute.
 pub fn remove_attribute(file: &File, name: &str) -> rustix::io::Result<()> {
-    match change(|| fremovexattr(file, name)) {
-        Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
-        Err(errno) => Err(errno),
+    match attempt(Call::SetAttribute, || change(|| fremovexattr(file, name))) {
+        Err(Errno::NODATA) => Ok(()),
+        result => result.map(drop),
     }
 }
 
 /// How many bytes are free on the file system of a file, for those without privileges; `None` if it does not say.
 pub fn free_bytes(file: &File) -> Option<u64> {
-    let system = fstatvfs(file).ok()?;
+    let system = attempt(Call::Statfs, || fstatvfs(file)).ok().flatten()?;
     system.f_bavail.checked_mul(system.f_frsize)
+}
+
+/// Whether a file is another one's, that another file system has, and only that one's pages are in RAM.
+pub fn is_on_overlayfs(file: &File) -> bool {
+    kind_of(file) == Some(OVERLAYFS_SUPER_MAGIC)
+}
+
+fn kind_of(file: &File) -> Option<u64> {
+    attempt(Call::Statfs, || fstatfs(file))
+        .ok()
+        .flatten()
+        .map(|system| system.f_type as u64)
 }
 
 /// Whether values that [`write_back`] has returned for are on disk before any length or mark that is set later.
@@ -89,10 +102,7 @@ pub fn free_bytes(file: &File) -> Option<u64> {
 /// have the disk put all that it was given on stable storage (`REQ_PREFLUSH`: jbd2's `journal_submit_commit_record`,
 /// XFS' `xlog_write_iclog`). A page counts as written only once the extent that holds it is in the journal too.
 pub fn orders_data_before_metadata(file: &File) -> bool {
-    in_order(|| {
-        let kind = fstatfs(file).map(|system| system.f_type as u64);
-        matches!(kind, Ok(EXT4_SUPER_MAGIC | XFS_SUPER_MAGIC))
-    })
+    in_order(|| matches!(kind_of(file), Some(EXT4_SUPER_MAGIC | XFS_SUPER_MAGIC)))
 }
 
 /// Gives bytes of the page cache to the disk, and waits until it has them: they are not on stable storage yet.
@@ -103,15 +113,16 @@ pub fn write_back(file: &File, bytes: Range<u64>) -> io::Result<()> {
             | libc::SYNC_FILE_RANGE_WAIT_AFTER;
         // A length of 0 would mean all that follows.
         let len = (bytes.end - bytes.start).max(1);
-        // SAFETY: the call takes no pointers.
-        let status = unsafe {
-            libc::sync_file_range(file.as_raw_fd(), bytes.start as i64, len as i64, flags)
-        };
-        match io::Error::last_os_error() {
-            _ if status == 0 => Ok(()),
-            // A sandbox may not have it.
-            error if error.raw_os_error() == Some(libc::ENOSYS) => file.sync_data(),
-            error => Err(error),
+        let given = attempt(Call::SyncFileRange, || {
+            // SAFETY: the call takes no pointers.
+            let status = unsafe {
+                libc::sync_file_range(file.as_raw_fd(), bytes.start as i64, len as i64, flags)
+            };
+            result_of(status.into())
+        })?;
+        match given {
+            Some(_) => Ok(()),
+            None => file.sync_data(),
         }
     })
 }

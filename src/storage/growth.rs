@@ -20,6 +20,7 @@ use super::mapping::Mapping;
 use super::primitives::others_go_on;
 use super::record::{self, Record};
 use super::root::Access;
+use super::system::{Call, attempt};
 use super::worker::Job;
 
 /// Smallest step by which a burst makes a file grow, in bytes, where `mmap.max-slack` allows it: of small writes, and of
@@ -388,14 +389,13 @@ impl Array {
         let mut wanted = plan.wanted.max(plan.needed);
         others_go_on();
         loop {
-            let error = match fallocate(
-                &*plan.file,
-                FallocateFlags::KEEP_SIZE,
-                plan.file_len,
-                wanted - plan.file_len,
-            ) {
-                // Some file systems cannot allocate ahead; then a full disk is found out too late.
-                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(wanted),
+            let (from, len) = (plan.file_len, wanted - plan.file_len);
+            let allocated = attempt(Call::Fallocate, || {
+                fallocate(&*plan.file, FallocateFlags::KEEP_SIZE, from, len)
+            });
+            let error = match allocated {
+                // Where space cannot be allocated ahead, a full disk is found out too late.
+                Ok(_) => return Ok(wanted),
                 Err(Errno::INTR) => continue,
                 Err(errno) => Error::io("allocate space for", &self.path, errno),
             };

@@ -24,6 +24,7 @@ use super::registry::Registry;
 use super::replacement::Replacement;
 use super::root::{self, Access, Root};
 use super::settings::Fsync;
+use super::system::{Call, attempt};
 use super::writer::{Extent, Writer};
 
 /// The extended attribute with the number of values that were removed at the head of this file so far: 8 bytes,
@@ -330,18 +331,15 @@ impl Copy<'_> {
         let (mut from, mut to) = (bytes.start, bytes.start - shift);
         while from < bytes.end {
             let left = (bytes.end - from) as usize;
-            let copied = copy_file_range(
-                &*self.old,
-                Some(&mut from),
-                &*self.new.file,
-                Some(&mut to),
-                left,
-            );
+            let (old, new) = (&*self.old, &*self.new.file);
+            let copied = attempt(Call::CopyFileRange, || {
+                copy_file_range(old, Some(&mut from), new, Some(&mut to), left)
+            });
             match copied {
                 // Values at the end were removed meanwhile; some may be there again.
-                Ok(0) if self.ends_before(from)? => return Ok(()),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
+                Ok(Some(0)) if self.ends_before(from)? => return Ok(()),
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) | Err(Errno::XDEV) => {
                     return self.copy_through_memory(from..bytes.end, shift);
                 }
                 Err(errno) => return Err(self.array.failed("copy", errno)),

@@ -30,6 +30,7 @@ use super::limits;
 use super::root::Access;
 use super::sigbus::{Fault, guarded, guarded_with_others};
 use super::stream;
+use super::system::{Call, attempt, result_of};
 
 /// Granularity of the page table, in bytes.
 fn page() -> u64 {
@@ -311,18 +312,15 @@ impl Mapping {
     /// Has `mincore` say of each page whether it is in RAM, in the lowest bit: the others are reserved.
     fn look(&self, from: u64, len: u64, pages: &mut [u8]) -> io::Result<()> {
         assert!(pages.len() as u64 == len.div_ceil(page()));
-        // SAFETY: the range is mapped, and `pages` has a byte for each page of it.
-        let status = unsafe {
-            libc::mincore(
-                self.at(from, len as usize).cast(),
-                len as usize,
-                pages.as_mut_ptr().cast(),
-            )
-        };
-        if status == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
+        let start = self.at(from, len as usize).cast();
+        let looked = attempt(Call::Mincore, || {
+            // SAFETY: the range is mapped, and `pages` has a byte for each page of it.
+            let status = unsafe { libc::mincore(start, len as usize, pages.as_mut_ptr().cast()) };
+            result_of(status.into())
+        })?;
+        match looked {
+            Some(_) => Ok(()),
+            None => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

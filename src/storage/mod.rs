@@ -16,6 +16,7 @@
 //! | [`growth`] | space ahead of the values, and back to the exact length |
 //! | [`record`] | what a file with such space says of itself |
 //! | [`disk`] | the system calls by which all this reaches the disk |
+//! | [`system`] | the system calls that are refused somewhere, and done without there |
 //! | [`mark`] | what survives a power cut |
 //! | [`owner`] | which files are arrays, and whose they were last |
 //! | [`copies`] | what is known of the copies that other servers have |
@@ -84,6 +85,7 @@ mod stats;
 mod status;
 mod stream;
 mod sync;
+pub mod system;
 mod tasks;
 pub mod types;
 mod unlinked;

@@ -2,14 +2,18 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fsync, linkat, openat, renameat, statat, unlinkat};
+use parking_lot::Mutex;
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, fstat, fsync, linkat, openat, renameat, statat, unlinkat,
+};
 use rustix::io::{Errno, Result};
 
 use super::root::{FileId, descriptor_link};
+use super::system::{Call, attempt, is_refusal};
 
 /// Makes names of this process unique.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -28,17 +32,12 @@ impl Nameless {
     /// # Errors
     /// The system's.
     pub fn create(dir: Dir) -> Result<(File, Self)> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let (file, temporary) = match openat(&dir, ".", flags | OFlags::TMPFILE, mode) {
-            Ok(file) => (file, None),
-            // Not every file system knows files without a name.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
-                let create = flags | OFlags::CREATE | OFlags::EXCL;
-                let (file, name) = with_unused_name(|name| openat(&dir, name, create, mode))?;
+        let (file, temporary) = match open_unnamed(&dir)? {
+            Some(file) => (file, None),
+            None => {
+                let (file, name) = open_named(&dir)?;
                 (file, Some(name))
             }
-            Err(errno) => return Err(errno),
         };
         Ok((File::from(file), Self { dir, temporary }))
     }
@@ -53,9 +52,7 @@ impl Nameless {
     /// The system's.
     pub fn give_name(&mut self, file: &impl AsRawFd) -> Result<&str> {
         if self.temporary.is_none() {
-            let link = descriptor_link(file);
-            let flags = AtFlags::SYMLINK_FOLLOW;
-            let ((), name) = with_unused_name(|name| linkat(CWD, &*link, &self.dir, name, flags))?;
+            let ((), name) = with_unused_name(|name| link(file, &self.dir, name))?;
             self.temporary = Some(name);
         }
         Ok(self.temporary.as_deref().unwrap_or_default())
@@ -105,6 +102,53 @@ impl Drop for Nameless {
             tracing::error!("cannot remove '{name}': {error}");
         }
     }
+}
+
+const READ_WRITE: OFlags = OFlags::RDWR.union(OFlags::CLOEXEC);
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+fn open_named(dir: &Dir) -> Result<(OwnedFd, String)> {
+    let create = READ_WRITE | OFlags::CREATE | OFlags::EXCL;
+    with_unused_name(|name| openat(dir, name, create, PRIVATE))
+}
+
+/// `None` if there are no files without a name here, or they cannot be given one.
+fn open_unnamed(dir: &Dir) -> Result<Option<OwnedFd>> {
+    let open = || match openat(dir, ".", READ_WRITE | OFlags::TMPFILE, PRIVATE) {
+        Ok(file) => Ok(Some(file)),
+        // Kernels that know none of them take it for an attempt to write to a directory.
+        Err(Errno::ISDIR | Errno::NOENT) => Ok(None),
+        Err(errno) if is_refusal(errno) => Ok(None),
+        Err(errno) => Err(errno),
+    };
+    let Some(file) = open()? else {
+        return Ok(None);
+    };
+    let device = fstat(&file)?.st_dev;
+    let known = CAN_NAME.lock().iter().find(|(d, _)| *d == device).copied();
+    if let Some((_, can)) = known {
+        return Ok(can.then_some(file));
+    }
+    let named = attempt(Call::Linkat, || {
+        with_unused_name(|name| link(&file, dir, name))
+    })?;
+    CAN_NAME.lock().push((device, named.is_some()));
+    match named {
+        Some(((), name)) => {
+            unlinkat(dir, &*name, AtFlags::empty())?;
+            // A file is given a name once.
+            open()
+        }
+        None => Ok(None),
+    }
+}
+
+/// Devices, and whether a file that was made there without a name can get one: not every sandbox and file system has that.
+static CAN_NAME: Mutex<Vec<(u64, bool)>> = Mutex::new(Vec::new());
+
+fn link(file: &impl AsRawFd, dir: &Dir, name: &str) -> Result<()> {
+    let link = descriptor_link(file);
+    linkat(CWD, &*link, dir, name, AtFlags::SYMLINK_FOLLOW)
 }
 
 /// Tries names until one is not taken: by what a process of the same id left when it was killed.
@@ -160,6 +204,21 @@ mod tests {
         drop(place);
         assert_eq!(names(&dir), ["f"]);
         assert_eq!(dir.read("f").unwrap(), b"new");
+    }
+
+    #[test]
+    fn where_no_unnamed_file_can_be_named_one_has_a_name_from_the_start() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        let (file, name) = open_named(&dir).unwrap();
+        let mut place = Nameless {
+            dir: dir.try_clone().unwrap(),
+            temporary: Some(name.clone()),
+        };
+        assert_eq!(place.give_name(&file).unwrap(), name);
+        let id = FileId::of(&fstat(&file).unwrap());
+        place.rename_to("f".as_ref(), id).unwrap();
+        assert_eq!(names(&dir), ["f"]);
     }
 
     #[test]

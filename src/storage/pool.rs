@@ -11,6 +11,9 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use rustix::process::setpriority_process;
+
+use super::system::{Call, attempt, result_of};
 use super::window::KEPT_FOR;
 
 /// How much less of a CPU the threads get than the server where both want it: see nice(1).
@@ -147,12 +150,20 @@ impl Drop for Pool {
 
 /// Lowers the priority of this thread. It is help: where the system refuses, the work is done all the same.
 pub fn give_way() {
-    let batch = libc::sched_param { sched_priority: 0 };
-    // SAFETY: both calls are about the calling thread (0), and take a number and a structure of one.
-    unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
-        libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const batch);
-    }
+    let _ = attempt(Call::SetPriority, || {
+        // A thread of its own is meant by 0, not its process.
+        setpriority_process(None, NICE)
+    });
+    // The kernel's `struct sched_param`; those of C libraries differ.
+    let priority: libc::c_int = 0;
+    let _ = attempt(Call::SetScheduler, || {
+        // SAFETY: the call is about the calling thread (0), and reads a number. musl has only the name of it.
+        let status = unsafe {
+            let batch = libc::SCHED_BATCH;
+            libc::syscall(libc::SYS_sched_setscheduler, 0, batch, &raw const priority)
+        };
+        result_of(status)
+    });
 }
 
 fn work(queue: &Queue, messages: &Receiver<Message>, rest: impl Fn()) {

@@ -18,6 +18,7 @@ use super::error::{Error, Result};
 use super::nameless::Nameless;
 use super::path::FilePath;
 use super::root::{FileId, Root, descriptor_link};
+use super::system::{Call, attempt};
 
 /// A file without a name, until it takes that of another.
 pub struct Replacement {
@@ -140,11 +141,10 @@ fn check_name(dir: &Dir, name: impl AsRef<Path>, id: FileId, path: &FilePath) ->
 fn make_alike(old: &File, new: &File) -> rustix::io::Result<()> {
     let (like, is) = (fstat(old)?, fstat(new)?);
     if (like.st_uid, like.st_gid) != (is.st_uid, is.st_gid) {
-        fchown(
-            new,
-            Some(Uid::from_raw(like.st_uid)),
-            Some(Gid::from_raw(like.st_gid)),
-        )?;
+        let owner = Some(Uid::from_raw(like.st_uid));
+        let group = Some(Gid::from_raw(like.st_gid));
+        // A file that comes to belong to another user would be another file.
+        attempt(Call::Fchown, || fchown(new, owner, group))?.ok_or(Errno::PERM)?;
     }
     fchmod(new, Mode::from_raw_mode(like.st_mode))?;
     copy_attributes(old, new)
@@ -152,19 +152,26 @@ fn make_alike(old: &File, new: &File) -> rustix::io::Result<()> {
 
 fn copy_attributes(old: &File, new: &File) -> rustix::io::Result<()> {
     let mut names = vec![0_u8; 1 << 16];
-    let len = match flistxattr(old, &mut names) {
-        Err(Errno::OPNOTSUPP) => return Ok(()),
-        len => len?,
+    let Some(len) = attempt(Call::ListAttributes, || flistxattr(old, &mut names))? else {
+        return Ok(());
     };
     for name in names[..len]
         .split(|&byte| byte == 0)
         .filter(|n| !n.is_empty())
     {
         let mut value = vec![0_u8; 1 << 16];
-        let len = fgetxattr(old, name, &mut value)?;
-        match fsetxattr(new, name, &value[..len], XattrFlags::empty()) {
+        let len = match attempt(Call::GetAttribute, || fgetxattr(old, name, &mut value)) {
+            Ok(Some(len)) => len,
+            // It was removed at this moment.
+            Ok(None) | Err(Errno::NODATA) => continue,
+            Err(errno) => return Err(errno),
+        };
+        let set = attempt(Call::SetAttribute, || {
+            fsetxattr(new, name, &value[..len], XattrFlags::empty())
+        });
+        match set {
             // What the system alone may set (labels, capabilities) it has set.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => {}
+            Ok(_) | Err(Errno::ACCESS) => {}
             Err(errno) => return Err(errno),
         }
     }

@@ -6,16 +6,16 @@ use std::os::fd::AsRawFd;
 
 use rustix::param::page_size;
 
+use super::cold::Look;
+use super::disk;
 use super::mapping::Mapping;
+use super::system::{Call, SYS_CACHESTAT, attempt, result_of};
 
 /// As many bytes are looked at, however long the file is: well under a millisecond's work where `cachestat` is
 /// there, a few where it is not.
 const MOST: u64 = 256 << 20;
 /// A longer file is looked at in windows of so many bytes, evenly spread.
 const WINDOW: u64 = 4 << 20;
-
-/// `cachestat(2)` has one number on all architectures; it is in Linux from 6.5 on.
-const SYS_CACHESTAT: libc::c_long = 451;
 
 /// `struct cachestat_range`
 #[repr(C)]
@@ -39,12 +39,16 @@ struct CacheStat {
 /// it is an estimate from a sample.
 ///
 /// # Errors
-/// The system's, where it has neither `cachestat` nor `mincore`.
-pub fn resident_bytes(file: &File, map: &Mapping, len: u64) -> io::Result<u64> {
+/// If the system does not tell, by `cachestat` or `mincore`, of this file.
+pub fn resident_bytes(file: &File, map: &Mapping, look: Look, len: u64) -> io::Result<u64> {
     let (mut seen, mut found) = (0, 0);
     for (from, to) in windows(len, MOST, WINDOW) {
         seen += to - from;
-        found += cached_pages(file, from, to).or_else(|_| map.resident_pages(from, to))?;
+        found += cached_pages(file, from, to).or_else(|_| match look {
+            Look::Mincore => map.resident_pages(from, to),
+            // Of another user's file the kernel says that all of it is in RAM.
+            Look::ReadNoWait => Err(io::ErrorKind::Unsupported.into()),
+        })?;
     }
     let bytes = found * page_size() as u64;
     if seen == len {
@@ -70,26 +74,30 @@ fn windows(len: u64, most: u64, window: u64) -> Vec<(u64, u64)> {
         .collect()
 }
 
-fn cached_pages(file: &File, from: u64, to: u64) -> io::Result<u64> {
+/// Number of pages of a range of bytes that are in the page cache, by `cachestat`.
+///
+/// # Errors
+/// The system's, and where it does not know.
+pub(super) fn cached_pages(file: &File, from: u64, to: u64) -> io::Result<u64> {
     let range = CacheStatRange {
         offset: from,
         len: to - from,
     };
     let mut stat = CacheStat::default();
-    // SAFETY: both structures are laid out as the kernel's and outlive the call; it writes to the second only.
-    let status = unsafe {
-        libc::syscall(
-            SYS_CACHESTAT,
-            file.as_raw_fd(),
-            &raw const range,
-            &raw mut stat,
-            0,
-        )
-    };
-    if status == 0 {
-        Ok(stat.cache)
-    } else {
-        Err(io::Error::last_os_error())
+    let looked = attempt(Call::CacheStat, || {
+        let file = file.as_raw_fd();
+        // SAFETY: both structures are laid out as the kernel's and outlive the call; it writes to the second only.
+        let status =
+            unsafe { libc::syscall(SYS_CACHESTAT, file, &raw const range, &raw mut stat, 0) };
+        result_of(status)
+    })?;
+    match looked {
+        // The file that has the pages is another.
+        Some(_) if stat.cache == 0 && disk::is_on_overlayfs(file) => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        Some(_) => Ok(stat.cache),
+        None => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
@@ -124,9 +132,11 @@ mod tests {
         let map = Mapping::covering(&file, 64 * page, Access::ReadOnly).unwrap();
         let of = |from, to| map.resident_pages(from * page, to * page).unwrap();
         assert_eq!((of(0, 64), of(0, 5), of(6, 8)), (3, 0, 2));
-        assert_eq!(resident_bytes(&file, &map, 64 * page).unwrap(), 3 * page);
+        let bytes = |look| resident_bytes(&file, &map, look, 64 * page);
+        assert_eq!(bytes(Look::Mincore).unwrap(), 3 * page);
         if let Ok(pages) = cached_pages(&file, 0, 64 * page) {
             assert_eq!(pages, 3);
+            assert_eq!(bytes(Look::ReadNoWait).unwrap(), 3 * page);
         }
     }
 }

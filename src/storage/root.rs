@@ -12,7 +12,7 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use parking_lot::RwLock;
 use rustix::fs::{
     AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, StatxFlags, fcntl_lock,
-    fstat, linkat, open, renameat, renameat_with, statx, unlinkat,
+    fstat, linkat, open, openat, renameat, renameat_with, statat, statx, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
@@ -22,6 +22,7 @@ use super::nameless::Nameless;
 use super::path::{self, FilePath, REPLACED};
 use super::record::this_boot;
 use super::reserved::{Place, Reserved, deepest};
+use super::system::{self, Call, Missing, attempt};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -193,6 +194,15 @@ impl Root {
             let dir = self.dir.open_dir(dir).ok()?;
             fstat(&dir).ok().map(|stat| FileId::of(&stat))
         })
+    }
+
+    /// Finds out which system calls are refused on this machine and below this directory. Before it has, none of the
+    /// store's may be made.
+    ///
+    /// # Errors
+    /// If one that is needed would end the process; the text says which.
+    pub fn check_system(&self) -> std::result::Result<Vec<Missing>, String> {
+        system::check(&self.dir)
     }
 
     /// Where the directory was when it was opened.
@@ -451,12 +461,34 @@ impl Destination {
     /// knows no second names, another one.
     fn name_aside(&self, aside: &OsStr) -> rustix::io::Result<()> {
         let dir = self.place.dir();
-        match linkat(dir, &*self.name, dir, aside, AtFlags::empty()) {
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
-                renameat_with(dir, &*self.name, dir, aside, RenameFlags::NOREPLACE)
-            }
-            result => result,
+        let linked = attempt(Call::Linkat, || {
+            linkat(dir, &*self.name, dir, aside, AtFlags::empty())
+        });
+        match linked {
+            Ok(Some(())) => return Ok(()),
+            Ok(None) | Err(Errno::MLINK) => {}
+            Err(errno) => return Err(errno),
         }
+        let renamed = attempt(Call::RenameNoReplace, || {
+            renameat_with(dir, &*self.name, dir, aside, RenameFlags::NOREPLACE)
+        })?;
+        match renamed {
+            Some(()) => Ok(()),
+            None => self.reserve_and_rename(aside),
+        }
+    }
+
+    /// Renames the file to a name that nothing has.
+    fn reserve_and_rename(&self, aside: &OsStr) -> rustix::io::Result<()> {
+        let dir = self.place.dir();
+        statat(dir, &*self.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        // Once a file of ours has the name, only that one is replaced.
+        drop(openat(dir, aside, flags, Mode::RUSR | Mode::WUSR)?);
+        renameat(dir, &*self.name, dir, aside).inspect_err(|_| {
+            // What is left is an empty file of ours, and the error is the caller's.
+            let _ = unlinkat(dir, aside, AtFlags::empty());
+        })
     }
 
     fn link_and_rename(&mut self) -> rustix::io::Result<()> {

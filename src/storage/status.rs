@@ -72,6 +72,7 @@ impl Array {
             (State::Exact, None)
         };
         let (file, map, file_bytes) = (state.file.clone(), Arc::clone(&state.map), state.file_len);
+        let look = state.look;
         let synced = is_writable.then(|| state.synced.min(state.count));
         let count = state.count;
         drop(state);
@@ -82,7 +83,7 @@ impl Array {
             bytes,
             file_bytes,
             synced,
-            resident: file.and_then(|file| resident_bytes(&file, &map, file_bytes).ok()),
+            resident: file.and_then(|file| resident_bytes(&file, &map, look, file_bytes).ok()),
             last_error: why.clone().or_else(|| self.last_error()),
             why,
         }

@@ -14,6 +14,7 @@ use super::{file_len, wait_until};
 pub struct Setup {
     temp: TempDir,
     config: Vec<(String, String)>,
+    module: Option<PathBuf>,
     module_args: String,
     without_module: bool,
     privileges: Vec<String>,
@@ -44,6 +45,7 @@ impl Setup {
         Setup {
             temp,
             config: Vec::new(),
+            module: None,
             module_args: String::new(),
             without_module: false,
             privileges: Vec::new(),
@@ -84,6 +86,15 @@ impl Setup {
         self
     }
 
+    /// Loads a copy of the module that every user may read.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn with_a_copy_of_the_module(mut self) -> Setup {
+        let copy = self.temp.path().join("module.so");
+        std::fs::copy(module(), &copy).unwrap();
+        self.module = Some(copy);
+        self
+    }
+
     /// Uses another server's directory as the root of the module's files.
     pub fn sharing_files_of(mut self, other: &Server) -> Setup {
         self.module_args = format!("dir {}", other.dir().display());
@@ -115,7 +126,7 @@ impl Setup {
             String::from("bind 127.0.0.1\nsave \"\"\ndaemonize no\nenable-debug-command yes\n");
         writeln!(text, "dir {}", self.dir().display()).unwrap();
         if !self.without_module {
-            let module = module();
+            let module = self.module.clone().unwrap_or_else(module);
             writeln!(text, "loadmodule {} {}", module.display(), self.module_args).unwrap();
         }
         for (name, value) in &self.config {
