@@ -419,7 +419,7 @@ const ROWS: [Row; 19] = [
 
 const ATTRIBUTES: Cost = Cost::Warned(
     "files have no marks: after a power cut an array is as long as its file says, after a restart VTRIM counts from 0 again, \
-     and a copy that a replica had not got whole is not known for one",
+     a copy that a replica had not got whole is not known for one, and RESTORE puts nothing in the place of a file",
 );
 const NO_UNNAMED_FILES: &str =
     "new files have names (.mmap-PID-N) before they are whole, which a crash leaves behind";

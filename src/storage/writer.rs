@@ -83,8 +83,22 @@ impl<'a> Writer<'a> {
             return Ok(false);
         }
         array.may_hold(array.end_of_values(state) + len)?;
-        self.append_to(Room::Slack, bytes)?;
+        self.append_within_slack(bytes)?;
         Ok(true)
+    }
+
+    /// Appends to slack, in which there is room.
+    #[inline(always)]
+    fn append_within_slack(&mut self, bytes: &[u8]) -> Result<()> {
+        let (array, state) = (self.array, &mut *self.state);
+        let from = array.end_of_values(state);
+        let end = from + bytes.len() as u64;
+        array.append_to_slack(state, bytes)?;
+        if end >= state.grow_at || end >= state.prefault_at {
+            array.ask_for_more(state, end);
+        }
+        array.wrote(state, from);
+        Ok(())
     }
 
     #[inline(never)]
@@ -142,12 +156,7 @@ impl<'a> Writer<'a> {
         let from = array.end_of_values(state);
         let end = from + bytes.len() as u64;
         match room {
-            Room::Slack => {
-                array.append_to_slack(state, bytes)?;
-                if end >= state.grow_at || end >= state.prefault_at {
-                    array.ask_for_more(state, end);
-                }
-            }
+            Room::Slack => return self.append_within_slack(bytes),
             Room::WithinPage { unhurried } => {
                 array.append_within_page(state, bytes)?;
                 if !unhurried && !state.growth_asked {

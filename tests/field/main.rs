@@ -14,6 +14,9 @@ use std::process::Command;
 
 use support::{Server, doubles};
 
+/// What the log says at load where files have no extended attributes.
+const WITHOUT_ATTRIBUTES: &str = "files have no marks";
+
 fn here(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/field")
@@ -62,9 +65,16 @@ fn does_its_work(mut db: Server, resident: &str) {
     assert_eq!(db.int("VSET many 0 -1"), 1);
     assert_eq!(db.int("DEL many"), 1);
     let restored = db.run(&[&b"RESTORE"[..], b"many", b"0", &dump]);
-    assert_eq!(restored.to_string(), "OK");
-    assert_eq!(db.say("VGET many 0"), "4000");
-    assert_eq!(db.read("many.f64.replaced").len(), 8000);
+    if db.log().contains(WITHOUT_ATTRIBUTES) {
+        // Nothing says whose the file was that is in the way.
+        assert_ne!(restored.to_string(), "OK");
+        assert!(db.log().contains("it is not replaced"), "{}", db.log());
+        assert_eq!(db.int("MMAP many many.f64"), 1000);
+    } else {
+        assert_eq!(restored.to_string(), "OK");
+        assert_eq!(db.say("VGET many 0"), "4000");
+        assert_eq!(db.read("many.f64.replaced").len(), 8000);
+    }
     assert_eq!(db.pid(), pid, "it is the same server");
 
     db.restart();
