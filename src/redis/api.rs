@@ -168,9 +168,58 @@ impl Ctx {
         self.flags() & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0
     }
 
-    /// Whether this server follows a primary.
+    /// Whether this server follows a primary. A node of a Cluster says so later than [`Self::primary_in_cluster`].
     pub fn is_replica(&self) -> bool {
         self.flags() & raw::REDISMODULE_CTX_FLAGS_SLAVE != 0
+    }
+
+    /// The node that this one follows, by the configuration of the Cluster, which the server has read before it loads
+    /// anything. Not to be asked while the module is being loaded.
+    pub fn primary_in_cluster(&self) -> Option<NodeId> {
+        if !self.is_in_cluster() {
+            return None;
+        }
+        let mut primary = [0_u8; NODE_ID_LEN + 1];
+        let mut flags = 0;
+        // SAFETY: the server writes `NODE_ID_LEN` bytes and the flags, and takes null for what is not asked for.
+        let status = unsafe {
+            raw::RedisModule_GetClusterNodeInfo.unwrap()(
+                self.raw,
+                raw::RedisModule_GetMyClusterID.unwrap()(),
+                ptr::null_mut(),
+                primary.as_mut_ptr().cast(),
+                ptr::null_mut(),
+                &raw mut flags,
+            )
+        };
+        let is_replica = flags.cast_unsigned() & raw::REDISMODULE_NODE_SLAVE != 0;
+        (status == raw::REDISMODULE_OK as c_int && is_replica && primary[0] != 0)
+            .then_some(NodeId(primary))
+    }
+
+    /// Sends a message to the modules of this name on another node of the Cluster; `false` if the server knows no such node.
+    pub fn send_to_node(&self, node: &NodeId, kind: u8, message: &[u8]) -> bool {
+        let Ok(len) = u32::try_from(message.len()) else {
+            return false;
+        };
+        // SAFETY: the id ends in NUL; the message is copied.
+        let status = unsafe {
+            raw::RedisModule_SendClusterMessage.unwrap()(
+                self.raw,
+                node.0.as_ptr().cast(),
+                kind,
+                message.as_ptr().cast(),
+                len,
+            )
+        };
+        status == raw::REDISMODULE_OK as c_int
+    }
+
+    /// Selects the database in which keys are opened.
+    pub fn select(&self, database: c_int) -> bool {
+        // SAFETY: as in `flags`.
+        let status = unsafe { raw::RedisModule_SelectDb.unwrap()(self.raw, database) };
+        status == raw::REDISMODULE_OK as c_int
     }
 
     /// Whether the client of this command can be kept waiting: not in `MULTI`, in a script, or when the
@@ -397,6 +446,12 @@ impl Ctx {
         }
     }
 }
+
+/// Length of the name of a node of a Cluster, in bytes.
+const NODE_ID_LEN: usize = 40;
+
+/// The name of a node of a Cluster, with a NUL behind it.
+pub struct NodeId([u8; NODE_ID_LEN + 1]);
 
 /// What a command of the server answered.
 struct CallReply(*mut raw::RedisModuleCallReply);
@@ -751,9 +806,10 @@ extern "C" fn on_timer(raw_ctx: *mut raw::RedisModuleCtx, work: *mut c_void) {
 }
 
 /// The name of a key in its database, when its command is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyName {
-    database: c_int,
-    name: Box<[u8]>,
+    pub database: c_int,
+    pub name: Box<[u8]>,
 }
 
 impl KeyName {
@@ -801,14 +857,29 @@ impl<'a> Key<'a> {
     /// Opens the key that argument 1 names.
     #[inline]
     pub fn open(ctx: &'a Ctx, args: Args<'_>, mode: Mode) -> Self {
+        Self::open_named(ctx, args.argv[1], mode)
+    }
+
+    #[inline]
+    fn open_named(ctx: &'a Ctx, name: *mut raw::RedisModuleString, mode: Mode) -> Self {
         let flags = match mode {
             Mode::Read => raw::REDISMODULE_READ,
             Mode::Write => raw::REDISMODULE_READ | raw::REDISMODULE_WRITE,
         };
-        let name = args.argv[1];
         // SAFETY: context and name are valid for the time of the command.
         let raw = unsafe { raw::RedisModule_OpenKey.unwrap()(ctx.raw, name, flags as c_int) };
         Self { raw, ctx, name }
+    }
+
+    /// Opens a key by its name, in the database of the context, and hands it to `look`.
+    pub fn with<T>(ctx: &'a Ctx, name: &[u8], mode: Mode, look: impl FnOnce(&Self) -> T) -> T {
+        let strings = Strings::of(&[Word::Bytes(name)]);
+        let name = strings.0[0];
+        let key = Self::open_named(ctx, name, mode);
+        let result = look(&key);
+        drop(key);
+        drop(strings);
+        result
     }
 
     /// Whether there is nothing under this key.
@@ -901,17 +972,17 @@ impl Drop for Key<'_> {
     }
 }
 
-/// Which key a value is being loaded for: its database and name, if the server says.
+/// The name of the key that a value is being loaded for; `None` if the server does not say.
 ///
 /// # Safety
-/// As [`with_key_of`].
-pub unsafe fn key_of(io: *mut raw::RedisModuleIO) -> Option<(c_int, Vec<u8>)> {
-    // SAFETY: by the caller's word; the name lives as long as `io`, and is copied.
+/// The server has passed `io` to a callback that loads a value, which has not returned yet.
+pub unsafe fn name_of_key_of(io: *mut raw::RedisModuleIO) -> Option<KeyName> {
+    // SAFETY: by the caller's word. The name is the server's, and lives as long as `io`.
     unsafe {
         let name = raw::RedisModule_GetKeyNameFromIO.unwrap()(io);
-        (!name.is_null()).then(|| {
-            let database = raw::RedisModule_GetDbIdFromIO.unwrap()(io);
-            (database, string_bytes(name).to_vec())
+        (!name.is_null()).then(|| KeyName {
+            database: raw::RedisModule_GetDbIdFromIO.unwrap()(io),
+            name: string_bytes(name).into(),
         })
     }
 }

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use redis_module::raw;
 
-use super::api::{Aof, Args, Ctx, Failure, Key, Mode, guarded, string_bytes};
-use super::unavailable::Unavailable;
+use super::api::{Aof, Args, Ctx, Failure, Key, KeyName, Mode, guarded, string_bytes};
+use super::unavailable::{Unavailable, Wanted};
 use super::{config, rdb, replication, store};
 use crate::storage::types::ItemType;
 use crate::storage::{Access, Bound, FileId, FilePath};
@@ -41,7 +41,7 @@ impl Binding {
     pub fn restore(path: FilePath, item: ItemType, access: Access, count: u64) -> Self {
         match store().bind(&path, item, access, false) {
             Ok(bound) => Self::open(path, item, access, bound),
-            Err(error) => Self::unavailable(path, item, access, count, error.to_string()),
+            Err(error) => Self::unavailable(path, item, access, count, error.to_string(), None),
         }
     }
 
@@ -55,14 +55,19 @@ impl Binding {
         }
     }
 
-    /// A binding whose file is not to be had, and why.
+    /// A binding whose file is not to be had, and why. On a replica the key may be `wanted` from its primary.
     pub fn unavailable(
         path: FilePath,
         item: ItemType,
         access: Access,
         count: u64,
         reason: String,
+        wanted: Option<KeyName>,
     ) -> Self {
+        let wanted = wanted.map(|key| Wanted {
+            key,
+            path: path.clone(),
+        });
         tracing::warn!(
             "{reason}; its key answers with this error until the file is back and MMAP is called again"
         );
@@ -71,7 +76,7 @@ impl Binding {
             item,
             access,
             target: Target::Unavailable {
-                reason: Unavailable::new(&reason),
+                reason: Unavailable::new(&reason, wanted),
                 count,
             },
         }
@@ -98,14 +103,19 @@ impl Binding {
     #[cold]
     fn incomplete(&self) -> Failure {
         let path = &self.path;
+        let why = self
+            .target_array()
+            .map(|array| array.why_incomplete())
+            .unwrap_or_default();
         Failure::Message(if config::is_replica() {
             format!(
-                "the values of file '{path}' are still on their way from the primary: try again later"
+                "file '{path}' is incomplete, and the primary is to send what it lacks: try again later ({why})"
             )
         } else {
             format!(
-                "not all values of file '{path}' had come from the primary when this server took over: \
-                 DEL the key, copy the file from there, and MMAP it again"
+                "file '{path}' is incomplete, as not all values had come from the primary when this server took over \
+                 ({why}): DEL the key, replace the file by a copy from a server that has it, and MMAP it again; or take what \
+                 is here, by MMAP ... INCOMPLETE"
             )
         })
     }
@@ -149,7 +159,7 @@ impl Binding {
     pub fn unbind(&mut self) {
         self.target = Target::Unavailable {
             count: self.published_count(),
-            reason: Unavailable::new(&"the key is about to be replaced"),
+            reason: Unavailable::new(&"the key is about to be replaced", None),
         };
     }
 

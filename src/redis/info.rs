@@ -6,9 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use redis_module::raw;
 
 use super::api::{Ctx, line};
-use super::config;
-use super::store;
+use super::replication::{self, copy, missing};
 use super::unavailable::Unavailable;
+use super::{config, store};
 
 /// Has the server ask for our part of `INFO`; `false` if it does not.
 pub fn register(ctx: &Ctx) -> bool {
@@ -46,7 +46,8 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
     let store = store();
     let queue = store.pool().queue();
     let (totals, stats, settings) = (store.totals(), store.stats(), store.settings());
-    let sections: [(&CStr, &[(&CStr, Value)]); 8] = [
+    let (fills, fill_bytes_left) = replication::fills_under_way();
+    let sections: [(&CStr, &[(&CStr, Value)]); 9] = [
         (
             c"arrays",
             &[
@@ -60,6 +61,7 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
                 (c"arrays_refused", totals.refused.into()),
                 (c"arrays_lost", totals.lost.into()),
                 (c"arrays_unlinked", totals.unlinked.into()),
+                (c"arrays_incomplete", totals.incomplete.into()),
                 (c"keys_unavailable", Unavailable::count().into()),
             ],
         ),
@@ -109,6 +111,16 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
                 (c"sync_usec", stats.sync_time.total().into()),
                 (c"sync_last_usec", stats.sync_time.last().into()),
                 (c"sync_max_usec", stats.sync_time.max().into()),
+            ],
+        ),
+        (
+            c"replication",
+            &[
+                (c"fills", fills.into()),
+                (c"fill_bytes_left", fill_bytes_left.into()),
+                (c"writes_not_applied", copy::not_applied().into()),
+                (c"contents_asked_for", missing::times_asked().into()),
+                (c"catching_up", u64::from(missing::is_catching_up()).into()),
             ],
         ),
         (

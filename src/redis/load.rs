@@ -92,6 +92,7 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
         return Err("the server does not take its key type".to_owned());
     }
     rdb::look_up_limit(ctx);
+    replication::missing::listen(ctx);
     acl::add_category(ctx);
     commands::register_all(ctx)?;
     let handlers: [(u64, EventHandler); 10] = [

@@ -383,6 +383,7 @@ impl Array {
             refused: u64::from(state.refusal.is_some()),
             lost: u64::from(state.lost.is_some()),
             unlinked: u64::from(state.unlinked.is_some()),
+            incomplete: u64::from(self.is_incomplete()),
         }
     }
 

@@ -8,9 +8,10 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 
 use memmap2::MmapRaw;
-use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstatfs, fstatvfs};
+use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstatfs, fstatvfs, setxattr};
 use rustix::io::{Errno, pread};
 
+use super::root::Found;
 use super::system::{Call, attempt, result_of};
 
 #[cfg(test)]
@@ -54,6 +55,15 @@ pub fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
 pub fn set_attribute(file: &File, name: &str, value: &[u8]) -> rustix::io::Result<bool> {
     let set = attempt(Call::SetAttribute, || {
         change(|| fsetxattr(file, name, value, XattrFlags::empty()))
+    });
+    set.map(|set| set.is_some())
+}
+
+/// As [`set_attribute`], for a file that is not open (`O_PATH`): opening and closing it would drop locks on it.
+pub fn set_attribute_of_found(found: &Found, name: &str, value: &[u8]) -> rustix::io::Result<bool> {
+    let link = found.link();
+    let set = attempt(Call::SetAttribute, || {
+        change(|| setxattr(&*link, name, value, XattrFlags::empty()))
     });
     set.map(|set| set.is_some())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::TryReserveError;
 use std::io;
+use std::ops::Range;
 
 use super::limits;
 use super::types::TypeError;
@@ -91,6 +92,21 @@ pub enum Error {
         index: String,
         path: String,
         count: u64,
+    },
+    #[error("values {count} to {index} of file '{path}' have never come")]
+    Gap {
+        path: String,
+        count: u64,
+        index: u64,
+    },
+    #[error(
+        "file '{path}' holds the values from {} to {}, counted from the first ever, where the primary has those from {} to {}",
+        ours.start, ours.end, theirs.start, theirs.end
+    )]
+    Differs {
+        path: String,
+        ours: Range<u64>,
+        theirs: Range<u64>,
     },
     #[error(
         "mmap.max-arrays is {limit}, and {bound} files are bound: DEL a key, or raise the setting, to map '{path}' \

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::error::{Error, Result};
 use super::layout::Layout;
+use super::likeness::Likeness;
 use super::moment::Moment;
 use super::owner::Owner;
 use super::path::FilePath;
@@ -15,16 +16,22 @@ use super::root::{Above, Access, Destination, Found, Undo};
 use super::types::ItemType;
 use super::writer::Extent;
 use super::{Bound, Store};
-use super::{disk, head};
+use super::{copies, disk, head};
 
 /// How much of two files is compared at a time, in bytes.
 const CHUNK: usize = 1 << 20;
 
 /// An array that is being made, under no name yet. Dropping it drops what was made.
 pub struct Import {
-    bound: Bound,
-    place: Destination,
-    path: FilePath,
+    pub(super) bound: Bound,
+    pub(super) place: Destination,
+    pub(super) path: FilePath,
+    /// The file that has the path, while it holds what has come.
+    like: Option<Likeness>,
+    /// The same when it holds all of it, and no more.
+    kept: Option<Bound>,
+    /// What a file says of the key that it is made for.
+    owner: Vec<u8>,
 }
 
 /// What becomes of a file that has the name already.
@@ -58,6 +65,7 @@ impl Store {
     pub fn import(&self, path: &FilePath, item: ItemType, above: Above) -> Result<Import> {
         let (file, id, place) = self.root.create_nameless(path, above)?;
         let array = self.registry.adopt(&self.shared, file, id, path, item)?;
+        array.set_unnamed(true);
         Ok(Import {
             bound: Bound {
                 array,
@@ -66,7 +74,23 @@ impl Store {
             },
             place,
             path: path.clone(),
+            like: None,
+            kept: None,
+            owner: Vec::new(),
         })
+    }
+
+    /// As [`Self::import`], of what the file at `path` may hold already: then that is kept. So many values were dropped from
+    /// the head of what comes. The file that is there must be one that [`Self::check_unowned`] allows to replace.
+    ///
+    /// # Errors
+    /// As [`Self::import`]; also if no file can have lost that many values.
+    pub fn import_copy(&self, path: &FilePath, item: ItemType, head: u64) -> Result<Import> {
+        head::check(head, path)?;
+        let like = Likeness::of(self, path, item, head);
+        let import = self.import(path, item, Above::IsMade)?;
+        import.set_head(head)?;
+        Ok(Import { like, ..import })
     }
 
     /// Fails if the file at `path`, where there is one, is no array of this module, or belongs to another key (which
@@ -178,18 +202,32 @@ impl Import {
     ///
     /// # Errors
     /// As [`Array::append`](super::Array::append).
-    pub fn append(&self, bytes: &[u8]) -> Result<()> {
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
+        }
+        if let Some(like) = &mut self.like {
+            if like.goes_on_with(bytes)? {
+                return Ok(());
+            }
+            like.copy_to(&self.bound)?;
+            self.like = None;
         }
         self.bound.append(bytes).map(drop)
     }
 
-    /// Drops the values from `count` on.
+    /// So many of the values count: drops those behind.
     ///
     /// # Errors
     /// As [`Array::truncate`](super::Array::truncate).
-    pub fn truncate(&self, count: u64) -> Result<()> {
+    pub fn truncate(&mut self, count: u64) -> Result<()> {
+        if let Some(like) = self.like.take() {
+            let kept = like.into_bound(count)?;
+            kept.become_whole()?;
+            kept.set_owner(&self.owner);
+            self.kept = Some(kept);
+            return Ok(());
+        }
         self.bound.truncate(count)
     }
 
@@ -202,16 +240,17 @@ impl Import {
     }
 
     /// Says for which key it is made.
-    pub fn set_owner(&self, key: &[u8]) {
+    pub fn set_owner(&mut self, key: &[u8]) {
         self.bound.set_owner(key);
+        key.clone_into(&mut self.owner);
     }
 
-    /// Says that its values come later.
+    /// Says that its values come later, in the file, too.
     ///
     /// # Errors
-    /// As [`Array::set_incomplete`](super::Array::set_incomplete).
-    pub fn set_incomplete(&self) -> Result<()> {
-        self.bound.set_incomplete(true)
+    /// If it cannot be noted in the file.
+    pub fn expect_contents(&self) -> Result<()> {
+        self.bound.expect_contents(copies::ON_THEIR_WAY)
     }
 
     /// Makes the array `count` values long. The new ones are zeros, and their space is allocated.
@@ -227,7 +266,17 @@ impl Import {
     /// # Errors
     /// If it cannot take the name; then what was there before is still there.
     pub fn finish(self, store: &Store, access: Access, former: Former<'_>) -> Result<Bound> {
-        let Self { bound, place, path } = self;
+        let Self {
+            bound, place, path, ..
+        } = self;
+        if let Some(kept) = self.kept {
+            if access == Access::Writable {
+                return Ok(kept);
+            }
+            let item = kept.item();
+            drop(kept);
+            return store.bind(&path, item, access, false);
+        }
         bound.make_exact_now()?;
         let item = bound.item();
         if !matches!(former, Former::Replaced) && is_there_already(store, &path, &bound)? {
@@ -253,6 +302,7 @@ impl Import {
                 _ => place.install(&path)?,
             }
         }
+        bound.set_unnamed(false);
         if access == Access::Writable {
             return Ok(bound);
         }

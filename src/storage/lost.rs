@@ -20,6 +20,15 @@ impl Array {
             || state.lost.is_some()
     }
 
+    /// What was done to the file behind our back, as far as that was noticed; nothing is looked at.
+    pub fn why_lost(&self) -> Option<String> {
+        let state = self.state.lock();
+        let lost = self
+            .not_lost(&state)
+            .and_then(|()| self.not_unlinked(&state));
+        lost.err().map(|error| error.to_string())
+    }
+
     /// The file turned out not to be what it was left as: from now on every command on it says so.
     #[cold]
     pub(super) fn lose(&self, state: &mut State, _: Fault) -> Error {

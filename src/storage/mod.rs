@@ -20,6 +20,8 @@
 //! | [`mark`] | what survives a power cut |
 //! | [`owner`] | which files are arrays, and whose they were last |
 //! | [`copies`] | what is known of the copies that other servers have |
+//! | [`filling`] | files whose contents come by and by |
+//! | [`likeness`] | files that hold already what comes |
 //! | [`import`] | files that are made of what a primary or a backup holds |
 //! | [`layout`], [`npy`] | where in a file the values lie, and what is before them |
 //! | [`recovery`] | what a file holds when it is opened |
@@ -49,11 +51,13 @@ mod copies;
 mod disk;
 mod edit;
 mod error;
+mod filling;
 pub mod find;
 mod growth;
 mod head;
 mod import;
 mod layout;
+mod likeness;
 mod limits;
 mod lock;
 mod lost;
@@ -118,6 +122,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 pub use array::{Array, View};
+pub use copies::Completeness;
 pub use error::{Error, Result};
 pub use head::check as check_head;
 pub use import::{Former, Import, MayBecome};
@@ -134,6 +139,7 @@ pub use writer::{Extent, Writer};
 
 use advice::Advised;
 use cold::{BringIn, Cold, DropPages, Touched};
+use filling::Fillings;
 pub use pool::Cancel;
 use pool::Pool;
 use registry::Registry;
@@ -149,6 +155,7 @@ pub struct Store {
     root: Arc<Root>,
     shared: Arc<Shared>,
     registry: Arc<Registry>,
+    fillings: Fillings,
     tasks: Tasks,
     task_threads: TaskThreads,
     worker: Option<JoinHandle<()>>,
@@ -198,6 +205,7 @@ impl Store {
             root,
             shared,
             registry,
+            fillings: Fillings::default(),
             tasks,
             task_threads,
             worker: Some(worker),
@@ -213,6 +221,11 @@ impl Store {
         &self.root
     }
 
+    /// Tells this server from others, whenever it runs: its directory's inode and time of birth.
+    pub fn identity(&self) -> [u8; 16] {
+        self.root.identity().unwrap_or_default()
+    }
+
     /// Binds a file; a missing one is created if it is to be writable and `create` says so.
     ///
     /// # Errors
@@ -224,6 +237,9 @@ impl Store {
         access: Access,
         create: bool,
     ) -> Result<Bound> {
+        if let Some(bound) = self.bind_filling(path, item, access)? {
+            return Ok(bound);
+        }
         let array = self
             .registry
             .bind(&self.shared, &self.root, path, item, access, create)?;
@@ -300,6 +316,11 @@ impl Store {
             limit,
             bound,
         })
+    }
+
+    /// How many bytes there is room for where the files are; `None` if the system does not say.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.root.free_bytes().ok()
     }
 
     /// Whether the worker lives; where it died, writes are refused.

@@ -66,6 +66,16 @@ impl Array {
         });
     }
 
+    /// What the file says of the key that it was bound to last; empty where it says nothing.
+    pub(super) fn owner(&self) -> Vec<u8> {
+        let mut key = [0; MAX_LEN];
+        let file = self.file(&self.state.lock());
+        let len = file
+            .ok()
+            .and_then(|file| disk::attribute(&file, NAME, &mut key).ok()?);
+        key[..len.unwrap_or(0)].to_vec()
+    }
+
     /// Takes the claim from whichever key has one: the file is bound for reading only, and its values are others'.
     pub fn clear_owner(&self) {
         self.note_owner(

@@ -18,7 +18,7 @@ pub(super) const REPLACED: &str = ".replaced";
 /// A path below the root directory, kept byte for byte as it was given.
 ///
 /// That it stays below the root is the kernel's to check, at each open (see [`super::root::Root`]).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct FilePath(Box<[u8]>);
 
 impl FilePath {

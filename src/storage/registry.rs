@@ -170,6 +170,39 @@ impl Registry {
         Some(Arc::clone(&entry.array))
     }
 
+    /// The array that was opened under a path and is bound to a key, wherever its file is now.
+    pub(super) fn find_by_path(&self, path: &FilePath) -> Option<Arc<Array>> {
+        let entries = self.entries.lock();
+        let entry = entries
+            .values()
+            .find(|entry| entry.bindings > 0 && entry.array.path() == path)?;
+        Some(Arc::clone(&entry.array))
+    }
+
+    /// Counts one binding more of an array; `false` if no key is bound to it any more.
+    pub(super) fn bind_once_more(&self, array: &Arc<Array>, access: Access) -> bool {
+        let mut entries = self.entries.lock();
+        match entries.get_mut(&array.id()) {
+            Some(entry) if entry.bindings > 0 && Arc::ptr_eq(&entry.array, array) => {
+                entry.add(access);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives an array another file, which is to be empty, and lets go of the one it had.
+    pub(super) fn replace_file(&self, array: &Arc<Array>, file: File, id: FileId) -> Result<()> {
+        let mut entries = self.entries.lock();
+        // The old descriptor, where another thread still uses it, belongs to the old file.
+        let old = array.id();
+        let result = array.reopen(file, Access::Writable, |file| {
+            self.lingering.lock().push((old, file));
+        });
+        self.renamed(&mut entries, array, id);
+        result
+    }
+
     /// How many keys are bound to an array.
     pub(super) fn bindings_of(&self, array: &Arc<Array>) -> usize {
         let entries = self.entries.lock();

@@ -12,7 +12,7 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use parking_lot::RwLock;
 use rustix::fs::{
     AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, StatxFlags, fcntl_lock,
-    fstat, linkat, open, openat, renameat, renameat_with, statat, statx, unlinkat,
+    fstat, fstatvfs, linkat, open, openat, renameat, renameat_with, statat, statx, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
@@ -208,6 +208,18 @@ impl Root {
     /// Where the directory was when it was opened.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Inode and time of birth, which a restart of the machine does not change.
+    pub(super) fn identity(&self) -> rustix::io::Result<[u8; 16]> {
+        let identity = identity(&self.dir)?;
+        Ok(*identity.last_chunk().expect("an identity is longer"))
+    }
+
+    /// How many bytes there is room for on its file system.
+    pub(super) fn free_bytes(&self) -> rustix::io::Result<u64> {
+        let system = fstatvfs(&self.dir)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
     }
 
     /// Opens a directory below the root.

@@ -137,6 +137,8 @@ pub struct Totals {
     pub lost: u64,
     /// Arrays whose file is not found by its name any more.
     pub unlinked: u64,
+    /// Arrays that lack values, on their way or not.
+    pub incomplete: u64,
 }
 
 impl std::ops::AddAssign for Totals {
@@ -150,5 +152,6 @@ impl std::ops::AddAssign for Totals {
         self.refused += other.refused;
         self.lost += other.lost;
         self.unlinked += other.unlinked;
+        self.incomplete += other.incomplete;
     }
 }

@@ -20,6 +20,8 @@ pub enum State {
     Lost,
     /// Nobody will find the file by its name once it is closed: it was deleted, moved or replaced.
     Unlinked,
+    /// Values have not come from the primary.
+    Incomplete,
 }
 
 /// An array at one moment.
@@ -60,6 +62,8 @@ impl Array {
         };
         let (name, why) = if let Some(lost) = lost {
             (State::Lost, Some(lost.to_string()))
+        } else if self.is_incomplete() {
+            (State::Incomplete, Some(self.why_incomplete()))
         } else if let Some(refusal) = &state.refusal {
             (State::Refused, Some(refusal.clone()))
         } else if let Some(dead) = dead.filter(|_| is_writable) {

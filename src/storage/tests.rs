@@ -738,7 +738,7 @@ proptest! {
 
 /// Has a file made of one value, in place of what is there.
 fn import_one(store: &Store, value: &[u8; 8]) -> (Bound, Option<Undo>) {
-    let import = store
+    let mut import = store
         .import(&path("f"), ItemType::DOUBLE, Above::MustExist)
         .unwrap();
     import.append(value).unwrap();
@@ -788,7 +788,7 @@ fn an_import_sets_aside_what_was_there_and_can_be_undone() {
         Former::SetAside(&mut undo),
         Former::SetAsideInTurn(&mut None),
     ] {
-        let import = store
+        let mut import = store
             .import(&path("f"), ItemType::DOUBLE, Above::MustExist)
             .unwrap();
         import.append(b"newer---").unwrap();
@@ -827,7 +827,7 @@ fn an_import_of_what_a_killed_server_left_takes_it_and_frees_its_slack() {
         fs::copy(dir.path().join(name), &left).unwrap();
         let other = store_in(elsewhere.path());
         let restore = |values: &[u8]| {
-            let import = other.import(&path(name), item, Above::MustExist).unwrap();
+            let mut import = other.import(&path(name), item, Above::MustExist).unwrap();
             import.append(values).unwrap();
             let mut undo = None;
             let former = Former::SetAside(&mut undo);

@@ -38,6 +38,9 @@ impl Array {
     /// # Errors
     /// [`Error::Unlinked`] if it does not.
     pub(super) fn check_name(self: &Arc<Self>, root: &Root) -> Result<()> {
+        if self.is_unnamed() {
+            return Ok(());
+        }
         // Without the lock, first: a path may lead over a slow network.
         let leads_here = matches!(root.find(&self.path), Ok(Some(found)) if found.id == self.id());
         let mut state = self.state.lock();
@@ -78,7 +81,7 @@ impl Array {
         Some(stat.st_nlink == 0)
     }
 
-    fn not_unlinked(&self, state: &State) -> Result<()> {
+    pub(super) fn not_unlinked(&self, state: &State) -> Result<()> {
         match state.unlinked {
             None => Ok(()),
             Some(why) => Err(Error::Unlinked {
@@ -90,7 +93,7 @@ impl Array {
 
     /// Says in the log that the values go with the last key.
     pub(super) fn report_loss_at_unbinding(&self, state: &State) {
-        if state.count > 0 && self.is_deleted(state) == Some(true) {
+        if state.count > 0 && !self.is_unnamed() && self.is_deleted(state) == Some(true) {
             tracing::warn!(
                 "file '{}' was deleted while it was bound, and its last key is gone now: its {} values are lost",
                 self.path,

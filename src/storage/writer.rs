@@ -226,11 +226,11 @@ impl<'a> Writer<'a> {
         Ok(Self { array, state })
     }
 
-    /// Makes the values from a position on these, whether they are there already or not. What lies between the last value
-    /// and the position becomes zeros; what lies before the head stays away. It may wait.
+    /// Makes the values from a position on these, whether they are there already or not. What lies before the head stays
+    /// away. It may wait.
     ///
     /// # Errors
-    /// If the array cannot be written to or the disk is full.
+    /// If there is no value before the position, the array cannot be written to or the disk is full.
     pub fn put(mut self, position: u64, bytes: &[u8]) -> Result<Self> {
         let size = self.array.item_size();
         if !(bytes.len() as u64).is_multiple_of(size) {
@@ -251,8 +251,11 @@ impl<'a> Writer<'a> {
             }
             let index = position + dropped - head;
             if index > count {
-                self = self.extend_to(index)?;
-                continue;
+                return Err(self.array.noted(Error::Gap {
+                    path: self.array.path.to_string(),
+                    count,
+                    index,
+                }));
             }
             let split = ((count - index) * size).min(bytes.len() as u64) as usize;
             let (old, new) = bytes.split_at(split);

@@ -3,6 +3,9 @@
 #[path = "../support/cache.rs"]
 mod cache;
 
+#[path = "../support/mounts.rs"]
+mod mounts;
+
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -16,6 +19,7 @@ mod contents;
 mod failover;
 mod fuzz;
 mod hostile;
+mod incomplete;
 mod long_writes;
 mod migrate;
 mod pair;

@@ -20,6 +20,7 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
     let name = key.full_name();
     let array = bound.share();
     let write = LongWrite::begin(key, bound.share(), work);
+    let given_up = write.cancel.clone();
     // Also when its client goes away.
     let cancel = Cancel::also_by(&write.cancel);
     let waiting = ctx.block_with(&cancel);
@@ -40,6 +41,9 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
                 name.announce(event);
             }
             let pending: Pending = Box::new(move |ctx, _| {
+                if given_up.is_cancelled() {
+                    return Err(demoted(&array));
+                }
                 let values = result?;
                 if !store().is_bound(&array) {
                     return Err(unbound(&array));
@@ -52,6 +56,15 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
     };
     store().carry_out_in_background(bound, task, cancel, Box::new(done));
     Ok(())
+}
+
+/// What another server does counts from now on, and it may not know of all of this.
+fn demoted(array: &Array) -> Failure {
+    Failure::Message(format!(
+        "this server became a replica before its replicas were told of all of this write of file '{}': the new primary may \
+         have all of it, a part or nothing",
+        array.path()
+    ))
 }
 
 /// What was written is in the file, but the key is gone; in a Cluster the values may be elsewhere by now, without it.

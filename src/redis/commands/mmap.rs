@@ -1,4 +1,5 @@
-//! `MMAP key path [type [size] [WRITABLE]]`, `MMAP key path.npy [type [size]] [WRITABLE]`: binds a file to a key.
+//! `MMAP key path [type [size] [WRITABLE]] [INCOMPLETE]`, `MMAP key path.npy [type [size]] [WRITABLE] [INCOMPLETE]`: binds a
+//! file to a key.
 
 use std::ffi::{CStr, c_int};
 
@@ -6,7 +7,7 @@ use crate::redis::api::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::binding::{self, Binding, Target};
 use crate::redis::command::{Command, KeyAccess};
 use crate::redis::usage::Arg;
-use crate::redis::{replication, store};
+use crate::redis::{config, replication, store};
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Access, Bound, FilePath};
 
@@ -15,6 +16,8 @@ use crate::storage::{Access, Bound, FilePath};
 ///
 /// `MMAP key path.npy [type [size]] [WRITABLE]`: a `.npy` file, whose header says its type; read-only unless
 /// `WRITABLE`. Only with a type and `WRITABLE` is one created.
+///
+/// With `INCOMPLETE` a file that lacks values, which never came from a primary, is taken as it is; else it is refused.
 ///
 /// Replies with the number of values. On a key that is bound already to that file (and as that type and mode,
 /// where given) it only replies; on a key whose file was missing when the server started it binds it again.
@@ -36,10 +39,11 @@ impl Command for Mmap {
         Arg::string(c"path"),
         Arg::one_of(c"type", TYPES).optional(),
         Arg::word(c"writable", c"WRITABLE").optional(),
+        Arg::word(c"incomplete", c"INCOMPLETE").optional(),
     ];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        args.expect_at_most(6)?;
+        args.expect_at_most(7)?;
         let wish = Wish::parse(args)?;
         let key = Key::open(ctx, args, Mode::Write);
         let count = match binding::value(&key) {
@@ -74,21 +78,30 @@ struct Wish {
     item: Option<ItemType>,
     /// Whether `WRITABLE` was said.
     writable: bool,
+    /// Whether `INCOMPLETE` was said.
+    incomplete: bool,
 }
 
 impl Wish {
     fn parse(args: Args<'_>) -> Result<Self, Failure> {
         let path = store().root().path_of(args.get(2))?;
         let mut words: Vec<&[u8]> = args.from(3).collect();
-        let is_writable = |word: &[u8]| word.eq_ignore_ascii_case(b"WRITABLE");
-        let position = words.iter().position(|word| is_writable(word));
-        let writable = position.map(|position| words.remove(position)).is_some();
+        let mut take = |word: &[u8]| {
+            let position = words
+                .iter()
+                .position(|given| given.eq_ignore_ascii_case(word));
+            position.map(|position| words.remove(position)).is_some()
+        };
+        let writable = take(b"WRITABLE");
+        let incomplete = take(b"INCOMPLETE");
         // Else it would be taken for the name or the size of a type.
-        if let Some(word) = words.iter().find(|word| is_misspelt(word)) {
-            return Err(Failure::Message(format!(
-                "syntax error at '{}': expected WRITABLE",
-                excerpt(word)
-            )));
+        for word in &words {
+            if let Some(meant) = misspelt(word) {
+                return Err(Failure::Message(format!(
+                    "syntax error at '{}': expected {meant}",
+                    excerpt(word)
+                )));
+            }
         }
         let item = match words[..] {
             [] => None,
@@ -104,6 +117,7 @@ impl Wish {
             path,
             item,
             writable,
+            incomplete,
         })
     }
 
@@ -126,10 +140,12 @@ impl Wish {
     }
 }
 
-/// Whether a word is meant to be `WRITABLE`, as no type is called so.
-fn is_misspelt(word: &[u8]) -> bool {
-    let start = word.get(..4).unwrap_or_default();
-    start.eq_ignore_ascii_case(b"WRIT")
+/// Which word another one is meant to be, as no type is called so.
+fn misspelt(word: &[u8]) -> Option<&'static str> {
+    let start = word.get(..4)?;
+    ["WRITABLE", "INCOMPLETE"]
+        .into_iter()
+        .find(|meant| start.eq_ignore_ascii_case(&meant.as_bytes()[..4]))
 }
 
 fn bind(ctx: &Ctx, key: &Key<'_>, wish: Wish) -> Result<u64, Failure> {
@@ -141,7 +157,7 @@ fn bind(ctx: &Ctx, key: &Key<'_>, wish: Wish) -> Result<u64, Failure> {
     } else {
         store().has_room_for(&wish.path)?;
         let bound = store().bind(&wish.path, item, access, true)?;
-        take_as_it_is(&bound)?;
+        take_as_it_is(&bound, wish.incomplete)?;
         Binding::open(wish.path, item, access, bound)
     };
     let is_alone = binding.target_array().is_ok_and(|bound| bound.is_alone());
@@ -172,6 +188,9 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
                     store().reopen(bound, &binding.path, binding.access)?;
                     replication::bound(key, binding, true);
                 }
+                if wish.incomplete && !config::is_replica() {
+                    take_as_it_is(bound, true)?;
+                }
                 return Ok(binding.bound()?.view()?.count());
             }
             if wish.path == binding.path && !same_file {
@@ -184,7 +203,7 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
         }
         Target::Unavailable { .. } if wish.path == binding.path && fits => {
             let bound = store().bind(&binding.path, binding.item, binding.access, false)?;
-            take_as_it_is(&bound)?;
+            take_as_it_is(&bound, wish.incomplete)?;
             let count = bound.view()?.count();
             let is_alone = bound.is_alone();
             binding.target = Target::Open(bound);
@@ -196,15 +215,26 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
     }
 }
 
-/// A file that lacked values when it was bound last has them now, as far as whoever binds it anew knows.
-fn take_as_it_is(bound: &Bound) -> Result<(), Failure> {
-    if bound.is_incomplete() && bound.is_alone() {
-        tracing::warn!(
-            "file '{}' did not get all its values from a primary; MMAP takes it as it is now",
-            bound.path()
-        );
-        bound.set_incomplete(false)?;
+/// A file that lacks values is only bound where that is wanted.
+fn take_as_it_is(bound: &Bound, incomplete: bool) -> Result<(), Failure> {
+    if !bound.is_incomplete() || !bound.is_alone() {
+        return Ok(());
     }
+    let (path, why) = (bound.path(), bound.why_incomplete());
+    if !incomplete {
+        return Err(Failure::Message(format!(
+            "file '{path}' is incomplete, as not all its values came from a primary ({why}): replace it by a copy from a \
+             server that has it, or take it as it is, by MMAP ... INCOMPLETE"
+        )));
+    }
+    if !store().has_its_name(bound) {
+        return Err(Failure::Message(format!(
+            "what came of file '{path}' has not taken its place: DEL the key first, and MMAP ... INCOMPLETE takes the file \
+             that is there"
+        )));
+    }
+    tracing::warn!("file '{path}' is incomplete ({why}); MMAP takes it as it is now");
+    bound.take_as_whole()?;
     Ok(())
 }
 

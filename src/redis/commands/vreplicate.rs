@@ -6,13 +6,11 @@ use std::sync::Arc;
 use crate::redis::api::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::binding::{self, Binding};
 use crate::redis::command::{Command, KeyAccess};
+use crate::redis::replication::{self, copy, missing};
 use crate::redis::usage::Arg;
-use crate::redis::{config, rdb, replication, store};
+use crate::redis::{config, rdb, store};
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Above, Access, Array, Bound, Error, FilePath, Former, Undo};
-
-/// How much of a repeated value is written at a time, in bytes.
-const REPEATED_AT_ONCE: u64 = 1 << 20;
 
 /// `VREPLICATE key operation ...`: carries out what the primary did. Only a primary may send it.
 ///
@@ -22,12 +20,12 @@ pub struct VReplicate;
 impl Command for VReplicate {
     const NAME: &'static CStr = c"vreplicate";
     const FLAGS: &'static CStr = c"write no-monitor";
-    const ARITY: c_int = -4;
+    const ARITY: c_int = -3;
     const KEY_ACCESS: KeyAccess = KeyAccess::Update;
     const ARGS: &'static [Arg] = &[
         Arg::KEY,
         Arg::string(c"operation"),
-        Arg::string(c"argument").multiple(),
+        Arg::string(c"argument").optional().multiple(),
     ];
     const SUMMARY: &'static CStr = c"Internal: what a primary tells its replicas";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes";
@@ -39,41 +37,172 @@ impl Command for VReplicate {
                     .to_owned(),
             ));
         }
-        match args.get(2) {
-            b"BIND" => bind(ctx, args)?,
-            b"FILL" => fill(args)?,
-            b"FILLED" => filled(args)?,
-            b"REFILL" => refill(args)?,
-            b"HEAD" => head(args)?,
-            b"FAILED" => return Err(Failure::Message(failure(args)?)),
-            b"BEGIN" => long_writes(args, |writes| writes + 1)?,
-            b"END" => long_writes(args, |writes| writes.saturating_sub(1))?,
-            operation => change(ctx, args, operation)?,
+        if let Err(failure) = carry_out(ctx, args) {
+            if !config::is_replica() {
+                // Slots that move to this node: they stay where they are.
+                return Err(failure);
+            }
+            refuse(ctx, args, &failure);
         }
         ctx.reply_ok();
         Ok(())
     }
 }
 
-/// A change of an array that is there.
-fn change(ctx: &Ctx, args: Args<'_>, operation: &[u8]) -> Outcome {
-    let key = Key::open(ctx, args, Mode::Write);
-    let Some(bound) = binding::value(&key).and_then(|binding| binding.target_array().ok()) else {
-        return Ok(());
+/// Carries out a word of the stream. What an array cannot take is noted there; what comes back is that the word was not
+/// understood or is about no array that can be found out.
+fn carry_out(ctx: &Ctx, args: Args<'_>) -> Outcome {
+    let operation = args.get(2);
+    let Some(slash) = operation.iter().rposition(|&byte| byte == b'/') else {
+        return carry_out_legacy(ctx, args, operation);
+    };
+    match &operation[..slash] {
+        _ if operation[slash + 1..] != *b"2" => Err(unknown(args, 2)),
+        b"BIND" => bind(ctx, args),
+        b"APPEND" => {
+            let (position, bytes) = (number(args, 3)?, values(args, 4)?);
+            change(ctx, args, |array| copy::append(array, position, bytes))
+        }
+        b"SET" => set(ctx, args),
+        b"REPEAT" => repeat(ctx, args),
+        b"LENGTH" => length(ctx, args),
+        b"FILL" => {
+            let (position, bytes) = (number(args, 4)?, values(args, 5)?);
+            change_file(&path(args, 3)?, |array| copy::put(array, position, bytes))
+        }
+        b"FILLED" => {
+            let position = number(args, 4)?;
+            change_file(&path(args, 3)?, |array| copy::fill_up(array, position))
+        }
+        b"REFILL" => refill(args),
+        b"HEAD" => {
+            let position = number(args, 4)?;
+            change_file(&path(args, 3)?, |array| copy::drop_head(array, position))
+        }
+        b"FAILED" => Err(Failure::Message(failure(args)?)),
+        b"BEGIN" => long_writes(args, |writes| writes + 1),
+        b"END" => long_writes(args, |writes| writes.saturating_sub(1)),
+        b"HOLDS" => holds(args),
+        b"ONLINE" => {
+            missing::has_caught_up();
+            Ok(())
+        }
+        _ => Err(unknown(args, 2)),
+    }
+}
+
+/// What primaries of versions 0.1.0 and 0.2.0 send. The path of a file is in place of the key.
+fn carry_out_legacy(ctx: &Ctx, args: Args<'_>, operation: &[u8]) -> Outcome {
+    let path = || Ok::<_, Failure>(FilePath::new(args.get(1))?);
+    let expect = |count| {
+        if args.len() == count {
+            Ok(())
+        } else {
+            Err(unknown(args, 2))
+        }
     };
     match operation {
-        b"APPEND" => append(bound, number(args, 3)?, word(args, 4)?)?,
-        b"SET" => {
-            for position in (3..args.len()).step_by(2) {
-                put(bound, number(args, position)?, word(args, position + 1)?)?;
+        b"BIND" => bind(ctx, args),
+        b"SET" => set(ctx, args),
+        b"REPEAT" => repeat(ctx, args),
+        b"LENGTH" => length(ctx, args),
+        b"FILL" => {
+            expect(5)?;
+            let (position, bytes) = (number(args, 3)?, values(args, 4)?);
+            change_file(&path()?, |array| copy::put(array, position, bytes))
+        }
+        b"FILLED" => {
+            expect(4)?;
+            let position = number(args, 3)?;
+            change_file(&path()?, |array| copy::fill_up(array, position))
+        }
+        b"HEAD" => {
+            expect(4)?;
+            let position = number(args, 3)?;
+            change_file(&path()?, |array| copy::drop_head(array, position))
+        }
+        _ => Err(unknown(args, 2)),
+    }
+}
+
+/// A word that a replica cannot make sense of may have changed any array that it names: that is incomplete from now on.
+#[cold]
+fn refuse(ctx: &Ctx, args: Args<'_>, failure: &Failure) {
+    copy::pass_over();
+    let key = Key::open(ctx, args, Mode::Write);
+    let by_key = binding::value(&key).and_then(|binding| binding.target_array().ok());
+    let by_path = [1, 3]
+        .into_iter()
+        .filter_map(|position| FilePath::new(word(args, position).ok()?).ok())
+        .find_map(|path| store().find_copy(&path).ok()?);
+    let why = failure.to_string();
+    match by_key.map(Bound::share).or(by_path) {
+        Some(array) => missing::miss(&array, &why),
+        // A key that should be there is not to look like an empty array.
+        None if args.get(2).starts_with(b"BIND") && key.is_empty() => {
+            let path = path(args, 3).or_else(|_| Ok(FilePath::new(b"unknown")?));
+            if let Ok::<_, Failure>(path) = path {
+                let (item, access, name) =
+                    (ItemType::DOUBLE, Access::ReadOnly, Some(key.full_name()));
+                let binding = Binding::unavailable(path, item, access, 0, why, name);
+                binding::set_value(&key, binding);
             }
         }
-        b"REPEAT" => repeat(bound, number(args, 3)?, number(args, 4)?, word(args, 5)?)?,
-        b"LENGTH" => bound.writer()?.truncate_at(number(args, 3)?)?,
-        _ => return Err(unknown(args, 2)),
+        None => {
+            tracing::error!("{why}; no array here is known to be meant");
+            missing::miss_something();
+        }
     }
+}
+
+/// A change of the array of a key.
+fn change(
+    ctx: &Ctx,
+    args: Args<'_>,
+    change: impl FnOnce(&Arc<Array>) -> Result<(), Error>,
+) -> Outcome {
+    let key = Key::open(ctx, args, Mode::Write);
+    let Some(bound) = binding::value(&key).and_then(|binding| binding.target_array().ok()) else {
+        // The key answers with the reason, or was deleted by what this server has read already.
+        copy::pass_over();
+        return Ok(());
+    };
+    copy::apply(bound, change)?;
     key.signal_modified();
     sync_as_set(bound)
+}
+
+/// A change of the array of a file, whatever key has it by now.
+fn change_file(path: &FilePath, change: impl FnOnce(&Arc<Array>) -> Result<(), Error>) -> Outcome {
+    match copy::array_at(path)? {
+        Some(array) => copy::apply(&array, change)?,
+        None => copy::pass_over(),
+    }
+    Ok(())
+}
+
+fn set(ctx: &Ctx, args: Args<'_>) -> Outcome {
+    let mut pieces = Vec::with_capacity(args.len() / 2);
+    for position in (3..args.len()).step_by(2) {
+        pieces.push((number(args, position)?, values(args, position + 1)?));
+    }
+    change(ctx, args, |array| {
+        pieces
+            .iter()
+            .try_for_each(|(position, bytes)| copy::put(array, *position, bytes))
+    })
+}
+
+fn repeat(ctx: &Ctx, args: Args<'_>) -> Outcome {
+    let (position, count, value) = (number(args, 3)?, number(args, 4)?, values(args, 5)?);
+    change(ctx, args, |array| {
+        copy::repeat(array, position, count, value)
+    })
+}
+
+fn length(ctx: &Ctx, args: Args<'_>) -> Outcome {
+    let position = number(args, 3)?;
+    change(ctx, args, |array| copy::shorten(array, position))
 }
 
 /// With `mmap.fsync always` a replica, too, goes on when it is on disk.
@@ -84,77 +213,38 @@ fn sync_as_set(bound: &Bound) -> Outcome {
     Ok(())
 }
 
-/// Makes the values from a position on these. What lies before the head is dropped here, too.
-fn put(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> {
-    array.writer()?.put(position, bytes).map(drop)
-}
-
-/// Makes the values from a position on these, and the last ones.
-fn append(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> {
-    let end = position + (bytes.len() / array.item().size()) as u64;
-    array.writer()?.put(position, bytes)?.truncate_at(end)
-}
-
-/// Makes `count` values from a position on one value.
-fn repeat(array: &Arc<Array>, position: u64, count: u64, value: &[u8]) -> Result<(), Error> {
-    if value.len() != array.item().size() {
-        return Err(Error::NotWhole {
-            path: array.path().to_string(),
-            bytes: value.len(),
-            item_size: array.item().size(),
-        });
-    }
-    // What there is no room for is not tried value by value.
-    let end = (position + count).saturating_sub(array.head());
-    array.writer()?.extend_to(end)?;
-    let at_once = (REPEATED_AT_ONCE / value.len().max(1) as u64).max(1);
-    let block = value.repeat(at_once.min(count) as usize);
-    let mut done = 0;
-    while done < count {
-        let values = at_once.min(count - done);
-        put(
-            array,
-            position + done,
-            &block[..values as usize * value.len()],
-        )?;
-        done += values;
-    }
-    Ok(())
-}
-
-/// Drops the values before a position. There are replicas that have done so already.
-fn head(args: Args<'_>) -> Outcome {
-    if let Some(array) = store().find(&path(args)?)? {
-        store().drop_head(&array, number(args, 4)?)?;
-    }
-    Ok(())
-}
-
-fn fill(args: Args<'_>) -> Outcome {
-    if let Some(array) = writable_array(args)? {
-        put(&array, number(args, 4)?, word(args, 5)?)?;
-    }
-    Ok(())
-}
-
-/// Where the contents are to come anew: what is there is overwritten, unless it lies at other positions.
+/// Where the contents are to come again.
 fn refill(args: Args<'_>) -> Outcome {
-    if let Some(array) = writable_array(args)? {
-        let head = number(args, 4)?;
-        array.set_unannounced(number(args, 5)? as u32);
-        array.set_sent_anew(true);
-        if array.head() != head {
-            array.set_incomplete(true)?;
-            array.writer()?.clear_at(head)?;
-        }
+    let path = path(args, 3)?;
+    let (head, unannounced) = (number(args, 4)?, number(args, 5)? as u32);
+    let Some(array) = copy::array_at(&path)? else {
+        copy::pass_over();
+        return Ok(());
+    };
+    if let Err(error) = copy::refill(&array, head, unannounced) {
+        copy::pass_over();
+        missing::miss(&array, &error.to_string());
     }
     Ok(())
 }
 
 /// A long write begins or ends at the primary.
 fn long_writes(args: Args<'_>, count: impl Fn(u32) -> u32) -> Outcome {
-    if let Some(array) = store().find(&path(args)?)? {
+    if let Some(array) = store().find_copy(&path(args, 3)?)? {
         array.set_unannounced(count(array.unannounced()));
+    }
+    Ok(())
+}
+
+/// What the primary's files hold.
+fn holds(args: Args<'_>) -> Outcome {
+    for position in (3..args.len()).step_by(3) {
+        let (head, end) = (number(args, position + 1)?, number(args, position + 2)?);
+        if let Some(array) = store().find_copy(&path(args, position)?)?
+            && let Err(error) = copy::compare(&array, head, end)
+        {
+            missing::miss(&array, &error.to_string());
+        }
     }
     Ok(())
 }
@@ -166,35 +256,19 @@ fn failure(args: Args<'_>) -> Result<String, Failure> {
     Ok(format!("key '{key}' cannot be moved: {reason}"))
 }
 
-/// The path in operations on a file.
-fn path(args: Args<'_>) -> Result<FilePath, Failure> {
-    Ok(FilePath::new(word(args, 3)?)?)
+/// An argument that is a path.
+fn path(args: Args<'_>, position: usize) -> Result<FilePath, Failure> {
+    Ok(FilePath::new(word(args, position)?)?)
 }
 
-/// The array of the file that is named, open for writing even where keys are bound to it read-only.
-fn writable_array(args: Args<'_>) -> Result<Option<Arc<Array>>, Failure> {
-    let path = path(args)?;
-    let array = store().find(&path)?;
-    if let Some(array) = &array
-        && !array.is_writable()
-    {
-        store().make_writable(&path, array.item())?;
-    }
-    Ok(array)
-}
-
-fn filled(args: Args<'_>) -> Outcome {
-    if let Some(array) = writable_array(args)? {
-        array.writer()?.truncate_at(number(args, 4)?)?;
-        array.set_incomplete(false)?;
-        array.set_sent_anew(false);
-    }
-    Ok(())
+/// An argument that is values.
+fn values<'a>(args: Args<'a>, position: usize) -> Result<&'a [u8], Failure> {
+    word(args, position)
 }
 
 /// `VREPLICATE key BIND path type size mode count head state identity`.
 fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
-    let path = FilePath::new(word(args, 3)?)?;
+    let path = path(args, 3)?;
     let item = ItemType::parse(word(args, 4)?, Some(word(args, 5)?))?;
     let access = match word(args, 6)? {
         b"WRITABLE" => Access::Writable,
@@ -202,44 +276,59 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         _ => return Err(unknown(args, 6)),
     };
     let count = number(args, 7)?;
+    if !copy::can_hold(item, count) {
+        return Err(unknown(args, 7));
+    }
     let head = number(args, 8)?;
     let state = word(args, 9)?;
     let identity = word(args, 10)?;
     let key = Key::open(ctx, args, Mode::Write);
+    let owner = binding::owner(key.database(), key.name());
+    let make_anew = |contents| make_anew((&path, &owner), item, access, count, head, contents);
+    let is_shared = store().is_that_file(&path, identity);
     let bound = match state {
-        _ if store().is_that_file(&path, identity) => Err(rdb::shared_directory(&path)),
+        _ if is_shared => Err(rdb::shared_directory(&path)),
         b"SHARED" => store()
             .check_array(&path)
             .and_then(|()| store().bind(&path, item, access, false))
             .map_err(|error| error.to_string()),
-        _ => {
-            let owner = binding::owner(key.database(), key.name());
-            make_anew(
-                (&path, &owner),
-                item,
-                access,
-                count,
-                head,
-                state == b"FILLING",
-            )
-            .map_err(|error| error.to_string())
-        }
+        b"AGAIN" => bind_again(&path, item, access, head)
+            .transpose()
+            .unwrap_or_else(|| make_anew(true))
+            .map_err(|error| error.to_string()),
+        b"FILLING" => make_anew(true).map_err(|error| error.to_string()),
+        b"EMPTY" => make_anew(false).map_err(|error| error.to_string()),
+        _ => return Err(unknown(args, 9)),
     };
-    if let Err(reason) = &bound
-        && !config::is_replica()
-    {
-        // Slots that move to this node: they stay where they are.
-        return Err(Failure::Message(reason.clone()));
-    }
     let binding = match bound {
         Ok(bound) => Binding::open(path, item, access, bound),
-        Err(reason) => Binding::unavailable(path, item, access, count, reason),
+        Err(reason) if !config::is_replica() => return Err(Failure::Message(reason)),
+        Err(reason) => {
+            copy::pass_over();
+            let key = (!is_shared).then(|| key.full_name());
+            Binding::unavailable(path, item, access, count, reason, key)
+        }
     };
     replication::write_to_aof(&key, &binding);
     binding::set_value(&key, binding);
     key.signal_modified();
     key.notify(c"mmap");
     Ok(())
+}
+
+/// Binds a file that another key has here already; its contents are sent again all the same.
+fn bind_again(
+    path: &FilePath,
+    item: ItemType,
+    access: Access,
+    head: u64,
+) -> Result<Option<Bound>, Error> {
+    let Some(array) = store().find_copy(path)? else {
+        return Ok(None);
+    };
+    let bound = store().bind(path, item, access, false)?;
+    copy::refill(&array, head, array.unannounced())?;
+    Ok(Some(bound))
 }
 
 /// The file as a replica has it: of as many values as the primary's, all still zeros. A replica's files are copies, which
@@ -257,20 +346,23 @@ fn make_anew(
         store().has_room_for(path)?;
     }
     store().check_unowned(path, is_replica)?;
-    let import = store().import(path, item, Above::IsMade)?;
+    let mut import = store().import(path, item, Above::IsMade)?;
     import.set_owner(owner);
     import.set_head(head)?;
     import.extend_to(count)?;
-    let access = if values_follow {
-        import.set_incomplete()?;
-        Access::Writable
-    } else {
-        access
-    };
+    if is_replica && values_follow {
+        return import.finish_by_and_by(store());
+    }
     if is_replica {
         return import.finish(store(), access, Former::Replaced);
     }
     let mut former = None;
+    let access = if values_follow {
+        import.expect_contents()?;
+        Access::Writable
+    } else {
+        access
+    };
     let bound = import.finish(store(), access, Former::SetAside(&mut former));
     former.iter().for_each(Undo::report);
     bound
@@ -290,7 +382,7 @@ fn number(args: Args<'_>, position: usize) -> Result<u64, Failure> {
     std::str::from_utf8(word(args, position)?)
         .ok()
         .and_then(|text| text.parse().ok())
-        .filter(|number| *number <= i64::MAX.cast_unsigned())
+        .filter(|&number: &u64| number <= copy::MAX_POSITION)
         .ok_or_else(|| unknown(args, position))
 }
 

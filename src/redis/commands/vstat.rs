@@ -103,6 +103,7 @@ fn add_status(fields: &mut Vec<(&'static str, Field<'_>)>, bound: &Bound, status
         ArrayState::Refused => "refused",
         ArrayState::Lost => "lost",
         ArrayState::Unlinked => "unlinked",
+        ArrayState::Incomplete => "incomplete",
     };
     let text = |text: Option<String>| match text {
         Some(text) => Field::Text(text.into_bytes().into()),

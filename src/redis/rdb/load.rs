@@ -8,10 +8,11 @@ use std::ptr;
 use redis_module::raw;
 
 use super::phase::Phase;
-use super::{Origin, VERSION, contents, restored, shared_directory};
-use crate::redis::api::{key_of, with_key_of};
+use super::{Origin, Saver, VERSION, contents, restored, shared_directory, state};
+use crate::redis::api::{KeyName, name_of_key_of, with_key_of};
 use crate::redis::binding::{self, Binding};
-use crate::redis::{config, replication, store};
+use crate::redis::replication::{self, missing};
+use crate::redis::{config, store};
 use crate::storage::types::ItemType;
 use crate::storage::{
     Above, Access, Bound, Error, FilePath, Former, Import, MayBecome, Undo, check_head,
@@ -62,8 +63,8 @@ impl Reader {
     /// What a file says of the key that the value is for, if it is that key's; empty where the server does not name the key.
     fn owner(&self) -> Vec<u8> {
         // SAFETY: the handle is valid during the call of `load`.
-        unsafe { key_of(self.0) }
-            .map_or_else(Vec::new, |(database, key)| binding::owner(database, &key))
+        unsafe { name_of_key_of(self.0) }
+            .map_or_else(Vec::new, |key| binding::owner(key.database, &key.name))
     }
 
     /// Hands `look` what the key still holds, if it is an array: the server deletes that once the new value is there.
@@ -114,7 +115,8 @@ fn load_binding(rdb: &Reader, version: c_int, undo: &mut Option<Undo>) -> Result
             match phase {
                 Phase::Idle => Err(Damaged(reason)),
                 Phase::LoadingFromPrimary => {
-                    Ok(header.unavailable(format!("at the primary: {reason}")))
+                    // Asking for it would get the same answer.
+                    Ok(header.unavailable(format!("at the primary: {reason}"), false))
                 }
                 _ => header.bind(rdb, phase),
             }
@@ -130,6 +132,9 @@ struct Header {
     access: Access,
     count: u64,
     origin: Origin,
+    saver: Saver,
+    /// The key that it is for.
+    key: Option<KeyName>,
     /// Why nothing can be bound: what was read is no path, or no type. The rest can be read all the same.
     flaw: Option<String>,
 }
@@ -160,15 +165,28 @@ impl Header {
             ..3 => Origin::default(),
             _ => Origin::of_number(rdb.number()?),
         };
-        if origin.is_primary && Phase::now() == Phase::LoadingFile {
+        let saver = match version {
+            ..4 => Saver::default(),
+            _ => Saver {
+                is_for_replicas: rdb.number()? != 0,
+                identity: rdb.bytes(<[u8]>::to_vec)?,
+            },
+        };
+        // What was saved by another server, for this one, is what this one goes on from.
+        let is_own = !saver.is_for_replicas || saver.identity == store().identity();
+        if origin.is_primary && is_own && Phase::now() == Phase::LoadingFile {
             replication::doubt_stream("it was a primary when it saved its RDB file");
         }
+        // SAFETY: the handle is valid during the call of `load`.
+        let key = unsafe { name_of_key_of(rdb.0) };
         Ok(Self {
             path,
             item,
             access,
             count,
             origin,
+            saver,
+            key,
             flaw,
         })
     }
@@ -226,12 +244,16 @@ impl Header {
         if config::is_replica() && Phase::now() != Phase::Idle {
             bound.set_unannounced(self.origin.unannounced);
             bound.set_sent_anew(self.origin.is_sent_anew);
+            if self.origin.is_incomplete_unnoted && Phase::now() == Phase::LoadingFile {
+                missing::miss(&bound, "it lacked values when the RDB file was saved");
+            }
         }
         Binding::open(self.path, self.item, self.access, bound)
     }
 
-    fn unavailable(self, reason: String) -> Binding {
-        Binding::unavailable(self.path, self.item, self.access, self.count, reason)
+    fn unavailable(self, reason: String, is_wanted: bool) -> Binding {
+        let key = self.key.filter(|_| is_wanted);
+        Binding::unavailable(self.path, self.item, self.access, self.count, reason, key)
     }
 
     /// What becomes of a key whose file is not to be had. `RESTORE` is refused; but a replica must have the keys that its
@@ -240,7 +262,11 @@ impl Header {
         if phase == Phase::Idle && !config::is_replica() {
             return Err(Damaged(reason));
         }
-        Ok(self.unavailable(reason))
+        if phase == Phase::LoadingFromPrimary {
+            store().note_former(&self.path);
+        }
+        let is_wanted = config::is_replica() && phase != Phase::LoadingAof;
+        Ok(self.unavailable(reason, is_wanted))
     }
 }
 
@@ -252,10 +278,18 @@ enum Plan {
     MakeFile(Import, MayBecome),
     /// They cannot, and why.
     Refuse(String),
+    /// They never may, and why.
+    NeverTake(String),
 }
 
 impl Plan {
-    fn of(rdb: &Reader, header: &Header, identity: &[u8], phase: Phase) -> Self {
+    fn of(
+        rdb: &Reader,
+        header: &Header,
+        identity: &[u8],
+        (head, state): (u64, u64),
+        phase: Phase,
+    ) -> Self {
         if let Some(flaw) = &header.flaw {
             return Self::Refuse(flaw.clone());
         }
@@ -269,8 +303,10 @@ impl Plan {
             (Phase::LoadingAof, _) => return Self::KeepFile,
             // The file is the data, and is newer than any copy of it.
             (Phase::LoadingFile, Ok(Some(_)) | Err(_)) => return Self::KeepFile,
+            // That was the state of a moment, from which this server has gone on.
+            (Phase::LoadingFile, _) if header.saver.is_for_replicas => return Self::KeepFile,
             (Phase::LoadingFromPrimary, _) if store().is_that_file(&header.path, identity) => {
-                return Self::Refuse(shared_directory(&header.path));
+                return Self::NeverTake(shared_directory(&header.path));
             }
             (Phase::LoadingFromPrimary, _) => check_unowned(),
             // A primary has checked that. A key that is about to be freed by another thread may still have the file here.
@@ -285,7 +321,13 @@ impl Plan {
             _ => Above::IsMade,
         };
         let import = checked.and_then(|may_become| {
-            let import = store().import(&header.path, header.item, above)?;
+            let is_whole_copy = phase == Phase::LoadingFromPrimary && state == state::WHOLE;
+            let mut import = match may_become {
+                MayBecome::Anything if is_whole_copy => {
+                    store().import_copy(&header.path, header.item, head)?
+                }
+                _ => store().import(&header.path, header.item, above)?,
+            };
             import.set_owner(&rdb.owner());
             Ok(Self::MakeFile(import, may_become))
         });
@@ -328,14 +370,14 @@ fn load_values(
 ) -> Result<Binding, Damaged> {
     let identity = rdb.bytes(<[u8]>::to_vec)?;
     let head = rdb.number()?;
-    let is_incomplete = rdb.number()? != 0;
-    if is_incomplete && phase == Phase::Idle {
+    let state = rdb.number()?;
+    if state != state::WHOLE && phase == Phase::Idle {
         return Err(Damaged(
             "it was dumped while its values were on their way from a primary".to_owned(),
         ));
     }
-    let plan = Plan::of(rdb, &header, &identity, phase);
-    let import = match &plan {
+    let mut plan = Plan::of(rdb, &header, &identity, (head, state), phase);
+    let import = match &mut plan {
         Plan::MakeFile(import, _) => Some(import),
         _ => None,
     };
@@ -349,28 +391,29 @@ fn load_values(
         // All of it was read, so that a server that loads can go on with the next key.
         return header.without_file(phase, damage);
     }
-    let (import, may_become) = match plan {
+    let (mut import, may_become) = match plan {
         Plan::KeepFile => return header.bind(rdb, phase),
         Plan::Refuse(reason) => return header.without_file(phase, reason),
+        Plan::NeverTake(reason) => return Ok(header.unavailable(reason, false)),
         Plan::MakeFile(import, may_become) => (import, may_become),
     };
     let former = match phase {
         _ if may_become == MayBecome::Itself => Former::MustBeSame,
         // What a replica has is a copy of what its primary has set aside.
         Phase::Idle if !config::is_replica() => Former::SetAsideInTurn(undo),
-        // What is missing of values on their way may be in the file that is here.
-        _ if is_incomplete => Former::SetAside(undo),
         _ => Former::Replaced,
     };
     let finish = || {
         import.truncate(values.count)?;
         import.set_head(head)?;
-        if is_incomplete {
-            import.set_incomplete()?;
+        if state == state::WHOLE {
+            return import.finish(store(), header.access, former);
         }
-        let bound = import.finish(store(), header.access, former)?;
-        // It may be the file that was there.
-        bound.set_incomplete(is_incomplete)?;
+        // What is missing may be in the file that is here: it stays until the rest has come.
+        let bound = import.finish_by_and_by(store())?;
+        if state != state::FILLING {
+            missing::miss(&bound, "the server that sent it lacked values, too");
+        }
         Ok(bound)
     };
     let bound = match values.failure {
@@ -403,7 +446,11 @@ struct Values {
 }
 
 /// Reads all values, and appends them to `import` while nothing has failed.
-fn read_values(rdb: &Reader, item: ItemType, import: Option<&Import>) -> Result<Values, Damaged> {
+fn read_values(
+    rdb: &Reader,
+    item: ItemType,
+    mut import: Option<&mut Import>,
+) -> Result<Values, Damaged> {
     let mut checksum = crc32fast::Hasher::new();
     let mut values_read = 0;
     let mut are_whole = true;
@@ -413,7 +460,7 @@ fn read_values(rdb: &Reader, item: ItemType, import: Option<&Import>) -> Result<
             checksum.update(bytes);
             values_read += (bytes.len() / item.size()) as u64;
             are_whole &= bytes.len().is_multiple_of(item.size());
-            if let (Ok(()), Some(import)) = (&appended, import) {
+            if let (Ok(()), Some(import)) = (&appended, &mut import) {
                 appended = import.append(bytes);
             }
             bytes.is_empty()

@@ -27,8 +27,17 @@ pub use load::load;
 pub use phase::{first_time, is_saving_aof, on_loading, on_persistence};
 pub use save::save;
 
-/// Version of what [`save`] writes. Version 1 had no contents, version 2 no [`Origin`].
-pub const VERSION: c_int = 3;
+/// Version of what [`save`] writes. Version 1 had no contents, version 2 no [`Origin`], version 3 no [`Saver`].
+pub const VERSION: c_int = 4;
+
+/// Who saved an RDB, and for whom.
+#[derive(Clone, Default, Debug)]
+struct Saver {
+    /// For replicas, which go on with its stream, and not as a backup of its own.
+    is_for_replicas: bool,
+    /// As [`Store::identity`](crate::storage::Store::identity).
+    identity: Vec<u8>,
+}
 
 /// What the server that saved an array knew of its copies.
 #[derive(Clone, Copy, Default, Debug)]
@@ -38,6 +47,8 @@ struct Origin {
     is_sent_anew: bool,
     /// As [`Array::unannounced`](crate::storage::Array::unannounced).
     unannounced: u32,
+    /// As [`Array::is_incomplete_unnoted`](crate::storage::Array::is_incomplete_unnoted).
+    is_incomplete_unnoted: bool,
 }
 
 impl Origin {
@@ -45,6 +56,7 @@ impl Origin {
         u64::from(self.is_primary)
             | u64::from(self.is_sent_anew) << 1
             | u64::from(self.unannounced) << 2
+            | u64::from(self.is_incomplete_unnoted) << 34
     }
 
     fn of_number(number: u64) -> Self {
@@ -52,6 +64,7 @@ impl Origin {
             is_primary: number & 1 != 0,
             is_sent_anew: number & 2 != 0,
             unannounced: (number >> 2) as u32,
+            is_incomplete_unnoted: number & 1 << 34 != 0,
         }
     }
 }
@@ -66,6 +79,16 @@ mod contents {
     pub const EARLIER: u64 = 2;
     /// The reason why they cannot be had.
     pub const UNAVAILABLE: u64 = 3;
+}
+
+/// What a server says of the values that it saves.
+mod state {
+    /// They are all there.
+    pub const WHOLE: u64 = 0;
+    /// The rest of them follows in the stream.
+    pub const FILLING: u64 = 1;
+    /// Some are missing, and are not on their way.
+    pub const MISSED: u64 = 2;
 }
 
 /// Why a replica does not touch a file.

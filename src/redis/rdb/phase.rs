@@ -120,8 +120,12 @@ pub extern "C" fn on_loading(
             _ => Phase::Idle,
         };
         phase.enter();
-        if before == Phase::LoadingFile && phase == Phase::Idle {
-            replication::loaded_from_disk(&Ctx::new(raw_ctx));
+        let ctx = Ctx::new(raw_ctx);
+        match (before, phase) {
+            (_, Phase::LoadingFile | Phase::LoadingAof) => replication::look_for_replicas(&ctx),
+            (Phase::LoadingFile, Phase::Idle) => replication::loaded_from_disk(&ctx),
+            (Phase::LoadingFromPrimary, Phase::Idle) => replication::loaded_from_primary(),
+            _ => {}
         }
     });
 }

@@ -5,11 +5,11 @@ use std::ffi::c_void;
 use redis_module::raw;
 
 use super::phase::{Phase, first_time};
-use super::{Origin, contents, dump};
+use super::{Origin, contents, dump, state};
 use crate::redis::api::guarded;
 use crate::redis::binding::Binding;
-use crate::redis::config;
-use crate::storage::{Access, Bound, Moment};
+use crate::redis::{config, store};
+use crate::storage::{Access, Bound, Completeness, Moment};
 
 /// The server's side of an RDB, to write to.
 struct Writer(*mut raw::RedisModuleIO);
@@ -51,10 +51,13 @@ fn save_binding(rdb: &Writer, binding: &Binding) {
             is_primary: !config::is_replica(),
             is_sent_anew: array.is_some_and(|array| array.is_sent_anew()),
             unannounced: array.map_or(0, |array| array.unannounced()),
+            is_incomplete_unnoted: array.is_some_and(|array| array.is_incomplete_unnoted()),
         }
         .to_number(),
     );
     let phase = Phase::now();
+    rdb.number(u64::from(phase == Phase::SavingForReplicas));
+    rdb.bytes(&store().identity());
     if !phase.takes_contents() {
         rdb.number(contents::NONE);
         return;
@@ -91,7 +94,11 @@ fn save_values(rdb: &Writer, array: &Bound, moment: &Moment<'_>) {
     rdb.number(contents::VALUES);
     rdb.bytes(&moment.identity());
     rdb.number(moment.extent().head);
-    rdb.number(u64::from(array.is_incomplete()));
+    rdb.number(match array.completeness() {
+        Completeness::Whole | Completeness::Doubted => state::WHOLE,
+        Completeness::Filling => state::FILLING,
+        Completeness::Gap | Completeness::Missed => state::MISSED,
+    });
     let mut checksum = crc32fast::Hasher::new();
     // A replica is told of what becomes shorter meanwhile after this.
     let (count, result) = moment.read_in_pieces(|_, bytes| {

@@ -73,7 +73,7 @@ impl LongWrite {
             cancel: background().cancel.get_or_insert_default().clone(),
         };
         write.array.set_unannounced(write.array.unannounced() + 1);
-        tell_of_file(key.ctx(), &write.key, b"BEGIN", &write.array, &[]);
+        tell_of_file(key.ctx(), &write.key, b"BEGIN/2", &write.array, &[]);
         write
     }
 
@@ -127,7 +127,7 @@ pub fn announce_end(ctx: &Ctx, key: &[u8], array: &Arc<Array>) {
         return;
     }
     array.set_unannounced(array.unannounced().saturating_sub(1));
-    tell_of_file(ctx, key, b"END", array, &[]);
+    tell_of_file(ctx, key, b"END/2", array, &[]);
 }
 
 /// Does something now or, if writes are paused, when they are not.

@@ -72,7 +72,7 @@ pub fn send_anew(ctx: &Ctx, array: &Arc<Array>) {
     }
     let path = array.path().as_bytes();
     let begun = [array.head(), array.unannounced().into()].map(Word::Number);
-    tell_of_file(ctx, path, b"REFILL", array, &begun);
+    tell_of_file(ctx, path, b"REFILL/2", array, &begun);
     send_all(path, array);
 }
 
@@ -94,6 +94,20 @@ fn send(fill: Fill) {
 
 fn fills() -> MutexGuard<'static, Vec<Fill>> {
     FILLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many files are on their way to replicas, and how many bytes of them have not been sent.
+pub fn under_way() -> (u64, u64) {
+    let fills = fills();
+    let left = fills.iter().map(|fill| {
+        let end = fill.array.head() + fill.array.published_count();
+        let end = match fill.part {
+            Part::All => end,
+            Part::LongWrite { to } => to.min(end),
+        };
+        end.saturating_sub(fill.next) * fill.array.item().size() as u64
+    });
+    (fills.len() as u64, left.sum())
 }
 
 /// Sends nothing more of all that is under way.
@@ -205,7 +219,7 @@ impl Fill {
         if self.next >= end {
             drop(view);
             if self.part == Part::All {
-                self.tell(ctx, b"FILLED", &[Word::Number(end)]);
+                self.tell(ctx, b"FILLED/2", &[Word::Number(end)]);
             }
             return Progress::Ended;
         }
@@ -221,7 +235,7 @@ impl Fill {
         }
         drop(view);
         let piece = [Word::Number(self.next), Word::Bytes(&bytes)];
-        self.tell(ctx, b"FILL", &piece);
+        self.tell(ctx, b"FILL/2", &piece);
         self.next += values;
         Progress::Sent
     }

@@ -3,16 +3,26 @@
 //!
 //! | sent | means |
 //! |---|---|
-//! | `VREPLICATE key BIND path type size mode count head state identity` | the key leads to that file, of so many values |
-//! | `VREPLICATE key APPEND position bytes` | from that position on, the values are these, and there are no more |
-//! | `VREPLICATE key SET position bytes [position bytes ...]` | from each position on, the values are these |
-//! | `VREPLICATE key REPEAT position count bytes` | so many values are all this one |
-//! | `VREPLICATE key LENGTH position` | there are no values from that position on |
-//! | `VREPLICATE key HEAD path position` | there are no values before that position |
-//! | `VREPLICATE key FILL path position bytes` | a part of the contents, which are sent by and by |
-//! | `VREPLICATE key FILLED path position` | that was all, and there are no values from that position on |
-//! | `VREPLICATE key REFILL path position count` | all contents follow anew, from that position on; so many long writes have begun |
-//! | `VREPLICATE key BEGIN path`, `... END path` | a long write begins; all of it was sent |
+//! | `VREPLICATE key BIND/2 path type size mode count head state identity` | the key leads to that file, of so many values |
+//! | `VREPLICATE key APPEND/2 position bytes` | from that position on, the values are these, and there are no more |
+//! | `VREPLICATE key SET/2 position bytes [position bytes ...]` | from each position on, the values are these |
+//! | `VREPLICATE key REPEAT/2 position count bytes` | so many values are all this one |
+//! | `VREPLICATE key LENGTH/2 position` | there are no values from that position on |
+//! | `VREPLICATE key HEAD/2 path position` | there are no values before that position |
+//! | `VREPLICATE key FILL/2 path position bytes` | a part of the contents, which are sent by and by |
+//! | `VREPLICATE key FILLED/2 path position` | that was all, and there are no values from that position on |
+//! | `VREPLICATE key REFILL/2 path position count` | all contents follow again, from that position on; so many long writes have begun |
+//! | `VREPLICATE key BEGIN/2 path`, `... END/2 path` | a long write begins; all of it was sent |
+//! | `VREPLICATE mmap HOLDS/2 path head end [path head end ...]` | these are the positions of the first value of each file, and behind the last |
+//! | `VREPLICATE mmap ONLINE/2` | a replica has joined; what comes from here on is new to all of them |
+//!
+//! The number is the version of that form: a server refuses one that it does not know, and its array is incomplete then (see
+//! "Incomplete arrays" in `docs/design.md`). Without a number they are those of versions 0.1.0 and 0.2.0 of the module:
+//!
+//! | sent by 0.1.0 and 0.2.0 | means |
+//! |---|---|
+//! | `VREPLICATE key BIND ...`, `SET ...`, `REPEAT ...`, `LENGTH ...` | as above; a `SET` behind the last value appends |
+//! | `VREPLICATE path HEAD position`, `FILL position bytes`, `FILLED position` | as above; the path is in place of the key |
 //!
 //! Where a path is given, it says which file is meant: the key may have another name by then, or none. It then says in
 //! which slot of a Cluster the array is, and nothing more.
@@ -21,7 +31,9 @@
 //! Nothing of it goes into the AOF, which holds bindings alone.
 
 mod background;
+pub mod copy;
 mod fill;
+pub mod missing;
 mod slots;
 
 use std::ffi::{CStr, c_void};
@@ -37,6 +49,7 @@ use super::{config, store};
 use crate::storage::{Access, Array, Bound, Extent, FilePath};
 
 pub use background::{Kind, LongWrite, when_writes_go_on};
+pub use fill::under_way as fills_under_way;
 pub use slots::{export, subscribe as subscribe_to_slot_migrations};
 
 /// The command by which replicas are told.
@@ -81,13 +94,18 @@ pub fn is_listening() -> bool {
 /// for a replica that joins, and when replicas come and go.
 pub fn look_for_replicas(ctx: &Ctx) {
     let replication = ctx.server_info(c"replication");
-    let is_primary = replication.field(c"role") == Some(b"master");
+    // A node of a Cluster takes up the link to its primary after it has loaded its data.
+    let is_primary =
+        replication.field(c"role") == Some(b"master") && ctx.primary_in_cluster().is_none();
     let has_replicas = replication.number(c"connected_slaves") > 0
         || replication.number(c"repl_backlog_active") > 0;
     let is_heard = has_replicas || slots::are_exported();
     LISTENING.store(is_primary && is_heard, Ordering::Relaxed);
     match (config::set_replica(!is_primary), is_primary) {
-        (true, true) => background::take_over(),
+        (true, true) => {
+            missing::take_over();
+            background::take_over();
+        }
         (false, false) => {
             background::stop_all();
             fill::stop_all();
@@ -157,20 +175,20 @@ fn tell(key: &Key<'_>, bound: &Bound, change: Change<'_>) {
     let mut words = vec![name];
     match change {
         Change::HeadDropped => return tell_head(key.ctx(), key.name(), bound),
-        Change::Shortened { end } => words.extend([Word::Bytes(b"LENGTH"), Word::Number(end)]),
+        Change::Shortened { end } => words.extend([Word::Bytes(b"LENGTH/2"), Word::Number(end)]),
         Change::Appended { end, bytes } => words.extend([
-            Word::Bytes(b"APPEND"),
+            Word::Bytes(b"APPEND/2"),
             Word::Number(end - (bytes.len() / size) as u64),
             Word::Bytes(bytes),
         ]),
         Change::Filled { positions, value } => words.extend([
-            Word::Bytes(b"REPEAT"),
+            Word::Bytes(b"REPEAT/2"),
             Word::Number(positions.start),
             Word::Number(positions.end - positions.start),
             Word::Bytes(value),
         ]),
         Change::Values { position, bytes } => words.extend([
-            Word::Bytes(b"SET"),
+            Word::Bytes(b"SET/2"),
             Word::Number(position),
             Word::Bytes(bytes),
         ]),
@@ -179,7 +197,7 @@ fn tell(key: &Key<'_>, bound: &Bound, change: Change<'_>) {
             indices,
             bytes,
         } => {
-            words.push(Word::Bytes(b"SET"));
+            words.push(Word::Bytes(b"SET/2"));
             for (&index, value) in indices.iter().zip(bytes.chunks_exact(size)) {
                 words.extend([Word::Number(head + index), Word::Bytes(value)]);
             }
@@ -190,7 +208,7 @@ fn tell(key: &Key<'_>, bound: &Bound, change: Change<'_>) {
 
 /// Tells replicas how many values were dropped from the head of an array so far.
 fn tell_head(ctx: &Ctx, key: &[u8], array: &Array) {
-    tell_of_file(ctx, key, b"HEAD", array, &[Word::Number(array.head())]);
+    tell_of_file(ctx, key, b"HEAD/2", array, &[Word::Number(array.head())]);
 }
 
 /// Tells replicas something of a file, whatever key has it by then.
@@ -241,6 +259,23 @@ pub fn bound(key: &Key<'_>, binding: &Binding, is_alone: bool) {
     }
 }
 
+/// Sends a key and all of its file to replicas that could not use what they were sent.
+fn bind_again(key: &Key<'_>, binding: &Binding) {
+    let Ok(array) = binding.target_array() else {
+        return;
+    };
+    if array.is_incomplete() || !is_listening() {
+        return;
+    }
+    let Ok(moment) = array.moment() else {
+        return;
+    };
+    let (extent, identity) = (moment.extent(), moment.identity());
+    let words = bind_words(key.name(), binding, extent, b"AGAIN", &identity);
+    key.ctx().propagate(Audience::Replicas, COMMAND, &words);
+    fill::send_all(key.name(), array);
+}
+
 /// Whether the other key of a file may be gone already, and its binding be freed by another thread (`FLUSHALL ASYNC`).
 fn was_other_key_removed(ctx: &Ctx, array: &Bound) -> bool {
     // In this order: what is not pending any more is not bound any more either.
@@ -260,7 +295,7 @@ fn bind_words<'a>(
 ) -> [Word<'a>; 10] {
     [
         Word::Bytes(key),
-        Word::Bytes(b"BIND"),
+        Word::Bytes(b"BIND/2"),
         Word::Bytes(binding.path.as_bytes()),
         Word::Bytes(binding.item.name().as_bytes()),
         Word::Number(binding.item.size() as u64),
@@ -305,33 +340,41 @@ static DOUBT: Mutex<Option<&str>> = Mutex::new(None);
 
 /// The server loads an RDB file after which it could go on with its primary's stream; but it must not.
 pub fn doubt_stream(why: &'static str) {
-    if config::is_replica() {
-        *DOUBT.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    *DOUBT.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+}
+
+/// Nothing is shown of arrays that may lack values.
+fn doubt_all(why: &str) {
+    for array in store().arrays() {
+        array.doubt_contents(why);
     }
 }
 
-/// Has this server synchronised in full, if there is a reason.
-fn synchronise_in_full(ctx: &Ctx) {
+/// Has this server get all contents again, if it follows a primary and there is a reason.
+fn resolve_doubt(ctx: &Ctx) {
     let Some(why) = DOUBT.lock().unwrap_or_else(PoisonError::into_inner).take() else {
         return;
     };
+    if !config::is_replica() {
+        return;
+    }
+    doubt_all(why);
+    // In a Cluster a history cannot be given up: each array is asked for.
+    if ctx.primary_in_cluster().is_none() {
+        synchronise_again(ctx, why);
+    }
+}
+
+/// Has this server synchronised in full.
+fn synchronise_again(ctx: &Ctx, why: &str) {
     let info = ctx.server_info(c"replication");
     let (Some(host), Some(port)) = (info.field(c"master_host"), info.field(c"master_port")) else {
         return;
     };
-    if ctx.is_in_cluster() {
-        tracing::warn!(
-            "the files may not be what the primary's stream goes on from, as {why}: if the link to the primary is \
-             resumed without a full synchronisation, stop this server, remove its RDB file and start it again"
-        );
-        return;
-    }
     tracing::warn!(
         "the files may not be what the primary's stream goes on from, as {why}: full synchronisation"
     );
-    // What has no history of its own has nothing to go on with.
-    ctx.call(c"REPLICAOF", &[Word::Bytes(b"NO"), Word::Bytes(b"ONE")]);
-    ctx.call(c"REPLICAOF", &[Word::Bytes(host), Word::Bytes(port)]);
+    missing::synchronise(ctx, host, port);
 }
 
 /// Replicas may have come since the clock's last tick.
@@ -340,16 +383,35 @@ static REPLICAS_CHANGED: AtomicBool = AtomicBool::new(false);
 /// The server has loaded its RDB file.
 pub fn loaded_from_disk(ctx: &Ctx) {
     look_for_replicas(ctx);
+    missing::begin_to_catch_up();
+    // The server connects to its primary later, and may be asked before.
+    let why = *DOUBT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(why) = why.filter(|_| config::is_replica()) {
+        doubt_all(why);
+    }
     IS_AHEAD_OF_STREAM.store(true, Ordering::Relaxed);
 }
+
+/// The server has loaded what its primary has sent.
+pub fn loaded_from_primary() {
+    missing::begin_to_catch_up();
+}
+
+/// A replica is there that has not been told what files hold.
+static REPLICA_JOINED: AtomicBool = AtomicBool::new(false);
 
 /// Replicas come and go, the server is made a primary or a replica, or it forks.
 pub extern "C" fn on_replicas_changed(
     raw_ctx: *mut raw::RedisModuleCtx,
-    _event: raw::RedisModuleEvent,
-    _subevent: u64,
+    event: raw::RedisModuleEvent,
+    subevent: u64,
     _data: *mut c_void,
 ) {
+    if event.id == raw::REDISMODULE_EVENT_REPLICA_CHANGE
+        && subevent == raw::REDISMODULE_SUBEVENT_REPLICA_CHANGE_ONLINE
+    {
+        REPLICA_JOINED.store(true, Ordering::Relaxed);
+    }
     guarded("a server event", || look_for_replicas(&Ctx::new(raw_ctx)));
     REPLICAS_CHANGED.store(true, Ordering::Relaxed);
 }
@@ -365,16 +427,55 @@ pub fn tick(ctx: &Ctx) {
     if count == 0 || is_listening() && count.is_multiple_of(TICKS) {
         look_for_replicas(ctx);
     }
-    synchronise_in_full(ctx);
+    resolve_doubt(ctx);
     background::go_on(ctx);
+    missing::tick(ctx);
     if is_listening() && !writes_are_paused() {
         send_what_the_stream_lacks(ctx);
     }
 }
 
+/// How many files one `HOLDS` tells of.
+const FILES_AT_ONCE: usize = 1000;
+
+/// Tells replicas which values each file holds, so that they find out whether their copies do; and that one which has joined
+/// has had all that was written before.
+fn tell_what_is_there(ctx: &Ctx) {
+    let name = Word::Bytes(b"mmap");
+    let arrays: Vec<_> = store()
+        .arrays()
+        .into_iter()
+        // Others write the files that are only read here, and what another thread does is told of later.
+        .filter(|array| {
+            array.is_writable()
+                && store().is_bound(array)
+                && !array.is_incomplete()
+                && array.unannounced() == 0
+        })
+        .collect();
+    for arrays in arrays.chunks(FILES_AT_ONCE) {
+        let mut words = vec![name, Word::Bytes(b"HOLDS/2")];
+        for array in arrays {
+            let (head, count) = (array.head(), array.published_count());
+            words.extend([
+                Word::Bytes(array.path().as_bytes()),
+                Word::Number(head),
+                Word::Number(head + count),
+            ]);
+        }
+        ctx.propagate(Audience::Replicas, COMMAND, &words);
+    }
+    ctx.propagate(
+        Audience::Replicas,
+        COMMAND,
+        &[name, Word::Bytes(b"ONLINE/2")],
+    );
+}
+
 /// Sends contents anew of which replicas that go on with the stream may have others.
 fn send_what_the_stream_lacks(ctx: &Ctx) {
     background::send_uncertain(ctx);
+    missing::send_what_was_asked_for(ctx);
     // After a restart of this server, a replica may have gone on with its old stream.
     if REPLICAS_CHANGED.swap(false, Ordering::Relaxed)
         && IS_AHEAD_OF_STREAM.load(Ordering::Relaxed)
@@ -385,5 +486,10 @@ fn send_what_the_stream_lacks(ctx: &Ctx) {
         for array in store().arrays() {
             fill::send_anew(ctx, &array);
         }
+    }
+    // Of one that is still being sent a snapshot it is not known what it will have.
+    if REPLICA_JOINED.load(Ordering::Relaxed) && !is_snapshot_for_replicas(ctx) {
+        REPLICA_JOINED.store(false, Ordering::Relaxed);
+        tell_what_is_there(ctx);
     }
 }

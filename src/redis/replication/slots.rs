@@ -71,7 +71,7 @@ pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {
         send(&file_words(key, operation, &binding.path, what));
     };
     // The other node answers that with an error, which ends the migration.
-    let give_up = |reason: &str| send_of_file(b"FAILED", &[Word::Bytes(reason.as_bytes())]);
+    let give_up = |reason: &str| send_of_file(b"FAILED/2", &[Word::Bytes(reason.as_bytes())]);
     let array = match binding.target_array() {
         Ok(array) => array,
         Err(failure) => return give_up(&failure.to_string()),
@@ -87,11 +87,11 @@ pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {
     send(&bind_words(key, binding, extent, b"FILLING", &identity));
     let (count, result) = moment.read_in_pieces(|first, bytes| {
         let position = Word::Number(extent.head + first);
-        send_of_file(b"FILL", &[position, Word::Bytes(bytes)]);
+        send_of_file(b"FILL/2", &[position, Word::Bytes(bytes)]);
         true
     });
     match result {
-        Ok(()) => send_of_file(b"FILLED", &[Word::Number(extent.head + count)]),
+        Ok(()) => send_of_file(b"FILLED/2", &[Word::Number(extent.head + count)]),
         Err(error) => give_up(&error.to_string()),
     }
 }

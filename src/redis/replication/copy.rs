@@ -1,0 +1,227 @@
+//! What a replica does with its copies of arrays when its primary says how they have changed. Whatever cannot be done makes
+//! the copy incomplete: see "Incomplete arrays" in `docs/design.md`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::missing;
+use crate::redis::{config, store};
+use crate::storage::types::ItemType;
+use crate::storage::{Array, Completeness, Error, FilePath};
+
+/// The largest position of a value that anybody counts to: number of values dropped from the head, and those after.
+pub const MAX_POSITION: u64 = i64::MAX.cast_unsigned();
+/// How much of a repeated value is written at a time, in bytes.
+const REPEATED_AT_ONCE: u64 = 1 << 20;
+
+/// Changes that a primary has told of and that were not applied here.
+static NOT_APPLIED: AtomicU64 = AtomicU64::new(0);
+
+/// How many changes were not applied since the server started.
+pub fn not_applied() -> u64 {
+    NOT_APPLIED.load(Ordering::Relaxed)
+}
+
+/// Counts a change that is not applied.
+pub fn pass_over() {
+    NOT_APPLIED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Applies a change to an array, unless it lacks earlier ones. A replica whose change fails is incomplete from then on; a node
+/// that takes slots over gets the error.
+///
+/// # Errors
+/// As `change`, except on a replica.
+pub fn apply(
+    array: &Arc<Array>,
+    change: impl FnOnce(&Arc<Array>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if array.completeness() == Completeness::Missed {
+        pass_over();
+        return Ok(());
+    }
+    match change(array) {
+        Err(error) if config::is_replica() => {
+            pass_over();
+            missing::miss(array, &error.to_string());
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// Whether so many values can be in a file at all.
+pub fn can_hold(item: ItemType, count: u64) -> bool {
+    count
+        .checked_mul(item.size() as u64)
+        .is_some_and(|bytes| bytes <= MAX_POSITION)
+}
+
+/// The position behind the last value.
+fn end_of(array: &Array) -> u64 {
+    array.head() + array.published_count()
+}
+
+fn gap_before(array: &Array, position: u64) -> Error {
+    Error::Gap {
+        path: array.path().to_string(),
+        count: array.published_count(),
+        index: position.saturating_sub(array.head()),
+    }
+}
+
+fn not_whole(array: &Array, bytes: &[u8]) -> Error {
+    Error::NotWhole {
+        path: array.path().to_string(),
+        bytes: bytes.len(),
+        item_size: array.item().size(),
+    }
+}
+
+/// Makes the values from a position on these. What lies before the head is dropped here, too.
+pub fn put(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> {
+    let size = array.item().size();
+    if !bytes.len().is_multiple_of(size) {
+        return Err(not_whole(array, bytes));
+    }
+    let end = end_of(array);
+    if position > end && !bytes.is_empty() {
+        bridge_gap(array, end, position)?;
+    }
+    array.writer()?.put(position, bytes).map(drop)
+}
+
+/// Values between the end and a position have not come. Where they may still come, or are to be removed by what comes, there are
+/// zeros in their place until then, which are not shown.
+fn bridge_gap(array: &Arc<Array>, end: u64, position: u64) -> Result<(), Error> {
+    let error = gap_before(array, position);
+    if !can_hold(array.item(), position - array.head()) {
+        return Err(error);
+    }
+    if array.is_sent_anew() && array.completeness() != Completeness::Filling {
+        array.expect_contents(&error.to_string())?;
+    }
+    if array.completeness() != Completeness::Filling {
+        if !missing::is_catching_up() {
+            return Err(error);
+        }
+        array.note_gap(end, &error.to_string())?;
+    }
+    array.extend_to(position - array.head())
+}
+
+/// Makes the values from a position on these, and the last ones.
+pub fn append(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> {
+    put(array, position, bytes)?;
+    cut(array, position + (bytes.len() / array.item().size()) as u64)
+}
+
+/// Makes `count` values from a position on one value.
+pub fn repeat(array: &Arc<Array>, position: u64, count: u64, value: &[u8]) -> Result<(), Error> {
+    if value.len() != array.item().size() {
+        return Err(not_whole(array, value));
+    }
+    if count == 0 {
+        return Ok(());
+    }
+    let (head, end) = (array.head(), end_of(array));
+    if position > end {
+        bridge_gap(array, end, position)?;
+    }
+    // What there is no room for is not tried value by value.
+    array.extend_to((position + count).saturating_sub(head))?;
+    let at_once = (REPEATED_AT_ONCE / value.len() as u64).max(1);
+    let block = value.repeat(at_once.min(count) as usize);
+    let mut done = 0;
+    while done < count {
+        let values = at_once.min(count - done);
+        put(
+            array,
+            position + done,
+            &block[..values as usize * value.len()],
+        )?;
+        done += values;
+    }
+    Ok(())
+}
+
+/// There are no values from a position on, and as many as that before it.
+pub fn shorten(array: &Arc<Array>, position: u64) -> Result<(), Error> {
+    let may_be_shorter = array.completeness() == Completeness::Filling
+        || array.is_sent_anew()
+        || missing::is_catching_up();
+    if position > end_of(array) && !may_be_shorter {
+        return Err(gap_before(array, position));
+    }
+    cut(array, position)
+}
+
+fn cut(array: &Arc<Array>, position: u64) -> Result<(), Error> {
+    array.writer()?.truncate_at(position)?;
+    array.forget_gap_behind(position)
+}
+
+/// There are no values before a position. There are replicas that have dropped them already.
+pub fn drop_head(array: &Arc<Array>, position: u64) -> Result<(), Error> {
+    store().drop_head_before(array, position)
+}
+
+/// All contents come from now on, from a position on, which is that of the first value; so many long writes have begun.
+///
+/// They go over what is there if that lies at the same positions. Else they go to a new file.
+pub fn refill(array: &Arc<Array>, head: u64, unannounced: u32) -> Result<(), Error> {
+    array.set_unannounced(unannounced);
+    let is_in_place = !array.is_lost() && store().has_its_name(array);
+    match array.completeness() {
+        Completeness::Whole if is_in_place && array.head() <= head => drop_head(array, head)?,
+        Completeness::Whole => store().fill_again(array, head)?,
+        _ if is_in_place && array.head() == head => {
+            array.expect_contents("its values are being sent again")?;
+        }
+        _ => store().fill_again(array, head)?,
+    }
+    array.set_sent_anew(true);
+    Ok(())
+}
+
+/// All contents have come; there are none from a position on.
+pub fn fill_up(array: &Arc<Array>, position: u64) -> Result<(), Error> {
+    if position > end_of(array) {
+        return Err(gap_before(array, position));
+    }
+    cut(array, position)?;
+    store().contents_have_come(array)?;
+    array.set_sent_anew(false);
+    Ok(())
+}
+
+/// The primary has values of an array at these positions, and this server should have the same.
+pub fn compare(array: &Arc<Array>, head: u64, end: u64) -> Result<(), Error> {
+    if array.is_incomplete() || array.is_sent_anew() {
+        return Ok(());
+    }
+    // Looking at it finds out whether it is what it was left as.
+    drop(array.view()?);
+    if (array.head(), end_of(array)) == (head, end) {
+        return Ok(());
+    }
+    Err(Error::Differs {
+        path: array.path().to_string(),
+        ours: array.head()..end_of(array),
+        theirs: head..end,
+    })
+}
+
+/// The array that the primary means by a path, open for writing even where keys are bound to it read-only.
+///
+/// # Errors
+/// If the path cannot be looked up, or the file cannot be opened for writing.
+pub fn array_at(path: &FilePath) -> Result<Option<Arc<Array>>, Error> {
+    let array = store().find_copy(path)?;
+    if let Some(array) = &array
+        && !array.is_writable()
+    {
+        store().make_writable(path, array.item())?;
+    }
+    Ok(array)
+}

@@ -1,0 +1,312 @@
+//! What a replica lacks, and how it asks for that: see "Incomplete arrays" in `docs/design.md`.
+//!
+//! Nothing can be said to a primary over its own link. So a replica that lacks anything gives up its history, and is
+//! synchronised in full; a node of a Cluster, where that cannot be done, sends a message to its primary, which sends the
+//! contents of that array again.
+
+use std::ffi::{c_char, c_uchar};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis_module::raw;
+
+use super::fill;
+use crate::redis::api::{Ctx, Key, KeyName, Mode, Word, guarded};
+use crate::redis::unavailable::Unavailable;
+use crate::redis::{binding, config, store};
+use crate::storage::{Array, Completeness, FilePath};
+
+/// How long a replica waits until it asks for the first time, and how long at most between two times.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// How long it may take a replica to catch up, after its link is there, until it takes a gap for one that stays. Its primary
+/// says when it has caught up; the primary of its primary does not.
+const LONGEST_CATCH_UP: Duration = Duration::from_secs(300);
+/// With less room on the disk than this, in bytes, nothing is asked for that could not be stored.
+const LEAST_ROOM: u64 = 1 << 20;
+/// The message by which a node of a Cluster asks for an array.
+const SEND_AGAIN: u8 = 1;
+
+/// When to ask, and for how long to wait then.
+struct Asking {
+    next: Option<Instant>,
+    pause: Duration,
+    /// When the replica was first seen to have its link while it catches up.
+    linked: Option<Instant>,
+    /// When it was last looked whether anything is missing.
+    looked: Option<Instant>,
+}
+
+static ASKING: Mutex<Asking> = Mutex::new(Asking {
+    next: None,
+    pause: FIRST_PAUSE,
+    linked: None,
+    looked: None,
+});
+
+/// What nodes of the Cluster have asked this one for.
+static ASKED_FOR: Mutex<Vec<Request>> = Mutex::new(Vec::new());
+
+/// Whether changes may come that the files here have already, or that later ones undo: after a restart and after a full
+/// synchronisation, until the primary says that this is over.
+static IS_CATCHING_UP: AtomicBool = AtomicBool::new(false);
+
+/// Whether a change came that no array is known for.
+static IS_SOMETHING_MISSING: AtomicBool = AtomicBool::new(false);
+
+/// How often this replica has asked.
+static TIMES_ASKED: AtomicU64 = AtomicU64::new(0);
+
+/// An array of which a node lacks values.
+struct Request {
+    path: FilePath,
+    /// Of a key that has no array.
+    key: Option<KeyName>,
+}
+
+fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A change of an array could not be applied.
+pub fn miss(array: &Array, why: &str) {
+    if array.miss(why) {
+        let path = array.path();
+        tracing::warn!(
+            "file '{path}' is incomplete, as a change could not be applied: {why}; its key answers with an error until the \
+             primary has sent all of it again, which it is asked for"
+        );
+    }
+}
+
+/// A change came of which it is not known what it is about.
+pub fn miss_something() {
+    IS_SOMETHING_MISSING.store(true, Ordering::Relaxed);
+}
+
+pub fn is_catching_up() -> bool {
+    IS_CATCHING_UP.load(Ordering::Relaxed)
+}
+
+/// How often this replica has asked for what it lacks.
+pub fn times_asked() -> u64 {
+    TIMES_ASKED.load(Ordering::Relaxed)
+}
+
+/// The server has loaded its data, from a disk or from its primary: what it gets now may be older than that.
+pub fn begin_to_catch_up() {
+    lock(&ASKING).linked = None;
+    IS_CATCHING_UP.store(true, Ordering::Relaxed);
+}
+
+/// What comes now is newer than what is here: gaps that are left stay.
+pub fn has_caught_up() {
+    IS_CATCHING_UP.store(false, Ordering::Relaxed);
+    for array in store().arrays() {
+        if array.completeness() == Completeness::Gap {
+            miss(&array, &array.why_incomplete());
+        }
+    }
+}
+
+/// This server is a primary from now on: there is nobody to ask.
+pub fn take_over() {
+    IS_CATCHING_UP.store(false, Ordering::Relaxed);
+    for array in store().arrays() {
+        array.trust_contents();
+    }
+}
+
+/// Asks for what is missing, on a replica, when it is time to. The server's clock calls it.
+pub fn tick(ctx: &Ctx) {
+    let now = Instant::now();
+    {
+        let mut asking = lock(&ASKING);
+        if asking
+            .looked
+            .is_some_and(|looked| now - looked < FIRST_PAUSE)
+        {
+            return;
+        }
+        asking.looked = Some(now);
+    }
+    if !config::is_replica() {
+        return;
+    }
+    store().forget_fillings();
+    let replication = ctx.server_info(c"replication");
+    let is_linked = replication.field(c"master_link_status") == Some(b"up");
+    if is_linked && is_catching_up() {
+        let linked = *lock(&ASKING).linked.get_or_insert(now);
+        if now - linked > LONGEST_CATCH_UP {
+            has_caught_up();
+        }
+    }
+    let missing: Vec<Arc<Array>> = store().arrays().into_iter().filter(is_missing).collect();
+    let wanted = Unavailable::wanted();
+    let mut asking = lock(&ASKING);
+    let is_something_missing = IS_SOMETHING_MISSING.load(Ordering::Relaxed);
+    if missing.is_empty() && wanted.is_empty() && !is_something_missing {
+        asking.next = None;
+        asking.pause = FIRST_PAUSE;
+        return;
+    }
+    let next = *asking.next.get_or_insert(now + FIRST_PAUSE);
+    // A link that is down is being made again, and its history may be gone.
+    if now < next || !is_linked {
+        return;
+    }
+    if store().free_bytes().is_some_and(|free| free < LEAST_ROOM) {
+        return;
+    }
+    asking.next = Some(now + asking.pause);
+    asking.pause = (asking.pause * 2).min(LONGEST_PAUSE);
+    drop(asking);
+    IS_SOMETHING_MISSING.store(false, Ordering::Relaxed);
+    TIMES_ASKED.fetch_add(1, Ordering::Relaxed);
+    match ctx.primary_in_cluster() {
+        Some(primary) => {
+            let arrays = missing.iter().map(|array| Request {
+                path: array.path().clone(),
+                key: None,
+            });
+            let keys = wanted.into_iter().map(|wanted| Request {
+                path: wanted.path,
+                key: Some(wanted.key),
+            });
+            for request in arrays.chain(keys) {
+                ctx.send_to_node(&primary, SEND_AGAIN, &request.encode());
+            }
+        }
+        None => super::synchronise_again(ctx, "values of arrays are missing here"),
+    }
+}
+
+/// Whether an array lacks values that are not on their way. One whose file was changed behind our back lacks them from now on.
+fn is_missing(array: &Arc<Array>) -> bool {
+    if let Some(why) = array.why_lost() {
+        miss(array, &why);
+    }
+    matches!(
+        array.completeness(),
+        Completeness::Missed | Completeness::Doubted
+    )
+}
+
+impl Request {
+    /// Database, length of the path, path, name of the key: the numbers in 4 bytes, little-endian. Without a key, the database
+    /// is -1.
+    fn encode(&self) -> Vec<u8> {
+        let (database, key) = match &self.key {
+            Some(key) => (key.database, &*key.name),
+            None => (-1, &[][..]),
+        };
+        let path = self.path.as_bytes();
+        let len = path.len() as u32;
+        [&database.to_le_bytes()[..], &len.to_le_bytes(), path, key].concat()
+    }
+
+    fn decode(message: &[u8]) -> Option<Self> {
+        let (database, rest) = message.split_first_chunk()?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let (path, key) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        let database = i32::from_le_bytes(*database);
+        Some(Self {
+            path: FilePath::new(path).ok()?,
+            key: (database >= 0).then(|| KeyName {
+                database,
+                name: key.into(),
+            }),
+        })
+    }
+}
+
+/// Has nodes of a Cluster ask this one.
+pub fn listen(ctx: &Ctx) {
+    if ctx.is_in_cluster() {
+        // SAFETY: the context is that of OnLoad.
+        unsafe {
+            raw::RedisModule_RegisterClusterMessageReceiver.unwrap()(
+                ctx.raw(),
+                SEND_AGAIN,
+                Some(on_message),
+            );
+        }
+    }
+}
+
+extern "C" fn on_message(
+    _ctx: *mut raw::RedisModuleCtx,
+    _sender: *const c_char,
+    _kind: u8,
+    payload: *const c_uchar,
+    len: u32,
+) {
+    guarded("a message of the Cluster", || {
+        // SAFETY: the server passes so many bytes, which live during the call.
+        let message = unsafe { std::slice::from_raw_parts(payload, len as usize) };
+        if let Some(request) = Request::decode(message) {
+            lock(&ASKED_FOR).push(request);
+        }
+    });
+}
+
+/// Sends again what replicas have asked for. Not while writes are paused.
+pub fn send_what_was_asked_for(ctx: &Ctx) {
+    let requests = std::mem::take(&mut *lock(&ASKED_FOR));
+    for Request { path, key } in requests {
+        match key {
+            None => {
+                if let Ok(Some(array)) = store().find(&path) {
+                    fill::send_anew(ctx, &array);
+                }
+            }
+            Some(key) if ctx.select(key.database) => {
+                Key::with(ctx, &key.name, Mode::Read, |key| {
+                    let binding = binding::value(key);
+                    if let Some(binding) = binding.filter(|binding| binding.path == path) {
+                        super::bind_again(key, binding);
+                    }
+                });
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Has this server synchronised in full by its primary.
+pub fn synchronise(ctx: &Ctx, host: &[u8], port: &[u8]) {
+    // What has no history of its own has nothing to go on with.
+    ctx.call(c"REPLICAOF", &[Word::Bytes(b"NO"), Word::Bytes(b"ONE")]);
+    ctx.call(c"REPLICAOF", &[Word::Bytes(host), Word::Bytes(port)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_survives_the_way_and_garbage_is_none() {
+        let path = FilePath::new(b"a/b").unwrap();
+        let key = KeyName {
+            database: 3,
+            name: (*b"k\0y").into(),
+        };
+        for key in [None, Some(key)] {
+            let path = path.clone();
+            let request = Request { path, key };
+            let decoded = Request::decode(&request.encode()).unwrap();
+            assert_eq!(decoded.path, request.path);
+            assert_eq!(decoded.key, request.key);
+        }
+        for garbage in [
+            &b""[..],
+            b"1234567",
+            b"\0\0\0\0\xff\xff\xff\xffpath",
+            b"\0\0\0\0\0\0\0\0",
+        ] {
+            assert!(Request::decode(garbage).is_none());
+        }
+    }
+}

@@ -1,0 +1,495 @@
+//! Whatever a replica cannot apply: it answers with the primary's values or with an error, and has them by itself once the
+//! cause is gone. A test for each row of the table in `docs/design.md`, "Incomplete arrays".
+
+use std::time::Duration;
+
+use crate::mounts::{self, Mounted, format_ext4};
+use crate::pair::{Pair, catch_up, follow};
+use crate::support::{Reply, Server, Setup, cannot_run, wait_at_most, wait_until};
+
+const HEALED: Duration = Duration::from_secs(60);
+
+/// The fields of `VSTAT`.
+pub fn vstat(server: &Server, key: &str, field: &str) -> String {
+    let items = server.ask(&format!("VSTAT {key}")).items();
+    items
+        .chunks(2)
+        .find(|pair| pair[0].clone().text() == field)
+        .unwrap_or_else(|| panic!("VSTAT has no {field}"))[1]
+        .to_string()
+}
+
+/// Waits until a replica answers with what its primary has, and fails if it answers with anything else meanwhile but an error.
+#[track_caller]
+pub fn heals(primary: &Server, replica: &Server, key: &str) {
+    let digest = format!("DEBUG DIGEST-VALUE {key}");
+    wait_at_most(HEALED, &format!("the replica has {key} again"), || {
+        if primary.info("replication", "master_repl_offset")
+            != replica.info("replication", "slave_repl_offset")
+            || replica.info("replication", "master_link_status") != "up"
+        {
+            return false;
+        }
+        match replica.ask(&format!("VSIZE {key}")) {
+            Reply::Error(_) => false,
+            _ => {
+                let (ours, theirs) = (replica.say(&digest), primary.say(&digest));
+                // What another thread wrote is told of later.
+                ours == theirs
+                    || primary.stat("fills") > 0 && replica.stat("arrays_incomplete") == 0
+            }
+        }
+    });
+    wait_until("both are the same", || {
+        replica.say(&digest) == primary.say(&digest)
+    });
+    assert_eq!(replica.stat("arrays_incomplete"), 0);
+    assert_eq!(replica.stat("keys_unavailable"), 0);
+}
+
+/// Waits until a replica says that it lacks values of an array, in all the places where it says so.
+#[track_caller]
+pub fn is_told_of(replica: &Server, key: &str, why: &str) {
+    wait_until("the replica knows that it lacks values", || {
+        replica.ask(&format!("VGET {key} 0")).is_error()
+    });
+    let error = replica.error(&format!("VGET {key} 0"));
+    assert!(error.contains("incomplete"), "{error}");
+    assert_eq!(vstat(replica, key, "state"), "incomplete");
+    let told = vstat(replica, key, "why");
+    assert!(told.contains(why), "{told}");
+    assert!(replica.stat("arrays_incomplete") >= 1);
+    assert!(replica.log().contains("is incomplete"), "{}", replica.log());
+}
+
+/// A pair whose replica has its files on a file system of its own.
+fn pair_on(mount: &Mounted) -> Pair {
+    let replica = Server::setup().module_args(&format!("dir {}", mount.path().display()));
+    Pair::of(Server::setup(), replica)
+}
+
+fn on_small_disks(mib: u64, test: impl Fn(&Mounted)) {
+    if let Err(why) = mounts::be_private() {
+        return cannot_run(&why);
+    }
+    match Mounted::tmpfs(mib) {
+        Ok(mount) => test(&mount),
+        Err(why) => return cannot_run(&why),
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let image = temp.path().join("image");
+    format_ext4(&image, mib + 16).unwrap();
+    match Mounted::image(&image) {
+        Ok(mount) => test(&mount),
+        Err(why) => cannot_run(&why),
+    }
+}
+
+/// Leaves no room on a file system.
+fn fill_up(mount: &Mounted) -> std::path::PathBuf {
+    use std::io::Write;
+    let path = mount.join("ballast");
+    let mut file = std::fs::File::create(&path).unwrap();
+    for size in [1 << 20, 4096, 1] {
+        let block = vec![1; size];
+        while file.write(&block).is_ok_and(|written| written > 0) {}
+    }
+    path
+}
+
+fn push(server: &Server, key: &str, values: std::ops::Range<u64>) {
+    let mut words = vec!["VPUSH".to_owned(), key.to_owned()];
+    words.extend(values.map(|value| value.to_string()));
+    let reply = server.run(&words);
+    assert!(matches!(reply, Reply::Int(_)), "{reply}");
+}
+
+#[test]
+fn appends_to_a_full_disk_are_no_zeros_later() {
+    on_small_disks(24, |mount| {
+        let pair = pair_on(mount);
+        pair.primary.ask("MMAP k f int64 WRITABLE");
+        push(&pair.primary, "k", 1..5001);
+        catch_up(&pair.primary, &pair.replica);
+        let ballast = fill_up(mount);
+        push(&pair.primary, "k", 5001..10_000);
+        is_told_of(&pair.replica, "k", "No space left");
+        assert!(pair.replica.stat("writes_not_applied") >= 1);
+        std::fs::remove_file(ballast).unwrap();
+        push(&pair.primary, "k", 10_000..10_010);
+        heals(&pair.primary, &pair.replica, "k");
+        assert_eq!(pair.replica.say("VGET k 5500"), "(integer) 5501");
+        assert_eq!(vstat(&pair.replica, "k", "why"), "(nil)");
+    });
+}
+
+#[test]
+fn a_head_that_cannot_be_dropped_is_not_shown() {
+    on_small_disks(24, |mount| {
+        let pair = pair_on(mount);
+        pair.primary.ask("MMAP k f int64 WRITABLE");
+        for i in 0..20 {
+            push(&pair.primary, "k", i * 10_000..(i + 1) * 10_000);
+        }
+        catch_up(&pair.primary, &pair.replica);
+        let ballast = fill_up(mount);
+        assert_eq!(pair.primary.int("VTRIM k 100 -1"), 100);
+        is_told_of(&pair.replica, "k", "No space left");
+        std::fs::remove_file(ballast).unwrap();
+        heals(&pair.primary, &pair.replica, "k");
+        assert_eq!(pair.replica.say("VGET k 0"), "(integer) 100");
+    });
+}
+
+#[test]
+fn a_key_for_which_a_full_disk_has_no_room_is_made_when_it_has() {
+    on_small_disks(24, |mount| {
+        let pair = pair_on(mount);
+        catch_up(&pair.primary, &pair.replica);
+        pair.primary.write("f", vec![7; 6 << 20]);
+        let ballast = fill_up(mount);
+        assert_eq!(pair.primary.int("MMAP k f uint8 WRITABLE"), 6 << 20);
+        wait_until("the replica has the key", || {
+            pair.replica.ask("EXISTS k") == Reply::Int(1)
+        });
+        wait_until("the key says why", || {
+            pair.replica
+                .ask("VGET k 0")
+                .to_string()
+                .contains("No space left")
+        });
+        assert_eq!(pair.replica.stat("keys_unavailable"), 1);
+        std::fs::remove_file(ballast).unwrap();
+        heals(&pair.primary, &pair.replica, "k");
+    });
+}
+
+#[test]
+fn contents_that_a_full_disk_cannot_take_are_asked_for_again() {
+    on_small_disks(24, |mount| {
+        let pair = pair_on(mount);
+        pair.primary.write("f", vec![7; 6 << 20]);
+        assert_eq!(pair.primary.int("MMAP k f uint8 WRITABLE"), 6 << 20);
+        heals(&pair.primary, &pair.replica, "k");
+        let ballast = fill_up(mount);
+        // The same contents again: they need room, as the former ones stay until they are there.
+        assert_eq!(pair.primary.int("DEL k"), 1);
+        assert_eq!(pair.primary.int("MMAP k f uint8 WRITABLE"), 6 << 20);
+        wait_until("the replica has an error", || {
+            pair.replica.ask("VGET k 0").is_error()
+        });
+        std::fs::remove_file(ballast).unwrap();
+        heals(&pair.primary, &pair.replica, "k");
+    });
+}
+
+fn pair() -> Pair {
+    let pair = Pair::start();
+    pair.primary.ask("MMAP k f int64 WRITABLE");
+    push(&pair.primary, "k", 1..3001);
+    catch_up(&pair.primary, &pair.replica);
+    wait_until("the replica knows that it has caught up", || {
+        pair.replica.stat("catching_up") == 0
+    });
+    pair
+}
+
+fn cut_file(server: &Server, bytes: u64) {
+    let file = std::fs::File::options()
+        .write(true)
+        .open(server.path("f"))
+        .unwrap();
+    file.set_len(bytes).unwrap();
+}
+
+#[test]
+fn a_file_that_was_cut_is_found_out_by_the_next_write() {
+    let pair = pair();
+    assert_eq!(pair.replica.say("VSYNC k"), "OK");
+    cut_file(&pair.replica, 800);
+    push(&pair.primary, "k", 3001..3010);
+    heals(&pair.primary, &pair.replica, "k");
+    assert!(pair.replica.log().contains("is incomplete"));
+}
+
+#[test]
+fn a_file_that_was_cut_is_found_out_by_a_reader() {
+    let pair = pair();
+    assert_eq!(pair.replica.say("VSYNC k"), "OK");
+    cut_file(&pair.replica, 800);
+    wait_until("it is noticed", || {
+        pair.replica.ask("VGET k 2000").is_error()
+    });
+    heals(&pair.primary, &pair.replica, "k");
+}
+
+#[test]
+fn a_file_that_was_cut_while_the_replica_was_down_is_found_out_when_it_comes_back() {
+    for writes in [true, false] {
+        let mut pair = pair();
+        pair.replica.wait_for_background_jobs();
+        assert_eq!(pair.replica.say("SAVE"), "OK");
+        pair.replica.kill_9();
+        cut_file(&pair.replica, 800);
+        pair.replica.start_again();
+        pair.connect();
+        if writes {
+            push(&pair.primary, "k", 3001..3010);
+        }
+        heals(&pair.primary, &pair.replica, "k");
+        assert_eq!(pair.replica.int("VSIZE k"), pair.primary.int("VSIZE k"));
+    }
+}
+
+#[test]
+fn a_lost_file_is_made_of_the_primarys_values() {
+    let mut pair = pair();
+    pair.replica.wait_for_background_jobs();
+    // Its RDB file is what the primary sent, and holds the values of that moment.
+    for save in [false, true] {
+        if save {
+            assert_eq!(pair.replica.say("SAVE"), "OK");
+        }
+        pair.replica.kill_9();
+        std::fs::remove_file(pair.replica.path("f")).unwrap();
+        push(&pair.primary, "k", 1..2);
+        let primary = format!("127.0.0.1 {}", pair.primary.port());
+        pair.replica.start_again_with("replicaof", &primary);
+        heals(&pair.primary, &pair.replica, "k");
+    }
+}
+
+#[test]
+fn a_gap_is_no_zeros() {
+    let pair = pair();
+    pair.primary.run(&[
+        b"DEBUG".as_slice(),
+        b"REPLICATE",
+        b"VREPLICATE",
+        b"k",
+        b"APPEND/2",
+        b"4000",
+        &[1; 8],
+    ]);
+    is_told_of(&pair.replica, "k", "have never come");
+    heals(&pair.primary, &pair.replica, "k");
+    // What comes is applied again.
+    push(&pair.primary, "k", 1..100);
+    heals(&pair.primary, &pair.replica, "k");
+}
+
+#[test]
+fn a_word_that_is_not_known_or_malformed_is_refused_and_what_it_is_about_is_asked_for() {
+    for words in [
+        &["k", "APPEND/3", "3000", "12345678"][..],
+        &["k", "APPEND/2", "3000", "1234567"],
+        &["k", "APPEND/2", "-1", "12345678"],
+        &["k", "APPEND/2", "18446744073709551615", "12345678"],
+        &["k", "APPEND/2", "9223372036854775800", "12345678"],
+        &["k", "APPEND/2"],
+        &["k", "REPEAT/2", "0", "9223372036854775807", "12345678"],
+        &["k", "FROB/2", "1"],
+        &["k", "FROB", "1"],
+        &["x", "FILL/3", "f", "0", "12345678"],
+        &["x", "HEAD", "f", "10"],
+        &["x", "FILL", "f", "0", "12345678"],
+        &["x", "REFILL", "f", "0", "0"],
+        &["k", "LENGTH/2", "5000"],
+        &["x", "FILLED/2", "f", "5000"],
+        &["mmap", "HOLDS/2", "f", "0", "5000"],
+    ] {
+        println!("{words:?}");
+        let pair = pair();
+        let sent = [&["DEBUG", "REPLICATE", "VREPLICATE"], words].concat();
+        pair.primary.run(&sent);
+        is_told_of(&pair.replica, "k", "");
+        heals(&pair.primary, &pair.replica, "k");
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_bound_does_not_look_like_an_empty_array() {
+    let pair = pair();
+    for words in [
+        &["n", "BIND/3", "f2", "int64"][..],
+        &[
+            "n",
+            "BIND/2",
+            "f2",
+            "int64",
+            "8",
+            "WRITABLE",
+            "9223372036854775807",
+            "0",
+            "FILLING",
+            "i",
+        ],
+        &[
+            "n", "BIND/2", "f2", "frob", "8", "WRITABLE", "0", "0", "EMPTY", "i",
+        ],
+        &[
+            "n", "BIND/2", "f2", "int64", "8", "WRITABLE", "0", "0", "FROB", "i",
+        ],
+    ] {
+        println!("{words:?}");
+        pair.primary
+            .run(&[&["DEBUG", "REPLICATE", "VREPLICATE"], words].concat());
+        wait_until("it answers with an error", || {
+            pair.replica.ask("VSIZE n").is_error()
+        });
+        // The primary has no such key.
+        wait_at_most(HEALED, "the replica has what the primary has", || {
+            pair.replica.ask("EXISTS n") == Reply::Int(0)
+                && pair.replica.info("replication", "master_link_status") == "up"
+        });
+    }
+    heals(&pair.primary, &pair.replica, "k");
+}
+
+#[test]
+fn a_replica_that_crashes_while_it_lacks_values_knows_so_afterwards() {
+    let mut pair = pair();
+    pair.primary.run(&[
+        b"DEBUG".as_slice(),
+        b"REPLICATE",
+        b"VREPLICATE",
+        b"k",
+        b"APPEND/2",
+        b"4000",
+        &[1; 8],
+    ]);
+    wait_until("the replica knows", || {
+        pair.replica.stat("arrays_incomplete") == 1
+    });
+    pair.replica.kill_9();
+    // On its own it has nobody to ask.
+    pair.replica.start_again();
+    pair.replica.ask("DEL k");
+    let error = pair.replica.error("MMAP k f int64 WRITABLE");
+    assert!(error.contains("is incomplete"), "{error}");
+    assert!(error.contains("have never come"), "{error}");
+    // Taken on purpose it is what is there.
+    assert_eq!(pair.replica.int("MMAP k f int64 WRITABLE INCOMPLETE"), 3000);
+    pair.connect();
+    heals(&pair.primary, &pair.replica, "k");
+}
+
+#[test]
+fn a_copy_is_given_up_only_when_the_new_contents_are_whole() {
+    let mut pair = Pair::of(
+        Server::setup().config("repl-backlog-size", "200mb"),
+        Server::setup(),
+    );
+    let bytes: Vec<u8> = (0..100_u32 << 20).map(|i| (i % 251) as u8).collect();
+    pair.primary.write("f", &bytes);
+    pair.primary.ask("MMAP k f uint8 WRITABLE");
+    heals(&pair.primary, &pair.replica, "k");
+    // The contents are held back, and then never come.
+    pair.primary.ask("DEL k");
+    pair.primary.ask("MMAP k f uint8 WRITABLE");
+    assert_eq!(pair.primary.int("WAIT 1 5000"), 1);
+    pair.primary.kill_9();
+    assert!(pair.replica.read("f") == bytes, "the copy is gone");
+    assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+    match pair.replica.ask("VSIZE k") {
+        Reply::Error(text) => {
+            assert!(text.contains("incomplete"), "{text}");
+            pair.replica.ask("DEL k");
+            // What a former key left may be out of date, and is not taken for what the primary had.
+            let error = pair.replica.error("MMAP k f uint8 WRITABLE");
+            assert!(error.contains("INCOMPLETE"), "{error}");
+            pair.replica.int("MMAP k f uint8 WRITABLE INCOMPLETE");
+        }
+        Reply::Int(_) => {}
+        other => panic!("{other}"),
+    }
+    assert!(pair.replica.read("f") == bytes);
+    let digest = pair.replica.say("DEBUG DIGEST-VALUE k");
+    pair.primary.start_again();
+    follow(&pair.primary, &pair.replica);
+    heals(&pair.replica, &pair.primary, "k");
+    assert_eq!(pair.primary.say("DEBUG DIGEST-VALUE k"), digest);
+}
+
+#[test]
+fn an_array_that_was_deleted_while_its_values_were_on_their_way_is_not_bound_as_zeros() {
+    let pair = Pair::start();
+    let bytes: Vec<u8> = (0..8_u32 << 20).map(|i| (i % 251) as u8 + 1).collect();
+    pair.primary.write("f", &bytes);
+    pair.primary.ask("MULTI");
+    for command in [
+        "MMAP k f uint8 WRITABLE",
+        "DEL k",
+        "MMAP k f uint8 WRITABLE",
+        "DEL k",
+    ] {
+        pair.primary.ask(command);
+    }
+    pair.primary.ask("EXEC");
+    catch_up(&pair.primary, &pair.replica);
+    assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+    let reply = pair.replica.ask("MMAP k f uint8 WRITABLE");
+    if let Reply::Int(count) = reply {
+        assert_eq!(count, 0, "zeros that were never written");
+    }
+}
+
+#[test]
+fn a_full_synchronisation_keeps_copies_that_are_the_same() {
+    use std::os::unix::fs::MetadataExt;
+    let pair = Pair::of(
+        Server::setup().config("repl-diskless-sync", "yes"),
+        Server::setup(),
+    );
+    for key in ["same", "longer", "shorter", "changed"] {
+        pair.primary
+            .ask(&format!("MMAP {key} {key} int64 WRITABLE"));
+        for i in 0..30 {
+            push(&pair.primary, key, i * 10_000..(i + 1) * 10_000);
+        }
+    }
+    catch_up(&pair.primary, &pair.replica);
+    assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+    let inode = |key: &str| std::fs::metadata(pair.replica.path(key)).unwrap().ino();
+    let keys = ["same", "longer", "shorter", "changed"];
+    let before = keys.map(inode);
+    push(&pair.primary, "longer", 0..1000);
+    pair.primary.ask("VPOP shorter 1000");
+    pair.primary.ask("VSET changed 200000 -1");
+    pair.connect();
+    for key in keys {
+        heals(&pair.primary, &pair.replica, key);
+        assert_eq!(pair.replica.say(&format!("VSYNC {key}")), "OK");
+        assert_eq!(pair.primary.say(&format!("VSYNC {key}")), "OK");
+        assert!(
+            pair.primary.read(key) == pair.replica.read(key),
+            "the files of {key} differ"
+        );
+    }
+    let after = keys.map(inode);
+    assert_eq!(before[..3], after[..3]);
+    assert_ne!(
+        before[3], after[3],
+        "a changed copy is replaced by a new file"
+    );
+}
+
+fn server() -> Setup {
+    Server::setup().config("repl-diskless-sync-delay", "0")
+}
+
+#[test]
+fn a_replica_that_restarts_with_what_it_was_sent_goes_on_from_there() {
+    let primary = server().start();
+    primary.ask("MMAP k f int64 WRITABLE");
+    push(&primary, "k", 1..3001);
+    let mut replica = server().start();
+    follow(&replica, &primary);
+    catch_up(&primary, &replica);
+    replica.kill_9();
+    push(&primary, "k", 3001..3100);
+    replica.start_again_with("replicaof", &format!("127.0.0.1 {}", primary.port()));
+    heals(&primary, &replica, "k");
+    assert_eq!(primary.info("stats", "sync_full"), "1");
+    assert_eq!(primary.info("stats", "sync_partial_ok"), "1");
+}
