@@ -883,6 +883,51 @@ fn a_file_makes_way_only_for_the_key_that_alone_is_bound_to_it() {
 }
 
 #[test]
+fn a_file_that_is_filled_again_or_kept_is_its_keys() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let is_of = |key: &[u8]| {
+        let may_become = store.may_become(&path("f"), key, None);
+        may_become.is_ok_and(|may_become| may_become == MayBecome::Anything)
+    };
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(b"old-old-").unwrap();
+    bound.set_owner(b"k");
+    let array = bound.share();
+    let first = bound.id();
+    store.fill_again(&array, 0).unwrap();
+    array.append(b"new-new-").unwrap();
+    store.contents_have_come(&array).unwrap();
+    assert_ne!(bound.id(), first);
+    drop(bound);
+    assert!(is_of(b"k"));
+
+    let mut import = store.import_copy(&path("f"), ItemType::DOUBLE, 0).unwrap();
+    import.set_owner(b"l");
+    import.append(b"new-new-").unwrap();
+    import.truncate(1).unwrap();
+    let kept = import
+        .finish(&store, Access::Writable, Former::Replaced)
+        .unwrap();
+    assert_eq!(kept.id(), array.id());
+    drop(kept);
+    assert!(is_of(b"l") && !is_of(b"k"));
+}
+
+#[test]
+fn nothing_is_said_of_a_file_that_is_no_array() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let file = dir.path().join("f");
+    fs::write(&file, "somebody's own").unwrap();
+    assert!(store.note_former(&path("f")));
+    let mut names = [0; 256];
+    let len = rustix::fs::listxattr(&file, &mut names[..]).unwrap();
+    let names = String::from_utf8_lossy(&names[..len]);
+    assert!(!names.contains("user.mmap"), "{names}");
+}
+
+#[test]
 fn a_key_is_bound_to_an_array_also_while_its_head_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let store = store_in(dir.path());

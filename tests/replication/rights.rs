@@ -190,6 +190,9 @@ fn a_primary_does_not_come_to_files_of_its_replica() {
         }
         assert_eq!(replica.read("users.acl"), users.as_bytes());
         assert_eq!(replica.read("notes"), b"a file of somebody's own");
+        let notes = replica.path("notes");
+        let marked = rustix::fs::getxattr(&notes, "user.mmap.incomplete", &mut [0; 256]);
+        assert!(marked.is_err(), "it was marked");
         assert!(!replica.path("dump.rdb").exists() || replica.file_len("dump.rdb") != 3);
     };
     // By the full synchronisation, and by the stream.

@@ -479,6 +479,10 @@ fn types_have_numpys_codes_too_and_writable_stands_where_it_likes() {
             "ERR syntax error at 'writeable': expected WRITABLE",
         ),
         (
+            "double incompleted",
+            "ERR syntax error at 'incompleted': expected INCOMPLETE",
+        ),
+        (
             "WRITABLE WRITABLE",
             "ERR syntax error at 'WRITABLE': expected WRITABLE",
         ),
