@@ -257,7 +257,7 @@ fn what_the_server_refuses_after_the_values_is_taken_back() {
         wait_until("no key is about to be freed", || {
             db.info("memory", "lazyfree_pending_objects") == "0"
         });
-        db.ask("FLUSHALL");
+        db.ask("FLUSHALL SYNC");
         assert_eq!(db.read("f"), doubles([1.0, 2.0, 3.0]), "{command}");
         assert_eq!(names(&db), ["f"], "{command}");
     }
