@@ -2,7 +2,9 @@
 //! `docs/design.md` for how.
 
 #[cfg(not(target_endian = "little"))]
-compile_error!("values lie little-endian in files that other programs map: a big-endian machine would misread them");
+compile_error!(
+    "values lie little-endian in files that other programs map: a big-endian machine would misread them"
+);
 
 mod redis;
 pub mod storage;
