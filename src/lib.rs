@@ -11,4 +11,5 @@ pub mod storage;
 
 #[cfg(not(any(test, feature = "system-alloc")))]
 #[global_allocator]
-static ALLOCATOR: redis::allocator::ServerAllocator = redis::allocator::ServerAllocator;
+static ALLOCATOR: redis::server::allocator::ServerAllocator =
+    redis::server::allocator::ServerAllocator;

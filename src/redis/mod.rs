@@ -1,25 +1,15 @@
 //! The server's side: commands, the key type, settings, `INFO`, the log. It parses, replies and registers;
 //! all work on files is the storage layer's.
 
-mod acl;
-#[cfg(not(any(test, feature = "system-alloc")))]
-pub mod allocator;
-pub mod api;
-mod binding;
-mod command;
 mod commands;
-mod config;
-mod info;
-mod latency;
-mod load;
-mod log;
-mod memory;
-mod own_files;
-mod rdb;
+mod execution;
+mod keys;
+mod mode;
+mod module;
+mod persistence;
 mod replication;
-mod unavailable;
-mod usage;
-mod vector_sets;
+pub mod server;
+mod settings;
 
 use std::sync::OnceLock;
 

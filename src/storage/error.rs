@@ -4,8 +4,8 @@ use std::collections::TryReserveError;
 use std::io;
 use std::ops::Range;
 
-use super::limits;
-use super::types::TypeError;
+use crate::storage::files::limits;
+use crate::storage::types::TypeError;
 
 /// The result of a storage operation.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -9,16 +9,17 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner, thread};
 use tempfile::TempDir;
 
-use super::array::Array;
-use super::budget::Budget;
-use super::pool::Cancel;
-use super::random::{rounds, seed};
-use super::registry::Registry;
-use super::root::{Access, Root};
-use super::shared::Shared;
-use super::types::ItemType;
-use super::worker::Job;
-use super::{FilePath, sigbus};
+use crate::storage::FilePath;
+use crate::storage::array::handle::Array;
+use crate::storage::array::shared::Shared;
+use crate::storage::array::state::budget::Budget;
+use crate::storage::files::root::{Access, Root};
+use crate::storage::memory::guard as sigbus;
+use crate::storage::random::{rounds, seed};
+use crate::storage::store::registry::Registry;
+use crate::storage::store::worker::Job;
+use crate::storage::threads::pool::Cancel;
+use crate::storage::types::ItemType;
 
 /// Values that one command appends: more than a page of them, so that it needs slack.
 const AT_ONCE: u32 = 1200;

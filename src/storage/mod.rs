@@ -1,101 +1,37 @@
 //! Files of raw values as arrays. This layer knows files, memory and threads, and nothing of Redis.
 //!
-//! | file | what it is about |
+//! | folder | what lives there |
 //! |---|---|
-//! | [`types`] | the types of values: text to bytes and back |
-//! | [`path`], [`root`] | which file a path names, how it is opened and locked |
-//! | [`reserved`] | files that belong to the server itself |
-//! | [`registry`] | each file is open at most once |
-//! | [`array`] | what commands do with an open file |
-//! | [`moment`] | an array for those who read all of it, and for a forked child |
-//! | [`primitives`] | mutexes and condition variables |
-//! | [`lock`] | the lock of an array, and who may wait with it |
-//! | [`writer`] | changing an array: what is decided and done under one hold of its lock |
-//! | [`edit`] | one value in many places |
-//! | [`head`], [`replacement`] | values removed at the head, by a new file in the place of the old |
-//! | [`growth`] | space ahead of the values, and back to the exact length |
-//! | [`record`] | what a file with such space says of itself |
-//! | [`disk`] | the system calls by which all this reaches the disk |
-//! | [`system`] | the system calls that are refused somewhere, and done without there |
-//! | [`mark`] | what survives a power cut |
-//! | [`owner`] | which files are arrays, and whose they were last |
-//! | [`copies`] | what is known of the copies that other servers have |
-//! | [`filling`] | files whose contents come by and by |
-//! | [`likeness`] | files that hold already what comes |
-//! | [`import`] | files that are made of what a primary or a backup holds |
-//! | [`layout`], [`npy`] | where in a file the values lie, and what is before them |
-//! | [`recovery`] | what a file holds when it is opened |
-//! | [`lost`], [`unlinked`] | files that others truncate, delete or replace |
-//! | [`sync`], [`pace`] | how values reach the disk, and how much may wait for that |
-//! | [`mapping`] | a file in memory: all access to mapped memory |
-//! | [`sigbus`] | what happens when mapped memory is not to be had |
-//! | [`status`], [`residency`] | everything about one array, and how much of it is in RAM |
-//! | [`worker`] | the thread that does what commands must not wait for |
-//! | [`aggregate`], [`find`], [`search`] | questions that many values answer |
+//! | [`types`] | values: text to bytes and back |
+//! | [`threads`] | the pool, and how long work is cancelled |
+//! | [`files`] | paths, the root, opening and locking, unnamed and replacement files, the system calls |
+//! | [`format`] | the bytes on disk: record, mark, layout, `.npy`, recovery |
+//! | [`memory`] | mappings, the guard against SIGBUS, windows, what is in RAM |
+//! | [`array`] | one file as an array: its lock, append, edit, growth, sync, status |
 //! | [`scan`] | going over many values, here and now or on the pool |
+//! | [`questions`] | aggregates, comparisons, search |
 //! | [`cold`] | values that are not in RAM, and who waits for them |
-//! | [`advice`] | how an array is going to be read |
-//! | [`snapshot`] | the values of one moment, for those who take longer |
-//! | [`window`] | mappings that are read for those who take longer |
-//! | [`memory`], [`limits`] | how much memory could be had, and what the system allows besides |
-//! | [`pool`] | the threads for long work |
-//! | [`tasks`] | the thread of writes that take as long as an array is large |
+//! | [`store`] | all arrays: registry, worker, long writes, the head, import |
+//!
+//! A folder uses those above it in this table; `.ci/layers` looks after that. Beside them: [`primitives`] (mutexes and condition
+//! variables), [`system`] (which system calls are refused here), [`settings`], [`stats`], [`error`].
 
-pub mod advice;
-pub mod aggregate;
-mod array;
-mod budget;
+pub mod array;
 mod clock;
 pub mod cold;
-mod copies;
-mod disk;
-mod edit;
 mod error;
-mod filling;
-pub mod find;
-mod growth;
-mod head;
-mod import;
-mod layout;
-mod likeness;
-mod limits;
-mod lock;
-mod lost;
-mod mapping;
-mod mark;
+pub mod files;
+pub mod format;
 pub mod memory;
-mod moment;
-mod nameless;
-mod npy;
-mod owner;
-mod pace;
-mod path;
-pub mod pool;
 mod primitives;
-mod record;
-mod recovery;
-mod registry;
-mod replacement;
-mod reserved;
-mod residency;
-mod root;
+pub mod questions;
 pub mod scan;
-pub mod search;
 pub mod settings;
-mod shared;
-mod sigbus;
-mod snapshot;
 mod stats;
-mod status;
-mod stream;
-mod sync;
+pub mod store;
 pub mod system;
-mod tasks;
+pub mod threads;
 pub mod types;
-mod unlinked;
-mod window;
-mod worker;
-mod writer;
 
 #[cfg(all(test, shuttle))]
 mod interleavings;
@@ -121,34 +57,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-pub use array::{Array, View};
-pub use copies::Completeness;
+pub use crate::storage::array::handle::{Array, View};
+pub use crate::storage::array::moment::Moment;
+pub use crate::storage::array::peers::Completeness;
+pub use crate::storage::array::status::{State as ArrayState, Status};
+pub use crate::storage::array::writer::{Extent, Writer};
+pub use crate::storage::files::path::FilePath;
+pub use crate::storage::files::reserved::Reserved;
+pub use crate::storage::files::root::{Above, Access, FileId, Root, Undo, real_path};
+pub use crate::storage::store::drop_head::check as check_head;
+pub use crate::storage::store::import::{Former, Import, MayBecome};
+pub use crate::storage::store::tasks::{Task, TaskDone, TaskEnd};
+pub use crate::storage::store::worker::Done;
 pub use error::{Error, Result};
-pub use head::check as check_head;
-pub use import::{Former, Import, MayBecome};
-pub use moment::Moment;
-pub use path::FilePath;
-pub use reserved::Reserved;
-pub use root::{Above, Access, FileId, Root, Undo, real_path};
 pub use settings::Fsync;
 pub use stats::{Latency, Stats, Totals};
-pub use status::{State as ArrayState, Status};
-pub use tasks::{Task, TaskDone, TaskEnd};
-pub use worker::Done;
-pub use writer::{Extent, Writer};
 
-use advice::Advised;
-use cold::{BringIn, Cold, DropPages, Touched};
-use filling::Fillings;
-pub use pool::Cancel;
-use pool::Pool;
-use registry::Registry;
-use scan::{Query, Request};
+use crate::storage::array::advice::Advised;
+use crate::storage::array::shared::Shared;
+use crate::storage::cold::touched::{BringIn, Cold, DropPages, Touched};
+use crate::storage::scan::background::{Query, Request};
+use crate::storage::store::filling::Fillings;
+use crate::storage::store::registry::Registry;
+use crate::storage::store::tasks::{TaskThreads, Tasks};
+use crate::storage::store::worker::Job;
+pub use crate::storage::threads::pool::Cancel;
+use crate::storage::threads::pool::Pool;
 use settings::Settings;
-use shared::Shared;
-use tasks::{TaskThreads, Tasks};
 use types::ItemType;
-use worker::Job;
 
 /// All arrays below one directory, and the worker that serves them.
 pub struct Store {
@@ -182,14 +118,14 @@ impl Store {
     /// # Errors
     /// The system's, if there can be no more threads.
     pub fn new(root: Root, threads: usize) -> io::Result<Self> {
-        sigbus::install()?;
-        limits::survive_file_size_limit()?;
+        crate::storage::memory::guard::install()?;
+        crate::storage::files::limits::survive_file_size_limit()?;
         let (sender, receiver) = crossbeam_channel::unbounded();
         let shared = Arc::new(Shared::new(sender));
         let registry = Arc::new(Registry::default());
         shared.set_registry(&registry);
         let root = Arc::new(root);
-        let worker = worker::start(
+        let worker = crate::storage::store::worker::start(
             receiver,
             Arc::clone(&shared),
             Arc::clone(&registry),
@@ -209,7 +145,12 @@ impl Store {
             tasks,
             task_threads,
             worker: Some(worker),
-            pool: Pool::new("pool", threads, pool::give_way, rest)?,
+            pool: Pool::new(
+                "pool",
+                threads,
+                crate::storage::threads::pool::give_way,
+                rest,
+            )?,
             readers: Pool::new("read", READERS, || (), || ())?,
             advised: Advised::default(),
             faults: AtomicU64::new(major_faults()),
@@ -343,7 +284,7 @@ impl Store {
 
     /// Handles faults on mapped files again, after others may have put their own handler in place.
     pub fn handle_faults_again(&self) {
-        if let Err(error) = sigbus::install() {
+        if let Err(error) = crate::storage::memory::guard::install() {
             tracing::error!("cannot handle SIGBUS: {error}");
         }
     }
@@ -442,7 +383,8 @@ impl Store {
     /// Brings values of a range in that nobody waits for yet: as many as the memory that could be had may keep, and unless that is
     /// being done already, or much else for the same array.
     pub fn bring_in_ahead_of_need(&self, array: Arc<Array>, values: Range<u64>) {
-        let kept = memory::available().map_or(u64::MAX, |bytes| bytes / 2 / array.item_size());
+        let kept = crate::storage::memory::available::available()
+            .map_or(u64::MAX, |bytes| bytes / 2 / array.item_size());
         let values = values.start..values.end.min(values.start.saturating_add(kept));
         if let Some(place) = self.advised.begin(&array, &values) {
             let touched = Touched::Range(values);
@@ -578,7 +520,9 @@ impl Bound {
 
     /// What a binding costs in memory, in bytes, whatever the length of the array.
     pub const fn memory_usage() -> usize {
-        size_of::<Self>() + size_of::<Array>() + size_of::<mapping::Mapping>()
+        size_of::<Self>()
+            + size_of::<Array>()
+            + size_of::<crate::storage::memory::mapping::Mapping>()
     }
 
     /// Number of keys that are bound to the same array, this one included.

@@ -7,10 +7,10 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::random::{Random, rounds, seed};
-use super::tests::{bind, contents, path, recovered, store_in};
-use super::types::ItemType;
-use super::*;
+use crate::storage::random::{Random, rounds, seed};
+use crate::storage::tests::{bind, contents, path, recovered, store_in};
+use crate::storage::types::ItemType;
+use crate::storage::*;
 
 const WRITERS: u64 = 2;
 /// How long threads go on before all is compared.

@@ -11,9 +11,10 @@ use rustix::fs::{XattrFlags, setxattr};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::record::{self, Record, this_boot};
-use super::types::ItemType;
-use super::*;
+use crate::storage::format::record;
+use crate::storage::format::record::{Record, this_boot};
+use crate::storage::types::ItemType;
+use crate::storage::*;
 
 /// How many files are tried, unless `MMAP_ROUNDS` says: some seconds.
 const ROUNDS: u32 = 1000;

@@ -18,13 +18,14 @@ use crossbeam_channel::{Receiver, unbounded};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::array::{Array, End};
-use super::record::{self, BootId, this_boot};
-use super::registry::Registry;
-use super::shared::Shared;
-use super::types::ItemType;
-use super::worker::Job;
-use super::{Access, FilePath, Fsync, Root};
+use crate::storage::array::handle::{Array, End};
+use crate::storage::array::shared::Shared;
+use crate::storage::format::record;
+use crate::storage::format::record::{BootId, this_boot};
+use crate::storage::store::registry::Registry;
+use crate::storage::store::worker::Job;
+use crate::storage::types::ItemType;
+use crate::storage::{Access, FilePath, Fsync, Root};
 
 const SECTOR: usize = 512;
 const NAME: &str = "f";

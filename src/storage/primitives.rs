@@ -2,18 +2,18 @@
 //! such as let `shuttle` decide which thread goes on (`interleavings.rs`).
 
 #[cfg(not(shuttle))]
-pub(super) use parking_lot::{Condvar, Mutex, MutexGuard};
+pub(in crate::storage) use parking_lot::{Condvar, Mutex, MutexGuard};
 
 #[cfg(shuttle)]
-pub(super) use explored::{Condvar, Mutex, MutexGuard};
+pub(in crate::storage) use explored::{Condvar, Mutex, MutexGuard};
 
 /// To be called where a system call takes long: others go on then.
 #[cfg(not(shuttle))]
-pub(super) const fn others_go_on() {}
+pub(in crate::storage) const fn others_go_on() {}
 
 /// To be called where a system call takes long: others go on then.
 #[cfg(shuttle)]
-pub(super) fn others_go_on() {
+pub(in crate::storage) fn others_go_on() {
     shuttle::thread::yield_now();
 }
 

@@ -34,7 +34,7 @@ pub struct Latency {
 
 impl Latency {
     /// Notes work that ends now.
-    pub(super) fn record_since(&self, start: Instant) {
+    pub(in crate::storage) fn record_since(&self, start: Instant) {
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.total.fetch_add(micros, Ordering::Relaxed);
         self.last.store(micros, Ordering::Relaxed);
@@ -107,7 +107,7 @@ pub struct Stats {
 
 impl Stats {
     /// Counts an error and remembers its text.
-    pub(super) fn note_error(&self, text: String) {
+    pub(in crate::storage) fn note_error(&self, text: String) {
         self.errors.add_one();
         *self.last_error.lock() = text;
     }

@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::{Errno, Result};
 use rustix::param::page_size;
 
-use super::root::descriptor_link;
+use crate::storage::files::root::descriptor_link;
 
 /// A system call that the module can do without, or is told of by name if it cannot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::types::ItemType;
-use super::*;
+use crate::storage::types::ItemType;
+use crate::storage::*;
 
-pub(super) fn store_in(dir: &Path) -> Store {
+pub(in crate::storage) fn store_in(dir: &Path) -> Store {
     Store::new(Root::open(dir).unwrap(), 2).unwrap()
 }
 
-pub(super) fn path(name: &str) -> FilePath {
+pub(in crate::storage) fn path(name: &str) -> FilePath {
     FilePath::new(name.as_bytes()).unwrap()
 }
 
@@ -23,13 +23,13 @@ fn strings_of(size: usize) -> ItemType {
     ItemType::parse(b"string", Some(size.to_string().as_bytes())).unwrap()
 }
 
-pub(super) fn bind(store: &Store, name: &str, item: ItemType) -> Bound {
+pub(in crate::storage) fn bind(store: &Store, name: &str, item: ItemType) -> Bound {
     store
         .bind(&path(name), item, Access::Writable, true)
         .unwrap()
 }
 
-pub(super) fn contents(bound: &Bound) -> Vec<u8> {
+pub(in crate::storage) fn contents(bound: &Bound) -> Vec<u8> {
     let mut view = bound.view().unwrap();
     let mut bytes = vec![0; view.count() as usize * bound.item().size()];
     view.read(0, &mut bytes).unwrap();
@@ -37,14 +37,14 @@ pub(super) fn contents(bound: &Bound) -> Vec<u8> {
 }
 
 /// What another server finds in the file as it is at this moment: as after `kill -9`, in a copied file.
-pub(super) fn recovered(dir: &Path, bound: &Bound) -> Vec<u8> {
+pub(in crate::storage) fn recovered(dir: &Path, bound: &Bound) -> Vec<u8> {
     let elsewhere = TempDir::new().unwrap();
     let name = bound.path().to_string();
     let copy = elsewhere.path().join(&name);
     // A dead process changes nothing while its file is copied, so neither may this one's worker.
     loop {
         let state = bound.state.lock();
-        if state.end != array::End::Cutting {
+        if state.end != crate::storage::array::handle::End::Cutting {
             fs::copy(dir.join(&name), &copy).unwrap();
             break;
         }
@@ -62,7 +62,7 @@ pub(super) fn recovered(dir: &Path, bound: &Bound) -> Vec<u8> {
     found
 }
 
-pub(super) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(in crate::storage) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
@@ -621,9 +621,9 @@ fn after_a_power_cut_within_a_recovery_its_mark_counts() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("f");
     let mut bytes = vec![1; 4096];
-    let nothing_synced = record::Record::new(8, 4096, 10, 0, 0);
+    let nothing_synced = crate::storage::format::record::Record::new(8, 4096, 10, 0, 0);
     bytes[4032..].copy_from_slice(&nothing_synced.to_bytes());
-    record::pretend_reboot(&mut bytes, [6; 16]);
+    crate::storage::format::record::pretend_reboot(&mut bytes, [6; 16]);
     fs::write(&file, bytes).unwrap();
     pretend_reboot(&file, 7);
     let store = store_in(dir.path());
@@ -642,7 +642,12 @@ fn a_file_is_marked_before_it_changes_and_unmarked_once_it_is_settled() {
     assert!(has_mark(&file));
     bound.sync().unwrap();
     let handle = fs::File::open(&file).unwrap();
-    let synced = || mark::Mark::of(&handle).unwrap().unwrap().synced;
+    let synced = || {
+        crate::storage::format::mark::Mark::of(&handle)
+            .unwrap()
+            .unwrap()
+            .synced
+    };
     assert_eq!(synced(), 11);
     bound.pop(5).unwrap();
     assert_eq!(synced(), 6);

@@ -4,10 +4,10 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use super::budget::Budget;
-use super::tests::{bind, contents, recovered, store_in, wait_until};
-use super::types::ItemType;
-use super::*;
+use crate::storage::array::state::budget::Budget;
+use crate::storage::tests::{bind, contents, recovered, store_in, wait_until};
+use crate::storage::types::ItemType;
+use crate::storage::*;
 
 /// Values of one byte: `from`, `from + 1`, ...
 fn bytes(from: usize, count: usize) -> Vec<u8> {

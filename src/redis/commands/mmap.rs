@@ -3,11 +3,12 @@
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::api::{Args, Ctx, Failure, Key, Mode, Outcome};
-use crate::redis::binding::{self, Binding, Target};
-use crate::redis::command::{Command, KeyAccess};
-use crate::redis::usage::Arg;
-use crate::redis::{config, replication, store};
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::keys::binding;
+use crate::redis::keys::binding::{Binding, Target};
+use crate::redis::server::context::{Args, Ctx, Failure, Key, Mode, Outcome};
+use crate::redis::server::usage::Arg;
+use crate::redis::{replication, settings as config, store};
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Access, Bound, FilePath};
 

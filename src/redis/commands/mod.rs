@@ -1,17 +1,7 @@
 //! The commands, one file each. A doc comment gives the syntax, the reply and the errors.
 
-mod arguments;
-mod background;
-mod bounds;
-mod cold;
-mod commit;
 mod describe;
 mod mmap;
-mod range;
-mod reply;
-mod scan;
-mod scratch;
-mod slice;
 mod vadd;
 mod vaddraw;
 mod vadvise;
@@ -36,9 +26,9 @@ mod vstat;
 mod vsync;
 mod vtrim;
 
-use super::api::Ctx;
-use super::command::register;
-use super::vector_sets;
+use crate::redis::execution::command::register;
+use crate::redis::module::vector_sets;
+use crate::redis::server::context::Ctx;
 
 /// Registers all commands.
 ///

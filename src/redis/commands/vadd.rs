@@ -2,13 +2,13 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::with_encoded;
-use super::commit::{announce, reply_when_durable};
-use crate::redis::api::{Args, Ctx, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
+use crate::redis::execution::arguments::with_encoded;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::commit::{announce, reply_when_durable};
+use crate::redis::keys::binding;
 use crate::redis::replication::Change;
-use crate::redis::usage::Arg;
+use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::usage::Arg;
 
 /// `VADD key value [value ...]`: appends all values, or none. Replies with their number.
 ///

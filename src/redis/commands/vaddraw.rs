@@ -2,13 +2,13 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::whole_values;
-use super::commit::{announce, reply_when_durable};
-use crate::redis::api::{Args, Ctx, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
+use crate::redis::execution::arguments::whole_values;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::commit::{announce, reply_when_durable};
+use crate::redis::keys::binding;
 use crate::redis::replication::Change;
-use crate::redis::usage::Arg;
+use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::usage::Arg;
 
 /// `VADDRAW key bytes`: appends the values that lie in `bytes` back to back, as in the file. Replies with their
 /// number.

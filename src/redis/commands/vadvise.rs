@@ -3,13 +3,13 @@
 use std::ffi::{CStr, c_int};
 use std::ops::Range;
 
-use super::range::Wanted;
-use crate::redis::api::{Args, Ctx, Failure, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::range::Wanted;
+use crate::redis::keys::binding;
+use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
+use crate::redis::server::usage::Arg;
 use crate::redis::store;
-use crate::redis::usage::Arg;
-use crate::storage::advice::Pattern;
+use crate::storage::array::advice::Pattern;
 use crate::storage::types::excerpt;
 use crate::storage::{Bound, Error};
 

@@ -2,16 +2,16 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::bounds;
-use super::range::Wanted;
-use super::reply::Replier;
-use super::scan::{reply_from_scan, reply_with_answers};
-use crate::redis::api::{Args, Ctx, Failure, Outcome, Resp};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
-use crate::redis::memory;
-use crate::redis::usage::Arg;
-use crate::storage::aggregate::{Answer, Buckets, Op, Partial, Question};
+use crate::redis::execution::bounds;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::range::Wanted;
+use crate::redis::execution::reply::Replier;
+use crate::redis::execution::scan::{reply_from_scan, reply_with_answers};
+use crate::redis::keys::binding;
+use crate::redis::server::context::{Args, Ctx, Failure, Outcome, Resp};
+use crate::redis::server::memory;
+use crate::redis::server::usage::Arg;
+use crate::storage::questions::aggregate::{Answer, Buckets, Op, Partial, Question};
 use crate::storage::types::{ItemType, Kind, excerpt};
 
 /// `op [op ...]`, as `COMMAND DOCS` has it.

@@ -2,11 +2,11 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::range::Wanted;
-use super::vagg::{Asked, OP, SKIPNAN, aggregate};
-use crate::redis::api::{Args, Ctx, Failure, Outcome};
-use crate::redis::command::{Command, KeyAccess};
-use crate::redis::usage::Arg;
+use crate::redis::commands::vagg::{Asked, OP, SKIPNAN, aggregate};
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::range::Wanted;
+use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
+use crate::redis::server::usage::Arg;
 use crate::storage::types::{excerpt, parse_index};
 
 /// Most parts: a chart has fewer pixels, and their answers are put together in memory.

@@ -2,16 +2,16 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::with_encoded;
-use super::background::run;
-use super::cold::expect_in_ram_for_writing;
-use super::range::Wanted;
-use super::scan::expect_inline;
-use crate::redis::api::{Args, Ctx, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
-use crate::redis::usage::Arg;
-use crate::storage::cold::Touched;
+use crate::redis::execution::arguments::with_encoded;
+use crate::redis::execution::background::run;
+use crate::redis::execution::cold::expect_in_ram_for_writing;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::range::Wanted;
+use crate::redis::execution::scan::expect_inline;
+use crate::redis::keys::binding;
+use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::usage::Arg;
+use crate::storage::cold::touched::Touched;
 use crate::storage::{Extent, Task};
 
 /// More than this, in bytes, is not filled while the server waits: it takes milliseconds.

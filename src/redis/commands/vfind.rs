@@ -2,17 +2,17 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::{count, one_encoded};
-use super::bounds;
-use super::range::Wanted;
-use super::scan::reply_from_scan;
-use crate::redis::api::{Args, Ctx, Failure, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
-use crate::redis::memory;
-use crate::redis::usage::Arg;
-use crate::storage::aggregate::kernel::Comparison;
-use crate::storage::find::{Condition, Find, Matches};
+use crate::redis::execution::arguments::{count, one_encoded};
+use crate::redis::execution::bounds;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::range::Wanted;
+use crate::redis::execution::scan::reply_from_scan;
+use crate::redis::keys::binding;
+use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
+use crate::redis::server::memory;
+use crate::redis::server::usage::Arg;
+use crate::storage::questions::aggregate::kernel::Comparison;
+use crate::storage::questions::find::{Condition, Find, Matches};
 use crate::storage::types::{ItemType, excerpt};
 
 /// How many indices are replied with at most where no `LIMIT` is given.

@@ -3,14 +3,14 @@
 use std::ffi::{CStr, c_int};
 use std::iter;
 
-use super::arguments::index;
-use super::cold::expect_in_ram;
-use super::reply::Replier;
-use crate::redis::api::{Args, Ctx, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
-use crate::redis::usage::Arg;
-use crate::storage::cold::Touched;
+use crate::redis::execution::arguments::index;
+use crate::redis::execution::cold::expect_in_ram;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::reply::Replier;
+use crate::redis::keys::binding;
+use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::usage::Arg;
+use crate::storage::cold::touched::Touched;
 
 /// Values up to this size, in bytes, are copied to the stack; longer strings to the heap.
 pub const ON_STACK: usize = 64;

@@ -2,16 +2,16 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::bounds::LARGEST;
-use super::cold::expect_in_ram;
-use super::range::Wanted;
-use super::scratch::with_scratch;
-use crate::redis::api::{Args, Ctx, Failure, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
-use crate::redis::memory;
-use crate::redis::usage::Arg;
-use crate::storage::cold::Touched;
+use crate::redis::execution::bounds::LARGEST;
+use crate::redis::execution::cold::expect_in_ram;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::range::Wanted;
+use crate::redis::execution::scratch::with_scratch;
+use crate::redis::keys::binding;
+use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
+use crate::redis::server::memory;
+use crate::redis::server::usage::Arg;
+use crate::storage::cold::touched::Touched;
 
 /// `VGETRAW key start stop`: replies with the values from `start` to `stop` as they lie in the file; an empty
 /// string if there are none. The range is that of `LRANGE`.

@@ -2,17 +2,18 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::{expect_pairs, paired_indices};
-use super::cold::expect_in_ram_for_writing;
-use super::commit::{announce, reply_when_durable};
-use super::reply::Replier;
-use crate::redis::api::{Args, Ctx, Failure, Outcome};
-use crate::redis::binding::{self, Binding};
-use crate::redis::command::{Command, KeyAccess};
+use crate::redis::execution::arguments::{expect_pairs, paired_indices};
+use crate::redis::execution::cold::expect_in_ram_for_writing;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::commit::{announce, reply_when_durable};
+use crate::redis::execution::reply::Replier;
+use crate::redis::keys::binding;
+use crate::redis::keys::binding::Binding;
 use crate::redis::replication::Change;
-use crate::redis::usage::Arg;
+use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
+use crate::redis::server::usage::Arg;
 use crate::storage::Extent;
-use crate::storage::cold::Touched;
+use crate::storage::cold::touched::Touched;
 use crate::storage::types::{AddError, Kind, excerpt};
 
 /// `VINCRBY key index increment [index increment ...]`: adds to all values, or to none; where an index comes

@@ -2,16 +2,16 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::indices;
-use super::bounds::expect_buffered_reply;
-use super::cold::expect_in_ram;
-use super::reply::Replier;
-use super::scratch::with_scratch;
-use crate::redis::api::{Args, Ctx, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
-use crate::redis::usage::Arg;
-use crate::storage::cold::Touched;
+use crate::redis::execution::arguments::indices;
+use crate::redis::execution::bounds::expect_buffered_reply;
+use crate::redis::execution::cold::expect_in_ram;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::reply::Replier;
+use crate::redis::execution::scratch::with_scratch;
+use crate::redis::keys::binding;
+use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::usage::Arg;
+use crate::storage::cold::touched::Touched;
 
 /// `VMGET key index [index ...]`: replies with an array of the values, nil where there is none. A negative
 /// index counts from the end.

@@ -2,17 +2,17 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::count;
-use super::bounds::expect_buffered_reply;
-use super::cold::expect_in_ram_for_writing;
-use super::commit::{announce, reply_when_durable_and_exact};
-use super::reply::Replier;
-use crate::redis::api::{Args, Ctx, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
+use crate::redis::execution::arguments::count;
+use crate::redis::execution::bounds::expect_buffered_reply;
+use crate::redis::execution::cold::expect_in_ram_for_writing;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::commit::{announce, reply_when_durable_and_exact};
+use crate::redis::execution::reply::Replier;
+use crate::redis::keys::binding;
 use crate::redis::replication::Change;
-use crate::redis::usage::Arg;
-use crate::storage::cold::Touched;
+use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::usage::Arg;
+use crate::storage::cold::touched::Touched;
 
 /// `VPOP key`: removes the last value and replies with it, nil if there is none.
 /// `VPOP key count`: the same for up to `count` values, as an array, the last value first.

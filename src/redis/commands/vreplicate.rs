@@ -3,12 +3,14 @@
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 
-use crate::redis::api::{Args, Ctx, Failure, Key, Mode, Outcome};
-use crate::redis::binding::{self, Binding};
-use crate::redis::command::{Command, KeyAccess};
-use crate::redis::replication::{self, copy, missing};
-use crate::redis::usage::Arg;
-use crate::redis::{config, rdb, store};
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::keys::binding;
+use crate::redis::keys::binding::Binding;
+use crate::redis::replication;
+use crate::redis::replication::{copy, missing};
+use crate::redis::server::context::{Args, Ctx, Failure, Key, Mode, Outcome};
+use crate::redis::server::usage::Arg;
+use crate::redis::{persistence as rdb, settings as config, store};
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Above, Access, Array, Bound, Error, FilePath, Former, Undo};
 

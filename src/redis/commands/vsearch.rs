@@ -2,14 +2,14 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::one_encoded;
-use super::cold::expect_in_ram;
-use crate::redis::api::{Args, Ctx, Failure, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
-use crate::redis::usage::Arg;
-use crate::storage::cold::Touched;
-use crate::storage::search::{Side, search_sorted};
+use crate::redis::execution::arguments::one_encoded;
+use crate::redis::execution::cold::expect_in_ram;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::keys::binding;
+use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
+use crate::redis::server::usage::Arg;
+use crate::storage::cold::touched::Touched;
+use crate::storage::questions::search::{Side, search_sorted};
 use crate::storage::types::excerpt;
 
 /// `VSEARCH key value [LEFT|RIGHT]`: replies with the index before which `value` is to be inserted for a sorted array to

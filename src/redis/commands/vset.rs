@@ -2,16 +2,16 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::{expect_pairs, paired_indices, with_encoded};
-use super::cold::expect_in_ram_for_writing;
-use super::commit::{announce, reply_when_durable};
-use crate::redis::api::{Args, Ctx, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
+use crate::redis::execution::arguments::{expect_pairs, paired_indices, with_encoded};
+use crate::redis::execution::cold::expect_in_ram_for_writing;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::commit::{announce, reply_when_durable};
+use crate::redis::keys::binding;
 use crate::redis::replication::Change;
-use crate::redis::usage::Arg;
+use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::usage::Arg;
 use crate::storage::Extent;
-use crate::storage::cold::Touched;
+use crate::storage::cold::touched::Touched;
 
 /// `VSET key index value [index value ...]`: sets all values, or none; where an index comes twice, the last
 /// value stands. Replies with the number of pairs.

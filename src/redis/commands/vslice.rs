@@ -2,13 +2,13 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::arguments::{count, step};
-use super::range::Wanted;
-use super::slice::reply_slice;
-use crate::redis::api::{Args, Ctx, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
-use crate::redis::usage::Arg;
+use crate::redis::execution::arguments::{count, step};
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::range::Wanted;
+use crate::redis::execution::slice::reply_slice;
+use crate::redis::keys::binding;
+use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::usage::Arg;
 
 /// `VSLICE key start stop [STEP n]`: replies with an array of the values from `start` to `stop`, or of every
 /// `n`-th of them, beginning with the first. The range is that of `LRANGE`.

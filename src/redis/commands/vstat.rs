@@ -2,9 +2,10 @@
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::api::{Args, Ctx, Outcome};
-use crate::redis::binding::{self, Binding, Target};
-use crate::redis::command::{Command, KeyAccess};
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::keys::binding;
+use crate::redis::keys::binding::{Binding, Target};
+use crate::redis::server::context::{Args, Ctx, Outcome};
 use crate::redis::store;
 use crate::storage::types::dtype;
 use crate::storage::{Access, ArrayState, Bound, Status};

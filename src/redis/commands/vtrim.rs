@@ -2,15 +2,15 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::background::run;
-use super::commit::{announce, reply_when_durable};
-use super::range::Wanted;
-use super::scan::expect_inline;
-use crate::redis::api::{Args, Ctx, Outcome};
-use crate::redis::binding;
-use crate::redis::command::{Command, KeyAccess};
+use crate::redis::execution::background::run;
+use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::commit::{announce, reply_when_durable};
+use crate::redis::execution::range::Wanted;
+use crate::redis::execution::scan::expect_inline;
+use crate::redis::keys::binding;
 use crate::redis::replication::Change;
-use crate::redis::usage::Arg;
+use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::usage::Arg;
 use crate::storage::Task;
 
 /// `VTRIM key start stop`: keeps the values from `start` to `stop` and removes all others, so that the value at

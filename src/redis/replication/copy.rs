@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::missing;
-use crate::redis::{config, store};
+use crate::redis::replication::missing;
+use crate::redis::{settings as config, store};
 use crate::storage::types::ItemType;
 use crate::storage::{Array, Completeness, Error, FilePath};
 

@@ -5,9 +5,11 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::background::Then;
-use super::{background, is_listening, replicas, slots, tell_of_file};
-use crate::redis::api::{Audience, Ctx, Word, after, writes_are_paused};
+use crate::redis::replication::long_writes::Then;
+use crate::redis::replication::{
+    is_listening, long_writes as background, replicas, slots, tell_of_file,
+};
+use crate::redis::server::context::{Audience, Ctx, Word, after, writes_are_paused};
 use crate::redis::store;
 use crate::storage::{Array, Extent};
 

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use redis_module::raw;
 
-use super::fill;
-use crate::redis::api::{Ctx, Key, KeyName, Mode, Word, guarded};
-use crate::redis::unavailable::Unavailable;
-use crate::redis::{binding, config, store};
+use crate::redis::keys::binding;
+use crate::redis::keys::unavailable::Unavailable;
+use crate::redis::replication::fill;
+use crate::redis::server::context::{Ctx, Key, KeyName, Mode, Word, guarded};
+use crate::redis::{settings as config, store};
 use crate::storage::{Array, Completeness, FilePath};
 
 /// How long a replica waits until it asks for the first time, and how long at most between two times.
@@ -179,7 +180,9 @@ pub fn tick(ctx: &Ctx) {
                 ctx.send_to_node(&primary, SEND_AGAIN, &request.encode());
             }
         }
-        None => super::synchronise_again(ctx, "values of arrays are missing here"),
+        None => {
+            crate::redis::replication::synchronise_again(ctx, "values of arrays are missing here")
+        }
     }
 }
 
@@ -266,7 +269,7 @@ pub fn send_what_was_asked_for(ctx: &Ctx) {
                 Key::with(ctx, &key.name, Mode::Read, |key| {
                     let binding = binding::value(key);
                     if let Some(binding) = binding.filter(|binding| binding.path == path) {
-                        super::bind_again(key, binding);
+                        crate::redis::replication::bind_again(key, binding);
                     }
                 });
             }

@@ -30,9 +30,9 @@
 //! A position is the number of values that were ever before it: the index, and those that were dropped from the head.
 //! Nothing of it goes into the AOF, which holds bindings alone.
 
-mod background;
 pub mod copy;
 mod fill;
+mod long_writes;
 pub mod missing;
 mod slots;
 
@@ -43,12 +43,14 @@ use std::sync::{Mutex, PoisonError};
 
 use redis_module::raw;
 
-use super::api::{Audience, Ctx, Key, ServerInfo, Word, guarded, writes_are_paused};
-use super::binding::Binding;
-use super::{config, store};
+use crate::redis::keys::binding::Binding;
+use crate::redis::server::context::{
+    Audience, Ctx, Key, ServerInfo, Word, guarded, writes_are_paused,
+};
+use crate::redis::{settings as config, store};
 use crate::storage::{Access, Array, Bound, Extent, FilePath};
 
-pub use background::{Kind, LongWrite, when_writes_go_on};
+pub use crate::redis::replication::long_writes::{Kind, LongWrite, when_writes_go_on};
 pub use fill::under_way as fills_under_way;
 pub use slots::{export, subscribe as subscribe_to_slot_migrations};
 
@@ -104,10 +106,10 @@ pub fn look_for_replicas(ctx: &Ctx) {
     match (config::set_replica(!is_primary), is_primary) {
         (true, true) => {
             missing::take_over();
-            background::take_over();
+            crate::redis::replication::long_writes::take_over();
         }
         (false, false) => {
-            background::stop_all();
+            crate::redis::replication::long_writes::stop_all();
             fill::stop_all();
         }
         _ => {}
@@ -428,7 +430,7 @@ pub fn tick(ctx: &Ctx) {
         look_for_replicas(ctx);
     }
     resolve_doubt(ctx);
-    background::go_on(ctx);
+    crate::redis::replication::long_writes::go_on(ctx);
     missing::tick(ctx);
     if is_listening() && !writes_are_paused() {
         send_what_the_stream_lacks(ctx);
@@ -474,7 +476,7 @@ fn tell_what_is_there(ctx: &Ctx) {
 
 /// Sends contents anew of which replicas that go on with the stream may have others.
 fn send_what_the_stream_lacks(ctx: &Ctx) {
-    background::send_uncertain(ctx);
+    crate::redis::replication::long_writes::send_uncertain(ctx);
     missing::send_what_was_asked_for(ctx);
     // After a restart of this server, a replica may have gone on with its old stream.
     if REPLICAS_CHANGED.swap(false, Ordering::Relaxed)

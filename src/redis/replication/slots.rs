@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use redis_module::raw;
 
-use super::{COMMAND, bind_words, file_words, look_for_replicas};
-use crate::redis::api::{Aof, Ctx, Word, guarded};
-use crate::redis::binding::Binding;
-use crate::redis::rdb;
+use crate::redis::keys::binding::Binding;
+use crate::redis::persistence as rdb;
+use crate::redis::replication::{COMMAND, bind_words, file_words, look_for_replicas};
+use crate::redis::server::context::{Aof, Ctx, Word, guarded};
 
 /// Valkey's constants that redis-module does not know, from its `src/valkeymodule.h`. Other servers use the same numbers
 /// for other things.

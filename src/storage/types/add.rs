@@ -3,7 +3,7 @@
 use rustc_apfloat::Float as _;
 use rustc_apfloat::ieee::X87DoubleExtended;
 
-use super::{ItemType, Kind, LongDouble, ValueError, bytes, float, int};
+use crate::storage::types::{ItemType, Kind, LongDouble, ValueError, bytes, float, int};
 
 /// Why an increment cannot be added.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -12,13 +12,13 @@
 
 use fast_float2::FastFloat;
 
-use super::int::eight_digits;
+use crate::storage::types::int::eight_digits;
 
 /// Most digits, and so the most after the point: 10^19 fits in a `u64`.
 const MAX_DIGITS: usize = 19;
 
 /// `f32` or `f64`, put together from integers.
-pub(super) trait Binary:
+pub(in crate::storage) trait Binary:
     FastFloat + std::ops::Div<Output = Self> + std::ops::Mul<Output = Self>
 {
     /// So many digits are always an integer of this type, and so many zeros after a one a power of ten of this type.
@@ -99,7 +99,7 @@ impl Decimal {
 ///
 /// `None` means that `text` is something else, which may well be a number.
 #[inline(always)]
-pub(super) fn parse<T: Binary>(text: &[u8]) -> Option<T> {
+pub(in crate::storage) fn parse<T: Binary>(text: &[u8]) -> Option<T> {
     let negative = *text.first()? == b'-';
     let text = &text[usize::from(negative)..];
     match text.len() {
@@ -191,7 +191,7 @@ fn led_by_zeros(text: &[u8]) -> Option<u64> {
 
 /// The value of 1 to 8 ASCII digits, or `None` if there is another character.
 #[inline(always)]
-pub(super) fn short_integer(text: &[u8]) -> Option<u32> {
+pub(in crate::storage) fn short_integer(text: &[u8]) -> Option<u32> {
     let digits = led_by_zeros(text)?;
     (beyond_digits(digits) == 0).then(|| joined(digits) as u32)
 }

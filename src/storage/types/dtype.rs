@@ -1,6 +1,6 @@
 //! Types as numpy's codes name them: `<f8`, `i4`, `|u1`, `S16`.
 
-use super::{ItemType, Kind, TypeError, excerpt};
+use crate::storage::types::{ItemType, Kind, TypeError, excerpt};
 
 /// The codes that can be used, as errors list them.
 pub const CODES: &str = "i1 to i8, u1 to u8, f4, f8, f16 and S1 to S65535";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Kind, MAX_FLOAT_TEXT, MAX_STRING_SIZE, dtype, int};
+use crate::storage::types::{Kind, MAX_FLOAT_TEXT, MAX_STRING_SIZE, dtype, int};
 
 /// Why the type words of `MMAP` are refused. The message stands alone.
 #[derive(Clone, PartialEq, Eq, Debug)]

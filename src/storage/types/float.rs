@@ -1,10 +1,11 @@
 //! `float` and `double`.
 
-use super::decimal::{self, Binary};
-use super::{Kind, MAX_FLOAT_TEXT, ValueError};
+use crate::storage::types::decimal;
+use crate::storage::types::decimal::Binary;
+use crate::storage::types::{Kind, MAX_FLOAT_TEXT, ValueError};
 
 /// `f32` or `f64`.
-pub(super) trait Float: Binary {
+pub(in crate::storage) trait Float: Binary {
     fn is_finite(self) -> bool;
 }
 
@@ -22,7 +23,7 @@ impl Float for f64 {
 
 /// Reads a number, correctly rounded, half to even. `kind` is the name of `T` in the error.
 #[inline]
-pub(super) fn parse<T: Float>(text: &[u8], kind: Kind) -> Result<T, ValueError> {
+pub(in crate::storage) fn parse<T: Float>(text: &[u8], kind: Kind) -> Result<T, ValueError> {
     match decimal::parse(text).or_else(|| finite(text)) {
         Some(value) => Ok(value),
         None => unusual(text, kind),

@@ -1,10 +1,12 @@
 //! Integers of 8 to 64 bits.
 
-use super::decimal::short_integer;
-use super::{Kind, ValueError};
+use crate::storage::types::decimal::short_integer;
+use crate::storage::types::{Kind, ValueError};
 
 /// A primitive integer. What is read has at most 64 bits and a sign.
-pub(super) trait Integer: TryFrom<u32> + TryFrom<i128> + std::fmt::Display {
+pub(in crate::storage) trait Integer:
+    TryFrom<u32> + TryFrom<i128> + std::fmt::Display
+{
     const MIN: Self;
     const MAX: Self;
 }
@@ -23,7 +25,7 @@ integers!(i8 i16 i32 i64 u8 u16 u32 u64 i128);
 
 /// Reads decimal digits after an optional sign. `kind` is the name of `T` in the error.
 #[inline]
-pub(super) fn parse<T: Integer>(text: &[u8], kind: Kind) -> Result<T, ValueError> {
+pub(in crate::storage) fn parse<T: Integer>(text: &[u8], kind: Kind) -> Result<T, ValueError> {
     // Most are short and have no sign: this is a third of the instructions of the general way.
     if let 1..=8 = text.len()
         && let Some(magnitude) = short_integer(text)
@@ -89,7 +91,7 @@ fn magnitude(digits: &[u8]) -> Option<u64> {
 ///
 /// Neighbours are joined, to pairs, to fours, to eight, all within one register: a third of the time of 8 steps.
 #[inline]
-pub(super) fn eight_digits(text: [u8; 8]) -> Option<u64> {
+pub(in crate::storage) fn eight_digits(text: [u8; 8]) -> Option<u64> {
     let text = u64::from_le_bytes(text);
     let digits = text.wrapping_sub(0x3030_3030_3030_3030);
     // A byte below '0' borrows, which sets its top bit; one above '9' sets it by the addition.
@@ -102,7 +104,7 @@ pub(super) fn eight_digits(text: [u8; 8]) -> Option<u64> {
 }
 
 /// The least and the greatest value, as text.
-pub(super) fn range<T: Integer>() -> (String, String) {
+pub(in crate::storage) fn range<T: Integer>() -> (String, String) {
     (T::MIN.to_string(), T::MAX.to_string())
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use rustc_apfloat::ieee::{Quad, X87DoubleExtended};
 use rustc_apfloat::{Float, Round, Status};
 
-use super::{Kind, MAX_FLOAT_TEXT, ValueError, int};
+use crate::storage::types::{Kind, MAX_FLOAT_TEXT, ValueError, int};
 
 const SIGN: u16 = 0x8000;
 const MAX_EXPONENT: u16 = 0x7fff;
@@ -161,7 +161,7 @@ impl From<X87DoubleExtended> for LongDouble {
     }
 }
 
-/// The shortest text that reads back to the same value, in the style of [`FloatText`](super::FloatText).
+/// The shortest text that reads back to the same value, in the style of [`FloatText`](crate::storage::types::FloatText).
 impl fmt::Display for LongDouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_nan() {

@@ -3,7 +3,7 @@
 
 /// Text, sign and exponent, significand, shortest text.
 #[rustfmt::skip]
-pub(super) const VECTORS: &[(&str, u16, u64, &str)] = &[
+pub(in crate::storage) const VECTORS: &[(&str, u16, u64, &str)] = &[
     ("0", 0x0000, 0x0000_0000_0000_0000, "0e+00"),
     ("-0", 0x8000, 0x0000_0000_0000_0000, "-0e+00"),
     ("1", 0x3fff, 0x8000_0000_0000_0000, "1e+00"),

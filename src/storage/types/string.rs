@@ -1,9 +1,13 @@
 //! Strings of a fixed size.
 
-use super::ValueError;
+use crate::storage::types::ValueError;
 
 /// Appends `text`, padded with NULs to `size` bytes.
-pub(super) fn append(text: &[u8], size: usize, out: &mut Vec<u8>) -> Result<(), ValueError> {
+pub(in crate::storage) fn append(
+    text: &[u8],
+    size: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), ValueError> {
     let length = text.len();
     let Some(padding) = size.checked_sub(length) else {
         return Err(ValueError::StringTooLong { length, size });
@@ -14,7 +18,7 @@ pub(super) fn append(text: &[u8], size: usize, out: &mut Vec<u8>) -> Result<(), 
 }
 
 /// The item without its trailing NULs. A NUL that ended the text itself goes with them.
-pub(super) fn trim(item: &[u8]) -> &[u8] {
+pub(in crate::storage) fn trim(item: &[u8]) -> &[u8] {
     let end = item
         .iter()
         .rposition(|&byte| byte != 0)

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::storage::types::*;
 
 const NAMES: [&str; 12] = [
     "int8",

@@ -1,0 +1,228 @@
+//! Values and indices among the arguments of a command.
+
+use std::cell::RefCell;
+
+use crate::redis::execution::bounds::expect_values;
+use crate::redis::keys::binding::Binding;
+use crate::redis::server::context::{Args, Failure, Outcome};
+use crate::storage::types::{ItemType, ValueError, excerpt, parse_index};
+
+/// A buffer that served a large command is given back when it is longer than this, in bytes.
+const KEPT_BUFFER: usize = 1 << 20;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Encodes values and hands their bytes to `then`, all of them or, with an error that names the bad one, none.
+/// `position` tells which argument the i-th value is.
+pub fn with_encoded<'a>(
+    item: ItemType,
+    values: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+    position: impl Fn(usize) -> usize,
+    then: impl FnOnce(&[u8]) -> Outcome,
+) -> Outcome {
+    expect_values(values.len(), item)?;
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        item.encode_all(values.clone(), buffer)
+            .map_err(|(bad, error)| {
+                let value = values.clone().nth(bad).unwrap_or_default();
+                Failure::Message(format!(
+                    "value '{}' (argument {}) {error}",
+                    excerpt(value),
+                    position(bad)
+                ))
+            })?;
+        let outcome = then(buffer);
+        if buffer.capacity() > KEPT_BUFFER {
+            *buffer = Vec::new();
+        }
+        outcome
+    })
+}
+
+/// The value that argument `position` gives, encoded.
+///
+/// # Errors
+/// If it is not one of that type.
+pub fn one_encoded(args: Args<'_>, position: usize, item: ItemType) -> Result<Box<[u8]>, Failure> {
+    let mut value = Vec::new();
+    with_encoded(
+        item,
+        std::iter::once(args.get(position)),
+        |_| position,
+        |bytes| {
+            value = bytes.to_vec();
+            Ok(())
+        },
+    )?;
+    Ok(value.into())
+}
+
+/// An index as it was asked for: a negative one counts from the end.
+#[derive(Clone, Copy)]
+pub struct Index(i64);
+
+impl Index {
+    /// No array has a value there.
+    const NOWHERE: Self = Self(i64::MAX);
+
+    /// Which one it is in an array of `count` values; not below `count` if there is none.
+    #[inline(always)]
+    pub fn of(self, count: u64) -> u64 {
+        let from = if self.0 < 0 { count } else { 0 };
+        // Before the first value it wraps round to beyond every file.
+        from.wrapping_add_signed(self.0)
+    }
+}
+
+/// The index that argument `position` gives.
+///
+/// # Errors
+/// If it is not an integer.
+#[inline(always)]
+pub fn index(args: Args<'_>, position: usize) -> Result<Index, Failure> {
+    match parse_index(args.get(position)) {
+        Ok(index) => Ok(Index(index)),
+        Err(error) => unusual_index(args, position, &error),
+    }
+}
+
+#[cold]
+fn unusual_index(args: Args<'_>, position: usize, error: &ValueError) -> Result<Index, Failure> {
+    match error {
+        ValueError::OutOfRange(_) => Ok(Index::NOWHERE),
+        _ => Err(Failure::Message(format!(
+            "index '{}' (argument {position}) is not an integer",
+            excerpt(args.get(position))
+        ))),
+    }
+}
+
+/// The indices that the arguments from `position` on give.
+///
+/// # Errors
+/// As [`index`].
+pub fn indices(args: Args<'_>, position: usize) -> Result<Vec<Index>, Failure> {
+    all((position..args.len()).map(|position| index(args, position)))
+}
+
+/// All items, or the first failure. Unlike `collect`, it asks for the memory once.
+#[inline]
+fn all<T>(items: impl ExactSizeIterator<Item = Result<T, Failure>>) -> Result<Vec<T>, Failure> {
+    let mut all = Vec::with_capacity(items.len());
+    for item in items {
+        all.push(item?);
+    }
+    Ok(all)
+}
+
+/// The index that argument `position` gives, of an array of `count` values.
+///
+/// # Errors
+/// If it is not an integer, or there is no such value.
+pub fn index_below(
+    args: Args<'_>,
+    position: usize,
+    count: u64,
+    binding: &Binding,
+) -> Result<u64, Failure> {
+    match index(args, position)?.of(count) {
+        index if index < count => Ok(index),
+        _ => Err(Failure::Message(format!(
+            "index '{}' (argument {position}) is out of range: '{}' holds {count} values",
+            excerpt(args.get(position)),
+            binding.path
+        ))),
+    }
+}
+
+/// Fails if the arguments after the key are not pairs.
+///
+/// # Errors
+/// [`Failure::WrongArity`].
+pub fn expect_pairs(args: Args<'_>) -> Outcome {
+    if args.len().is_multiple_of(2) {
+        Ok(())
+    } else {
+        Err(Failure::WrongArity)
+    }
+}
+
+/// The first of each pair of arguments after the key: indices of an array of `count` values.
+///
+/// # Errors
+/// As [`index_below`].
+pub fn paired_indices(args: Args<'_>, count: u64, binding: &Binding) -> Result<Vec<u64>, Failure> {
+    let positions = (2..args.len()).step_by(2);
+    all(positions.map(|position| index_below(args, position, count, binding)))
+}
+
+/// Argument `position`, which is to be the bytes of whole values.
+///
+/// # Errors
+/// If it is not a multiple of their size long.
+pub fn whole_values<'a>(
+    args: Args<'a>,
+    position: usize,
+    item: ItemType,
+) -> Result<&'a [u8], Failure> {
+    let bytes = args.get(position);
+    if bytes.len().is_multiple_of(item.size()) {
+        return Ok(bytes);
+    }
+    Err(Failure::Message(format!(
+        "argument {position} is {} bytes long, which is not a multiple of {}, the size of one {}",
+        bytes.len(),
+        item.size(),
+        item.name()
+    )))
+}
+
+/// The step that `STEP n` at argument `position` asks for; 1 if there are no such arguments.
+///
+/// # Errors
+/// If it is something else, or not a positive number.
+pub fn step(args: Args<'_>, position: usize) -> Result<u64, Failure> {
+    if args.len() == position {
+        return Ok(1);
+    }
+    let word = args.get(position);
+    if !word.eq_ignore_ascii_case(b"STEP") || args.len() != position + 2 {
+        return Err(Failure::Message(format!(
+            "syntax error at '{}' (argument {position}): expected STEP n",
+            excerpt(word)
+        )));
+    }
+    let number = args.get(position + 1);
+    parse_index(number)
+        .ok()
+        .and_then(|step| u64::try_from(step).ok())
+        .filter(|&step| step > 0)
+        .ok_or_else(|| {
+            Failure::Message(format!(
+                "step '{}' (argument {}) is not an integer from 1 to {}",
+                excerpt(number),
+                position + 1,
+                i64::MAX
+            ))
+        })
+}
+
+/// The number of things that argument `position` asks for.
+///
+/// # Errors
+/// If it is not an integer, or negative.
+pub fn count(args: Args<'_>, position: usize) -> Result<u64, Failure> {
+    parse_index(args.get(position))
+        .ok()
+        .and_then(|count| u64::try_from(count).ok())
+        .ok_or_else(|| {
+            Failure::Message(format!(
+                "count '{}' (argument {position}) is not an integer from 0 to {}",
+                excerpt(args.get(position)),
+                i64::MAX
+            ))
+        })
+}

@@ -1,0 +1,325 @@
+//! The key type: what a key of this module holds, and how it goes into the AOF.
+
+use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::OnceLock;
+
+use redis_module::raw;
+
+use crate::redis::keys::unavailable::{Unavailable, Wanted};
+use crate::redis::server::context::{
+    Aof, Args, Ctx, Failure, Key, KeyName, Mode, guarded, string_bytes,
+};
+use crate::redis::{persistence as rdb, replication, settings as config, store};
+use crate::storage::types::ItemType;
+use crate::storage::{Access, Bound, FileId, FilePath};
+
+/// The name of the type, as `TYPE` answers it. The server wants nine characters.
+const NAME: &std::ffi::CStr = c"mmaparray";
+
+/// What a key holds.
+pub struct Binding {
+    /// As it was given to `MMAP`.
+    pub path: FilePath,
+    pub item: ItemType,
+    pub access: Access,
+    pub target: Target,
+}
+
+/// Where a key leads.
+pub enum Target {
+    Open(Bound),
+    /// The file could not be opened when the server started, or when its primary bound it.
+    Unavailable {
+        reason: Unavailable,
+        /// Number of values when it was last seen.
+        count: u64,
+    },
+}
+
+impl Binding {
+    /// Binds a file that must exist; where it cannot be opened, the binding remembers why.
+    pub fn restore(path: FilePath, item: ItemType, access: Access, count: u64) -> Self {
+        match store().bind(&path, item, access, false) {
+            Ok(bound) => Self::open(path, item, access, bound),
+            Err(error) => Self::unavailable(path, item, access, count, error.to_string(), None),
+        }
+    }
+
+    /// A binding that leads to its file.
+    pub fn open(path: FilePath, item: ItemType, access: Access, bound: Bound) -> Self {
+        Self {
+            path,
+            item,
+            access,
+            target: Target::Open(bound),
+        }
+    }
+
+    /// A binding whose file is not to be had, and why. On a replica the key may be `wanted` from its primary.
+    pub fn unavailable(
+        path: FilePath,
+        item: ItemType,
+        access: Access,
+        count: u64,
+        reason: String,
+        wanted: Option<KeyName>,
+    ) -> Self {
+        let wanted = wanted.map(|key| Wanted {
+            key,
+            path: path.clone(),
+        });
+        tracing::warn!(
+            "{reason}; its key answers with this error until the file is back and MMAP is called again"
+        );
+        Self {
+            path,
+            item,
+            access,
+            target: Target::Unavailable {
+                reason: Unavailable::new(&reason, wanted),
+                count,
+            },
+        }
+    }
+
+    /// As [`Self::restore`], of a file whose number of values is not known.
+    pub fn restore_from_aof(path: FilePath, item: ItemType, access: Access) -> Self {
+        Self::restore(path, item, access, 0)
+    }
+
+    /// The array.
+    ///
+    /// # Errors
+    /// If the file was not there when the server started, and has not been bound again.
+    #[inline]
+    pub fn bound(&self) -> Result<&Bound, Failure> {
+        let bound = self.target_array()?;
+        if bound.is_incomplete() {
+            return Err(self.incomplete());
+        }
+        Ok(bound)
+    }
+
+    #[cold]
+    fn incomplete(&self) -> Failure {
+        let path = &self.path;
+        let why = self
+            .target_array()
+            .map(|array| array.why_incomplete())
+            .unwrap_or_default();
+        Failure::Message(if config::is_replica() {
+            format!(
+                "file '{path}' is incomplete, and the primary is to send what it lacks: try again later ({why})"
+            )
+        } else {
+            format!(
+                "file '{path}' is incomplete, as not all values had come from the primary when this server took over \
+                 ({why}): DEL the key, replace the file by a copy from a server that has it, and MMAP it again; or take what \
+                 is here, by MMAP ... INCOMPLETE"
+            )
+        })
+    }
+
+    /// The array, even while values are on their way to it.
+    ///
+    /// # Errors
+    /// As [`Self::bound`], but for that.
+    #[inline]
+    pub fn target_array(&self) -> Result<&Bound, Failure> {
+        match &self.target {
+            Target::Open(bound) => Ok(bound),
+            Target::Unavailable { reason, .. } => Err(Failure::Message(format!(
+                "{reason}; when the file is back, MMAP the key again"
+            ))),
+        }
+    }
+
+    /// The array, for a command that writes.
+    ///
+    /// # Errors
+    /// Also if this key was bound read-only, whatever other keys are.
+    #[inline]
+    pub fn writable(&self) -> Result<&Bound, Failure> {
+        let bound = self.bound()?;
+        if self.access == Access::ReadOnly {
+            return Err(Failure::Message(format!(
+                "file '{}' is bound read-only to this key: DEL the key and MMAP it again with WRITABLE",
+                self.path
+            )));
+        }
+        Ok(bound)
+    }
+
+    /// Whether it leads to that file, and no other key does.
+    pub fn is_alone_with(&self, file: FileId) -> bool {
+        matches!(&self.target, Target::Open(bound) if bound.id() == file && bound.is_alone())
+    }
+
+    /// Lets go of the file, for another binding to take this one's place.
+    pub fn unbind(&mut self) {
+        self.target = Target::Unavailable {
+            count: self.published_count(),
+            reason: Unavailable::new(&"the key is about to be replaced", None),
+        };
+    }
+
+    /// Undoes [`Self::unbind`].
+    pub fn bind_again(&mut self) {
+        match store().bind(&self.path, self.item, self.access, false) {
+            Ok(bound) => self.target = Target::Open(bound),
+            Err(error) => tracing::error!("{error}; its key has lost it"),
+        }
+    }
+
+    /// Number of values, without waiting for a lock: this is for the child that saves.
+    pub fn published_count(&self) -> u64 {
+        match &self.target {
+            Target::Open(bound) => bound.published_count(),
+            Target::Unavailable { count, .. } => *count,
+        }
+    }
+}
+
+/// What a file says of the key that it was bound to last: see `storage::owner`.
+pub fn owner(database: c_int, key: &[u8]) -> Vec<u8> {
+    [database.to_string().as_bytes(), b":", key].concat()
+}
+
+/// Notes in the file of a key that was bound by `MMAP` whose it is now: a file that is only read is nobody's.
+pub fn note_owner(key: &Key<'_>, binding: &Binding) {
+    let Ok(array) = binding.target_array() else {
+        return;
+    };
+    match binding.access {
+        Access::Writable => array.set_owner(&owner(key.database(), key.name())),
+        Access::ReadOnly if array.is_alone() => array.clear_owner(),
+        Access::ReadOnly => {}
+    }
+}
+
+/// The key of a command that reads, if it exists.
+///
+/// # Errors
+/// `WRONGTYPE`.
+pub fn for_reading<'a>(ctx: &'a Ctx, args: Args<'_>) -> Result<Option<&'a mut Binding>, Failure> {
+    let key = Key::open(ctx, args, Mode::Read);
+    match value(&key) {
+        None if !key.is_empty() => Err(Failure::WrongType),
+        binding => Ok(binding),
+    }
+}
+
+/// The key of a command that writes, and what it holds.
+///
+/// # Errors
+/// If there is no such key, or it is of another type.
+#[inline]
+pub fn for_writing<'a>(
+    ctx: &'a Ctx,
+    args: Args<'_>,
+) -> Result<(Key<'a>, &'a mut Binding), Failure> {
+    let key = Key::open(ctx, args, Mode::Write);
+    match value(&key) {
+        Some(binding) => Ok((key, binding)),
+        None if key.is_empty() => Err(missing_key()),
+        None => Err(Failure::WrongType),
+    }
+}
+
+/// The error of a command that needs an array where there is no key.
+pub fn missing_key() -> Failure {
+    Failure::Message("no such key: bind a file to it first, with MMAP key path".to_owned())
+}
+
+/// What an open key holds, if it is of this type.
+#[inline]
+pub fn value<'a>(key: &Key<'a>) -> Option<&'a mut Binding> {
+    // SAFETY: `rdb::load` and `set_value` make all values of this type from a `Box<Binding>`.
+    unsafe { key.value(data_type()) }
+}
+
+/// Gives an empty key its binding.
+pub fn set_value(key: &Key<'_>, binding: Binding) {
+    key.set_value(data_type(), Box::new(binding));
+}
+
+struct DataType(*mut raw::RedisModuleType);
+
+// SAFETY: the server makes it once and never changes it; it is only compared and handed back.
+unsafe impl Send for DataType {}
+// SAFETY: as above.
+unsafe impl Sync for DataType {}
+
+static DATA_TYPE: OnceLock<DataType> = OnceLock::new();
+
+#[inline]
+fn data_type() -> *mut raw::RedisModuleType {
+    DATA_TYPE
+        .get()
+        .map_or(ptr::null_mut(), |data_type| data_type.0)
+}
+
+/// Registers the type; `false` if the server does not take it.
+pub fn register(ctx: &Ctx) -> bool {
+    let mut methods = raw::RedisModuleTypeMethods {
+        version: raw::REDISMODULE_TYPE_METHOD_VERSION as u64,
+        rdb_load: Some(rdb::load),
+        rdb_save: Some(rdb::save),
+        aof_rewrite: Some(aof_rewrite),
+        mem_usage: Some(mem_usage),
+        digest: Some(rdb::digest),
+        free: Some(free),
+        unlink: Some(rdb::restored::on_unlink),
+        // SAFETY: a structure of integers and optional function pointers, for which zero means none.
+        ..unsafe { std::mem::zeroed() }
+    };
+    // SAFETY: the context is that of OnLoad, the name is NUL-terminated, and the methods are copied.
+    let data_type = unsafe {
+        raw::RedisModule_CreateDataType.unwrap()(
+            ctx.raw(),
+            NAME.as_ptr(),
+            rdb::VERSION,
+            &raw mut methods,
+        )
+    };
+    !data_type.is_null() && DATA_TYPE.set(DataType(data_type)).is_ok()
+}
+
+extern "C" fn aof_rewrite(
+    raw_aof: *mut raw::RedisModuleIO,
+    key: *mut raw::RedisModuleString,
+    value: *mut c_void,
+) {
+    // SAFETY: the server passes a value of this type. It may be in a child: nothing here waits for a lock.
+    let binding = unsafe { &*value.cast::<Binding>() };
+    guarded("rewriting a key", || {
+        // SAFETY: the handle is used during this call alone.
+        let aof = unsafe { Aof::from_raw(raw_aof) };
+        // SAFETY: the server keeps the string during this call, and it is used in it alone.
+        let key = unsafe { string_bytes(key) };
+        if rdb::is_saving_aof() {
+            aof.emit(c"MMAP", &replication::mmap_words(key, binding));
+        } else {
+            replication::export(&aof, key, binding);
+        }
+    });
+}
+
+extern "C" fn mem_usage(value: *const c_void) -> usize {
+    // SAFETY: as in `aof_rewrite`.
+    let binding = unsafe { &*value.cast::<Binding>() };
+    size_of::<Binding>() + binding.path.as_bytes().len() + Bound::memory_usage()
+}
+
+extern "C" fn free(value: *mut c_void) {
+    let free = || {
+        rdb::restored::undo(value);
+        // SAFETY: the server gives the value up, once; it may be on its lazy-free thread.
+        drop(unsafe { Box::from_raw(value.cast::<Binding>()) });
+    };
+    if catch_unwind(AssertUnwindSafe(free)).is_err() {
+        tracing::error!("unbinding a key panicked: this is a bug in the mmap module");
+    }
+}

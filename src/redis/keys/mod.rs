@@ -1,0 +1,6 @@
+//! What a key of ours holds.
+//!
+//! Uses `server`, `mode`, and the storage layer.
+
+pub(in crate::redis) mod binding;
+pub(in crate::redis) mod unavailable;

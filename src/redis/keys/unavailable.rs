@@ -1,0 +1,70 @@
+//! Keys whose file could not be opened when the server started, or made when its primary told of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::redis::server::context::KeyName;
+use crate::storage::FilePath;
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// A key whose contents a replica would have if it asked for them.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub key: KeyName,
+    pub path: FilePath,
+}
+
+/// By the number of its [`Unavailable`].
+static WANTED: Mutex<BTreeMap<u64, Wanted>> = Mutex::new(BTreeMap::new());
+
+fn all_wanted() -> MutexGuard<'static, BTreeMap<u64, Wanted>> {
+    WANTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why the file of a key could not be opened. As long as one lives, it is counted.
+pub struct Unavailable {
+    reason: String,
+    number: u64,
+}
+
+impl Unavailable {
+    /// `wanted` says whose contents these are, where a replica may ask its primary for them.
+    pub fn new(reason: &impl ToString, wanted: Option<Wanted>) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        if let Some(wanted) = wanted {
+            all_wanted().insert(number, wanted);
+        }
+        Self {
+            reason: reason.to_string(),
+            number,
+        }
+    }
+
+    /// How many there are.
+    pub fn count() -> u64 {
+        COUNT.load(Ordering::Relaxed)
+    }
+
+    /// Those whose contents may be asked for.
+    pub fn wanted() -> Vec<Wanted> {
+        all_wanted().values().cloned().collect()
+    }
+}
+
+impl Drop for Unavailable {
+    fn drop(&mut self) {
+        all_wanted().remove(&self.number);
+        COUNT.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}

@@ -1,0 +1,73 @@
+//! `RESTORE` between the moment when its file is made and that when the key is there. In between, the server reads what
+//! follows the value in the dump, and may refuse it, or finds that the key has expired by now: then it gives the new
+//! value up, and all is to be as it was.
+//!
+//! A value that is freed before any other event was not under a key. Such events are: the server comes back to its event
+//! loop, unlinks a key, empties a database, or loads another value. Keyspace events would tell, too; but then each write
+//! of each client costs a look for whom they are.
+
+use std::ffi::c_void;
+use std::sync::{Mutex, PoisonError};
+
+use redis_module::raw;
+
+use crate::redis::mode::phase::Phase;
+use crate::redis::server::context::{guarded, on_main_thread};
+use crate::storage::Undo;
+
+/// A value that was made and is under no key yet.
+struct Pending {
+    /// The address of the value.
+    value: usize,
+    undo: Undo,
+}
+
+static PENDING: Mutex<Option<Pending>> = Mutex::new(None);
+
+fn take(is_it: impl FnOnce(&mut Pending) -> bool) -> Option<Undo> {
+    let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
+    pending.take_if(is_it).map(|pending| pending.undo)
+}
+
+/// Notes how what was done for a new value is undone, if it is for `RESTORE`.
+pub fn note(value: *const c_void, undo: Option<Undo>) {
+    keep();
+    if Phase::now() != Phase::Idle {
+        undo.iter().for_each(Undo::report);
+        return;
+    }
+    let Some(undo) = undo else { return };
+    let value = value.addr();
+    *PENDING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Pending { value, undo });
+    on_main_thread(Box::new(keep));
+}
+
+/// A key is unlinked: before its value is given up, so that was under the key.
+pub extern "C" fn on_unlink(_key: *mut raw::RedisModuleString, _value: *const c_void) {
+    guarded("unlinking a key", keep);
+}
+
+/// A database is about to be emptied, which unlinks no single keys.
+pub extern "C" fn on_flush(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    guarded("a server event", keep);
+}
+
+/// The value is under its key: nothing is undone any more.
+pub fn keep() {
+    if let Some(undo) = take(|_| true) {
+        undo.report();
+    }
+}
+
+/// The server gives a value up: if it never was under a key, its file goes, too.
+pub fn undo(value: *const c_void) {
+    if let Some(undo) = take(|pending| pending.value == value.addr()) {
+        tracing::warn!("a key was not restored after all: its file is taken back");
+        undo.carry_out();
+    }
+}

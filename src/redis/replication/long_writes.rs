@@ -1,0 +1,186 @@
+//! Long writes, which other threads do: replicas are told of one when it has ended. They are told when it begins, too:
+//! one that takes over in between has more of it or less than the former primary, which then follows it and is sent
+//! that array anew.
+//!
+//! While writes are paused (`CLIENT PAUSE`, `FAILOVER`, `SHUTDOWN` with replicas that lag) nothing may be sent: the server
+//! ends itself by an assertion if anything is. What ends meanwhile is told, and answered, when the pause is over.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::redis::replication::{fill, is_listening, tell_head, tell_of_file};
+use crate::redis::server::context::{Ctx, Key, after, writes_are_paused};
+use crate::redis::store;
+use crate::storage::{Array, Cancel};
+
+/// What another thread does to an array.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It removes values at the head.
+    DropsHead,
+    /// It changes values of a range of positions in place.
+    Fills(Range<u64>),
+}
+
+/// A long write, from its begin on.
+pub struct LongWrite {
+    key: Box<[u8]>,
+    array: Arc<Array>,
+    kind: Kind,
+    /// To stop it, when this server is no primary any more.
+    pub cancel: Cancel,
+}
+
+/// What is done on the main thread at some later time.
+pub type Then = Box<dyn FnOnce() + Send>;
+
+/// A long write that has ended, of which replicas are to be told.
+struct Ended {
+    write: LongWrite,
+    has_written: bool,
+    then: Then,
+}
+
+/// What is under way, what is to be told, and what waits for the end of a pause. Only the main thread uses it.
+struct Background {
+    /// Stops all long writes that have begun since this server became a primary.
+    cancel: Option<Cancel>,
+    ended: Vec<Ended>,
+    held: Vec<Then>,
+    /// Since this server became a primary: arrays to which the former one has done more or less than is known here, until
+    /// they are sent anew.
+    uncertain: Vec<Arc<Array>>,
+}
+
+static BACKGROUND: Mutex<Background> = Mutex::new(Background {
+    cancel: None,
+    ended: Vec::new(),
+    held: Vec::new(),
+    uncertain: Vec::new(),
+});
+
+fn background() -> MutexGuard<'static, Background> {
+    BACKGROUND.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LongWrite {
+    /// Tells replicas that a long write begins.
+    pub fn begin(key: &Key<'_>, array: Arc<Array>, kind: Kind) -> Self {
+        let write = Self {
+            key: key.name().into(),
+            array,
+            kind,
+            cancel: background().cancel.get_or_insert_default().clone(),
+        };
+        write.array.set_unannounced(write.array.unannounced() + 1);
+        tell_of_file(key.ctx(), &write.key, b"BEGIN/2", &write.array, &[]);
+        write
+    }
+
+    /// It has ended: replicas are told of it, unless writes are paused as soon as they are not, and then `then` is
+    /// done. On the main thread.
+    pub fn end(self, has_written: bool, then: Then) {
+        background().ended.push(Ended {
+            write: self,
+            has_written,
+            then,
+        });
+        // Here is no context by which to tell.
+        after(0, Box::new(go_on));
+    }
+}
+
+fn tell_of_ended(ctx: &Ctx) {
+    let ended = std::mem::take(&mut background().ended);
+    for Ended {
+        write,
+        has_written,
+        then,
+    } in ended
+    {
+        let LongWrite {
+            key, array, kind, ..
+        } = &write;
+        match kind {
+            // Another primary has taken over, and sends this array anew; or no key has it any more, nor at replicas.
+            _ if write.cancel.is_cancelled() || !store().is_bound(array) => {
+                then();
+                continue;
+            }
+            Kind::DropsHead if has_written => tell_head(ctx, key, array),
+            // Others may have changed values in between: what it holds now is sent, piece by piece.
+            Kind::Fills(positions) if has_written && is_listening() => {
+                fill::send_long_write(key, array, positions.clone(), then);
+                continue;
+            }
+            _ => {}
+        }
+        announce_end(ctx, key, array);
+        then();
+    }
+}
+
+/// Tells replicas that they have all of a long write.
+pub fn announce_end(ctx: &Ctx, key: &[u8], array: &Arc<Array>) {
+    // The path of one that is not bound any more may be that of another file by now.
+    if !store().is_bound(array) {
+        return;
+    }
+    array.set_unannounced(array.unannounced().saturating_sub(1));
+    tell_of_file(ctx, key, b"END/2", array, &[]);
+}
+
+/// Does something now or, if writes are paused, when they are not.
+pub fn when_writes_go_on(work: Then) {
+    if writes_are_paused() {
+        background().held.push(work);
+    } else {
+        work();
+    }
+}
+
+/// Tells and does what is to be told and done, unless writes are paused.
+pub fn go_on(ctx: &Ctx) {
+    if writes_are_paused() {
+        return;
+    }
+    tell_of_ended(ctx);
+    let held = std::mem::take(&mut background().held);
+    for work in held {
+        work();
+    }
+}
+
+/// This server follows a primary from now on: what is there changes by its word alone.
+pub fn stop_all() {
+    let mut background = background();
+    if let Some(cancel) = background.cancel.take() {
+        cancel.cancel();
+    }
+    for array in background.uncertain.drain(..) {
+        array.set_sent_anew(true);
+    }
+}
+
+/// This server is a primary from now on. What counts as unannounced until here is of its former primary, which has done
+/// more or less than is known here; what begins from here on is its own.
+pub fn take_over() {
+    let mut background = background();
+    for array in store().arrays() {
+        if array.unannounced() > 0 || array.is_sent_anew() {
+            array.set_unannounced(0);
+            array.set_sent_anew(false);
+            background.uncertain.push(array);
+        }
+    }
+}
+
+/// Sends the contents of uncertain arrays anew.
+pub fn send_uncertain(ctx: &Ctx) {
+    let uncertain = std::mem::take(&mut background().uncertain);
+    for array in uncertain {
+        if store().is_bound(&array) {
+            fill::send_anew(ctx, &array);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! How an array is going to be read, as the kernel is told.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustix::fs::{Advice, fadvise};
+
+use crate::storage::array::handle::{Array, State};
+use crate::storage::system::{Call, attempt};
+
+/// The order in which values are going to be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Pattern {
+    /// The kernel reads some more than it is asked for.
+    #[default]
+    Normal,
+    /// It reads only what it is asked for.
+    Random,
+    /// It reads far ahead.
+    Sequential,
+}
+
+impl Array {
+    /// Says in which order values are going to be read, until it is said anew or the file is closed.
+    pub fn advise(&self, pattern: Pattern) {
+        let mut state = self.state.lock();
+        state.pattern = pattern;
+        state.map.advise(pattern);
+        if let Some(file) = &state.file {
+            advise_file(file, pattern);
+        }
+    }
+}
+
+impl State {
+    /// Tells the kernel again, of a file or a mapping that is new.
+    pub fn advise_again(&self) {
+        if self.pattern != Pattern::Normal {
+            self.map.advise(self.pattern);
+            if let Some(file) = &self.file {
+                advise_file(file, self.pattern);
+            }
+        }
+    }
+}
+
+/// It is help: an error changes nothing.
+fn advise_file(file: &File, pattern: Pattern) {
+    let advice = match pattern {
+        Pattern::Normal => Advice::Normal,
+        Pattern::Random => Advice::Random,
+        Pattern::Sequential => Advice::Sequential,
+    };
+    let _ = attempt(Call::Fadvise, || fadvise(file, 0, None, advice));
+}
+
+/// So many ranges of one array are brought in at the same time; more are not worth their while.
+const MOST_RANGES: usize = 8;
+
+/// The ranges that are being brought in ahead of need, by the address of their array. Whoever asks for one of them again, or
+/// for many, gets nothing by that.
+#[derive(Default)]
+pub(in crate::storage) struct Advised(Arc<Mutex<HashMap<usize, Vec<Range<u64>>>>>);
+
+/// The place of a range among those, until it is dropped.
+pub(in crate::storage) struct Place {
+    all: Arc<Mutex<HashMap<usize, Vec<Range<u64>>>>>,
+    array: Arc<Array>,
+    range: Range<u64>,
+}
+
+impl Advised {
+    /// A place for a range; `None` if it is there already, or there are too many.
+    pub fn begin(&self, array: &Arc<Array>, range: &Range<u64>) -> Option<Place> {
+        let mut all = self.0.lock();
+        let ranges = all.entry(Arc::as_ptr(array).addr()).or_default();
+        let is_within = |other: &Range<u64>| other.start <= range.start && range.end <= other.end;
+        if ranges.len() >= MOST_RANGES || ranges.iter().any(is_within) {
+            return None;
+        }
+        ranges.push(range.clone());
+        Some(Place {
+            all: Arc::clone(&self.0),
+            array: Arc::clone(array),
+            range: range.clone(),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let address = Arc::as_ptr(&self.array).addr();
+        let mut all = self.all.lock();
+        if let Some(ranges) = all.get_mut(&address) {
+            if let Some(own) = ranges.iter().position(|range| *range == self.range) {
+                ranges.swap_remove(own);
+            }
+            if ranges.is_empty() {
+                all.remove(&address);
+            }
+        }
+    }
+}

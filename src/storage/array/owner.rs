@@ -1,0 +1,98 @@
+//! Which files are arrays of this module, and whose they were last. A file says so itself, by the extended attribute
+//! `user.mmap.key`: it is set when a key is bound to the file for writing, or the file is made for a key, and goes where the
+//! file goes. What has none was put there by somebody else, and is replaced by nobody but them.
+
+use std::fs::File;
+
+use rustix::fs::getxattr;
+use rustix::io::Errno;
+
+use crate::storage::array::handle::Array;
+use crate::storage::error::{Error, Result};
+use crate::storage::files::calls as disk;
+use crate::storage::files::path::FilePath;
+use crate::storage::files::root::Found;
+
+/// The attribute: the name of the key, as its server spells it in full. It is empty if no key has a claim to the file.
+const NAME: &str = "user.mmap.key";
+/// Longest name that is noted, in bytes; a file of a longer one is an array to which no key has a claim. File systems
+/// bound what all attributes of a file take together.
+const MAX_LEN: usize = 1024;
+
+/// What a file says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::storage) enum Owner {
+    /// It is an array, and this key's.
+    Key(Vec<u8>),
+    /// It is no array, as far as it says.
+    Nobody,
+    /// Its file system knows no attributes.
+    Unknown,
+}
+
+impl Owner {
+    /// What a file says that may or may not be open.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn of(found: &Found, path: &FilePath) -> Result<Self> {
+        let mut key = [0; MAX_LEN];
+        match getxattr(found.link(), NAME, &mut key) {
+            Ok(len) => Ok(Self::Key(key[..len].into())),
+            Err(Errno::RANGE) => Ok(Self::Key(Vec::new())),
+            Err(Errno::NODATA | Errno::ACCESS) => Ok(Self::Nobody),
+            Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(Self::Unknown),
+            Err(errno) => Err(Error::io("read the attributes of", path, errno)),
+        }
+    }
+
+    /// Whether a key has a claim to the file.
+    pub fn is(&self, key: &[u8]) -> bool {
+        matches!(self, Self::Key(owner) if owner == key && !key.is_empty())
+    }
+}
+
+impl Array {
+    /// Says that the file is an array, and a key's: the name is unique among the keys of a server. It is help and no
+    /// promise: where it cannot be noted, others are refused the file.
+    pub fn set_owner(&self, key: &[u8]) {
+        let name = if key.len() > MAX_LEN { &[] } else { key };
+        self.note_owner(|file| {
+            let mut now = [0; MAX_LEN];
+            match disk::attribute(file, NAME, &mut now)? {
+                Some(len) if now[..len] == *name => Ok(()),
+                _ => disk::set_attribute(file, NAME, name).map(drop),
+            }
+        });
+    }
+
+    /// What the file says of the key that it was bound to last; empty where it says nothing.
+    pub(in crate::storage) fn owner(&self) -> Vec<u8> {
+        let mut key = [0; MAX_LEN];
+        let file = self.file(&self.state.lock());
+        let len = file
+            .ok()
+            .and_then(|file| disk::attribute(&file, NAME, &mut key).ok()?);
+        key[..len.unwrap_or(0)].to_vec()
+    }
+
+    /// Takes the claim from whichever key has one: the file is bound for reading only, and its values are others'.
+    pub fn clear_owner(&self) {
+        self.note_owner(
+            |file| match disk::attribute(file, NAME, &mut [0; MAX_LEN])? {
+                Some(1..) => disk::set_attribute(file, NAME, &[]).map(drop),
+                _ => Ok(()),
+            },
+        );
+    }
+
+    fn note_owner(&self, note: impl FnOnce(&File) -> rustix::io::Result<()>) {
+        let file = self.file(&self.state.lock());
+        let noted = file.and_then(|file| {
+            note(&file).map_err(|errno| Error::io("note the key of", self.path(), errno))
+        });
+        if let Err(error) = noted {
+            tracing::warn!("{error}; it will not be replaced by RESTORE or replication");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Tells a person typing commands from a burst.
+
+use crate::storage::clock::now_ns;
+
+/// Small exact appends that may come at once: more than anyone types or pipes in by hand.
+const BURST: u64 = 256;
+/// An append takes one more token for each of so many bytes, up to so many tokens in all.
+const BYTES_PER_TOKEN: u64 = 1024;
+const HIGHEST_COST: u64 = 8;
+/// One more token comes each millisecond.
+const REFILL_NS: u64 = 1_000_000;
+
+/// A token bucket over appends that set the file's length each (see R1 and R2 in `docs/design.md`):
+/// while there are tokens the array is unhurried.
+#[derive(Debug)]
+pub struct Budget {
+    tokens: u64,
+    refilled_at: u64,
+}
+
+impl Budget {
+    pub fn full() -> Self {
+        Self {
+            tokens: BURST,
+            refilled_at: now_ns(),
+        }
+    }
+
+    /// Of a burst that goes on for the next hours.
+    #[cfg(test)]
+    pub fn empty() -> Self {
+        Self {
+            tokens: 0,
+            refilled_at: u64::MAX,
+        }
+    }
+
+    /// Takes the tokens for an append of so many bytes; `false` if there was not one left.
+    pub fn take(&mut self, bytes: u64) -> bool {
+        self.take_at(now_ns(), (1 + bytes / BYTES_PER_TOKEN).min(HIGHEST_COST))
+    }
+
+    fn take_at(&mut self, now: u64, cost: u64) -> bool {
+        let earned = now.saturating_sub(self.refilled_at) / REFILL_NS;
+        if earned > 0 {
+            self.tokens = (self.tokens + earned).min(BURST);
+            self.refilled_at += earned * REFILL_NS;
+        }
+        let has_one = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(cost);
+        has_one
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_uses_it_up_and_time_refills_it() {
+        let mut budget = Budget {
+            tokens: BURST,
+            refilled_at: 0,
+        };
+        assert!((0..BURST).all(|_| budget.take_at(0, 1)));
+        assert!(!budget.take_at(REFILL_NS - 1, 1));
+        assert!(budget.take_at(REFILL_NS, 1));
+        assert!(!budget.take_at(REFILL_NS, 1));
+        assert!((0..BURST).all(|_| budget.take_at(1_000 * REFILL_NS, 1)));
+        assert!(!budget.take_at(1_000 * REFILL_NS, 1));
+    }
+}

@@ -1,0 +1,149 @@
+//! Everything about one array, for those who look after it.
+
+use std::sync::Arc;
+
+use crate::storage::array::handle::Array;
+use crate::storage::files::root::Access;
+use crate::storage::format::record;
+use crate::storage::memory::residency::resident_bytes;
+
+/// What an array is fit for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// The file is as long as its values.
+    Exact,
+    /// The file has space behind the values.
+    Slack,
+    /// Writes are refused, after a failed sync or the end of the worker.
+    Refused,
+    /// The file was changed behind our back, and must be opened anew.
+    Lost,
+    /// Nobody will find the file by its name once it is closed: it was deleted, moved or replaced.
+    Unlinked,
+    /// Values have not come from the primary.
+    Incomplete,
+}
+
+/// An array at one moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    pub state: State,
+    /// Number of values.
+    pub count: u64,
+    /// Number of values for which the file is long enough as it is.
+    pub capacity: u64,
+    /// Bytes of values.
+    pub bytes: u64,
+    /// Length of the file in bytes.
+    pub file_bytes: u64,
+    /// Number of values known to be on disk; `None` if another program writes the file.
+    pub synced: Option<u64>,
+    /// Bytes of the file that are in RAM; `None` if the system does not tell.
+    pub resident: Option<u64>,
+    /// Why it is neither exact nor has slack.
+    pub why: Option<String>,
+    /// What went wrong last, if anything did.
+    pub last_error: Option<String>,
+}
+
+impl Array {
+    /// The array as it is, and as it was found when its name was looked at last.
+    pub(in crate::storage) fn status(&self) -> Status {
+        // A view looks at the file; that it fails is part of the answer.
+        let lost = self.view().err();
+        let dead = self.shared.worker_alive().err();
+        let state = self.state.lock();
+        let is_writable = state.access == Access::Writable;
+        let bytes = state.count * self.item_size();
+        let room = if state.slack {
+            state.file_len - record::SIZE
+        } else {
+            state.file_len
+        };
+        let (name, why) = if let Some(lost) = lost {
+            (State::Lost, Some(lost.to_string()))
+        } else if self.is_incomplete() {
+            (State::Incomplete, Some(self.why_incomplete()))
+        } else if let Some(refusal) = &state.refusal {
+            (State::Refused, Some(refusal.clone()))
+        } else if let Some(dead) = dead.filter(|_| is_writable) {
+            (State::Refused, Some(dead.to_string()))
+        } else if let Some(why) = state.unlinked {
+            (State::Unlinked, Some(format!("file '{}' {why}", self.path)))
+        } else if state.slack {
+            (State::Slack, None)
+        } else {
+            (State::Exact, None)
+        };
+        let (file, map, file_bytes) = (state.file.clone(), Arc::clone(&state.map), state.file_len);
+        let look = state.look;
+        let synced = is_writable.then(|| state.synced.min(state.count));
+        let count = state.count;
+        drop(state);
+        Status {
+            state: name,
+            count,
+            capacity: self.layout.count_up_to(room.max(self.layout.data_at())),
+            bytes,
+            file_bytes,
+            synced,
+            resident: file.and_then(|file| resident_bytes(&file, &map, look, file_bytes).ok()),
+            last_error: why.clone().or_else(|| self.last_error()),
+            why,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::types::ItemType;
+    use crate::storage::{Bound, FilePath, Root, Store};
+
+    fn array(dir: &TempDir) -> (Store, Bound) {
+        let store = Store::new(Root::open(dir.path()).unwrap(), 1).unwrap();
+        let path = FilePath::new(b"f").unwrap();
+        let bound = store
+            .bind(&path, ItemType::DOUBLE, Access::Writable, true)
+            .unwrap();
+        (store, bound)
+    }
+
+    #[test]
+    fn the_count_on_disk_follows_a_sync() {
+        let dir = TempDir::new().unwrap();
+        let (store, bound) = array(&dir);
+        // Nothing is synced but by this test.
+        store.set_fsync(crate::storage::Fsync::No);
+        bound.append(&[0; 24]).unwrap();
+        assert_eq!(bound.status().synced, Some(0));
+        bound.sync().unwrap();
+        assert_eq!(bound.status().synced, Some(3));
+        bound.append(&[0; 8]).unwrap();
+        assert_eq!(bound.status().synced, Some(3));
+        bound.clear().unwrap();
+        assert_eq!(bound.status().synced, Some(0));
+    }
+
+    #[test]
+    fn a_failed_sync_is_told_until_one_succeeds_and_remembered() {
+        let dir = TempDir::new().unwrap();
+        let (store, bound) = array(&dir);
+        store.set_fsync(crate::storage::Fsync::No);
+        bound.append(&[0; 24]).unwrap();
+        let full = std::io::ErrorKind::StorageFull.into();
+        let error = bound.refuse_writes(&mut bound.state.lock(), 0, full);
+        let status = bound.status();
+        assert_eq!(status.state, State::Refused);
+        assert_eq!(status.last_error, Some(error.to_string()));
+        assert_eq!(store.totals().refused, 1);
+
+        bound.sync().unwrap();
+        let status = bound.status();
+        assert_eq!(status.state, State::Exact);
+        assert_eq!(status.last_error, Some(error.to_string()));
+        assert_eq!(store.totals().refused, 0);
+    }
+}

@@ -1,0 +1,256 @@
+//! How values reach the disk, and what happens when they do not.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::storage::array::handle::{Array, State};
+use crate::storage::array::state::pace::Share;
+use crate::storage::error::{Error, Result};
+use crate::storage::files::calls as disk;
+use crate::storage::files::root::Access;
+use crate::storage::format::mark::{Mark, Marked};
+use crate::storage::format::record;
+use crate::storage::memory::guard::Fault;
+use crate::storage::memory::mapping::Mapping;
+use crate::storage::store::worker::Job;
+
+/// What a sync is about.
+struct Work {
+    file: Arc<File>,
+    map: Arc<Mapping>,
+    /// Where the values begin.
+    data_at: u64,
+    /// Bytes.
+    written: Range<u64>,
+    /// Counts towards what waits for the disk until the sync has ended.
+    _dirty: Share,
+    /// Number of values.
+    count: u64,
+    /// Whether mark and record vouch for that many already.
+    vouched: bool,
+    /// Where the record is, in bytes, if the file has slack.
+    record_at: Option<u64>,
+    /// The kernel takes the pages for written, after a sync that failed.
+    again: bool,
+}
+
+impl Work {
+    /// Has the kernel take what was written since for changed, and what says where it is: header and record.
+    fn touch(&self) -> std::result::Result<(), Fault> {
+        self.map.touch(0, self.data_at)?;
+        self.map.touch(self.written.start, self.written.end)?;
+        if let Some(at) = self.record_at {
+            // It is gone if the last key was deleted meanwhile. A file that others cut is found out by the next command.
+            let _ = self.map.touch(at, at + record::SIZE);
+        }
+        Ok(())
+    }
+}
+
+impl Array {
+    /// Waits until everything written before is on disk, and found again after a power cut.
+    ///
+    /// # Errors
+    /// The system's. Writes to the array are refused from then on, until a sync succeeds.
+    pub fn sync(self: &Arc<Self>) -> Result<()> {
+        let _syncing = self.syncing.lock();
+        while let Some(work) = self.begin_sync() {
+            if self.carry_out_sync(&work)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// `false` if the array was given another descriptor meanwhile, so that nothing vouches for what was synced.
+    fn carry_out_sync(self: &Arc<Self>, work: &Work) -> Result<bool> {
+        let start = Instant::now();
+        let from = work.written.start;
+        if work.again
+            && let Err(fault) = work.touch()
+        {
+            let mut state = self.state.lock();
+            state.syncing_from = None;
+            state.rewrite = true;
+            state.soil(from);
+            return Err(self.lose(&mut state, fault));
+        }
+        let synced = self.put_on_disk(work);
+        self.shared.stats.sync_time.record_since(start);
+        let mut state = self.state.lock();
+        match synced {
+            Ok(()) => {
+                state.syncing_from = None;
+                // The sync of a growth that failed meanwhile got the error, though it may be about these pages.
+                if state.rewrite {
+                    return Err(Error::Refused {
+                        path: self.path.to_string(),
+                        reason: state.refusal.clone().unwrap_or_default(),
+                    });
+                }
+                if !state.is_of(&work.file) {
+                    return Ok(false);
+                }
+                if work.again && state.refusal.take().is_some() {
+                    tracing::warn!(
+                        "file '{}': sync succeeds again, writes are allowed",
+                        self.path
+                    );
+                }
+                self.shared.stats.syncs.add_one();
+                Ok(true)
+            }
+            Err(error) => Err(self.refuse_writes(&mut state, from, error)),
+        }
+    }
+
+    /// Waits until no more waits for the disk than may, as far as this array can see to that.
+    pub(in crate::storage) fn keep_pace(self: &Arc<Self>) -> Result<()> {
+        if self.shared.is_behind() {
+            return self.sync();
+        }
+        Ok(())
+    }
+
+    /// What there is to sync, which is taken for done from now on.
+    fn begin_sync(&self) -> Option<Work> {
+        let mut state = self.state.lock();
+        if state.access == Access::ReadOnly && !state.settling {
+            return None;
+        }
+        let file = state.file.clone()?;
+        let from = state.dirty_from.take()?;
+        state.syncing_from = Some(from);
+        Some(Work {
+            file,
+            map: Arc::clone(&state.map),
+            data_at: self.layout.data_at(),
+            written: from..self.end_of_values(&state).max(from),
+            _dirty: state.dirty.take(),
+            count: state.count,
+            record_at: state.slack.then(|| state.file_len - record::SIZE),
+            vouched: state.synced == state.count && state.mark == Some(state.count),
+            again: std::mem::take(&mut state.rewrite),
+        })
+    }
+
+    /// Puts values on disk, and then what vouches for them: the disk may reorder within one sync.
+    fn put_on_disk(&self, work: &Work) -> io::Result<()> {
+        let Work {
+            file, map, written, ..
+        } = work;
+        map.release(written.start, written.end);
+        if work.vouched {
+            return disk::sync_all(file);
+        }
+        // Where the journal keeps the mark behind the values, one flush of the disk does for both.
+        if disk::orders_data_before_metadata(file) {
+            disk::write_back(file, written.clone())?;
+        } else {
+            map.sync(written.start, written.end)?;
+        }
+        let Some(marked) = self.vouch_for(file, work.count)? else {
+            return Ok(());
+        };
+        // An msync of the record would not do: it need not put the mark on disk, and a truncation can take the record
+        // away, or a mark that was lowered since still be there.
+        disk::sync_all(file)?;
+        self.note_synced(file, work.count);
+        match marked {
+            Marked::Yes => Ok(()),
+            Marked::CannotBe => disk::sync_data(file),
+        }
+    }
+
+    /// Notes in the mark that so many values are there; `None` if the file is not the array's any more, or another sync
+    /// of it has failed meanwhile.
+    fn vouch_for(&self, file: &Arc<File>, count: u64) -> io::Result<Option<Marked>> {
+        let mut state = self.state.lock();
+        if !state.is_of(file) || state.rewrite {
+            return Ok(None);
+        }
+        let count = count.min(state.count);
+        if state.mark.is_none() {
+            let marked = Mark::set(file, count)?;
+            state.mark = Some(count);
+            return Ok(Some(marked));
+        }
+        // Not under the array's lock: an attribute can wait for the journal. Whoever lowers the mark comes after.
+        state.mark = Some(count);
+        let marking = self.marking.lock();
+        drop(state);
+        let marked = Mark::set(file, count);
+        drop(marking);
+        if marked.is_err() {
+            let mut state = self.state.lock();
+            if state.is_of(file) && state.mark == Some(count) {
+                state.mark = None;
+            }
+        }
+        Ok(Some(marked?))
+    }
+
+    /// So many values are on disk, unless there were fewer meanwhile.
+    fn note_synced(&self, file: &Arc<File>, count: u64) {
+        let mut state = self.state.lock();
+        if state.is_of(file)
+            && !state.rewrite
+            && let Some(mark) = state.mark
+        {
+            state.synced = count.min(mark);
+            // A lost file says so to the next command.
+            let _ = self.publish_synced(&mut state);
+        }
+    }
+
+    /// Nothing is known of what reached the disk from that byte on: no more is written before it is there.
+    pub(in crate::storage) fn refuse_writes(
+        self: &Arc<Self>,
+        state: &mut State,
+        from: u64,
+        error: io::Error,
+    ) -> Error {
+        let error = self.failed("sync", error);
+        self.shared.stats.sync_errors.add_one();
+        if state.refusal.is_none() {
+            tracing::error!("{error}; writes to it are refused until a sync succeeds");
+            self.shared.send(Job::SyncAgain(Arc::clone(self)));
+        }
+        state.refusal = Some(error.to_string());
+        state.rewrite = true;
+        // The kernel reports an error once, so it may have been that of a sync that is still under way.
+        state.soil(state.syncing_from.map_or(from, |other| other.min(from)));
+        error
+    }
+
+    /// The worker is about to sync: later writes are told to it anew.
+    pub(in crate::storage) fn begin_scheduled_sync(&self) {
+        self.state.lock().sync_scheduled = false;
+    }
+
+    /// Syncs, gives the file its exact length, and waits until that is on disk too.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn sync_exact(self: &Arc<Self>) -> Result<()> {
+        self.shared.worker_alive()?;
+        self.sync()?;
+        {
+            let state = self.state.lock();
+            if state.access == Access::ReadOnly {
+                return Ok(());
+            }
+            let mut state = self.claim_end(state)?;
+            if state.file.is_none() {
+                return Err(Error::Closed {
+                    path: self.path.to_string(),
+                });
+            }
+            self.trim(&mut state)?;
+        }
+        self.sync()
+    }
+}

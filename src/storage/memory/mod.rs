@@ -1,0 +1,10 @@
+//! Mapped memory: mappings, the guard against SIGBUS, windows, what is in RAM, how much could be had.
+//!
+//! Uses `files`. Knows no array.
+
+pub mod available;
+pub(in crate::storage) mod guard;
+pub(in crate::storage) mod mapping;
+pub(in crate::storage) mod residency;
+pub(in crate::storage) mod stream;
+pub(in crate::storage) mod window;

@@ -1,0 +1,473 @@
+//! Removing values at the head of an array.
+//!
+//! A file cannot lose its head in place: every value that stays would have to move, and a crash in between would
+//! leave a mixture. So the values that stay are copied to a new file, which takes the place of the old one by
+//! `rename`: whoever opens the path finds either all of the old or all of the new. The copy is made without the
+//! lock; what is written meanwhile is copied again, and the last of it, at most [`LAST_ROUND`], under the lock.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use rustix::fs::copy_file_range;
+use rustix::io::Errno;
+
+use crate::storage::array::handle::{Array, State, map};
+use crate::storage::array::writer::{Extent, Writer};
+use crate::storage::error::{Error, Result};
+use crate::storage::files::calls as disk;
+use crate::storage::files::path::FilePath;
+use crate::storage::files::replacement::Replacement;
+use crate::storage::files::root;
+use crate::storage::files::root::{Access, Root};
+use crate::storage::format::mark::Mark;
+use crate::storage::memory::mapping::Mapping;
+use crate::storage::settings::Fsync;
+use crate::storage::store::registry::Registry;
+use crate::storage::system::{Call, attempt};
+use crate::storage::threads::pool::Cancel;
+
+/// The extended attribute with the number of values that were removed at the head of this file so far: 8 bytes,
+/// little-endian. A file that never lost its head has none.
+const ATTRIBUTE: &str = "user.mmap.head";
+/// The most values that may be dropped from the head of a file, ever. A position is that number and an index, and an index is
+/// below 2^63, as the length of a file is: so a position always fits into 64 bits, wherever the number comes from.
+const MOST: u64 = 1 << 62;
+/// How much is copied while the array is locked, in bytes.
+const LAST_ROUND: u64 = 1 << 20;
+/// How much is copied before it is put on disk, in bytes, so that memory does not fill with pages to be written.
+const SYNCED_AT_ONCE: u64 = 128 << 20;
+/// So often is copied again what was written meanwhile.
+const ROUNDS: u32 = 32;
+
+/// Number of values that were removed at the head of a file.
+///
+/// # Errors
+/// The system's, and [`Error::Head`].
+pub(in crate::storage) fn of(file: &File, path: &FilePath) -> Result<u64> {
+    let mut bytes = [0_u8; 8];
+    let read = disk::attribute(file, ATTRIBUTE, &mut bytes)
+        .map_err(|errno| Error::io("read the attributes of", path, errno))?;
+    if read != Some(bytes.len()) {
+        return Ok(0);
+    }
+    check(u64::from_le_bytes(bytes), path)
+}
+
+/// A number of values dropped from the head of the file at `path`, as somebody else says, if it is possible.
+///
+/// # Errors
+/// [`Error::Head`].
+pub fn check(head: u64, path: &FilePath) -> Result<u64> {
+    if head > MOST {
+        return Err(Error::Head {
+            path: path.to_string(),
+            head,
+            most: MOST,
+        });
+    }
+    Ok(head)
+}
+
+fn note(file: &File, head: u64) -> rustix::io::Result<()> {
+    // Where there are no attributes, the number starts at 0 again when the file is opened anew.
+    disk::set_attribute(file, ATTRIBUTE, &head.to_le_bytes()).map(drop)
+}
+
+/// What happens to an array while it is copied.
+#[derive(Clone, Debug)]
+pub(in crate::storage) struct Watch {
+    /// Of which trim it is.
+    trim: u64,
+    /// What was written, in bytes from the begin of the file; empty if nothing was.
+    written: Range<u64>,
+    /// The least number of values there were, since the last round and ever.
+    lowest: u64,
+    lowest_ever: u64,
+}
+
+impl Watch {
+    fn new(trim: u64, count: u64) -> Self {
+        Self {
+            trim,
+            written: 0..0,
+            lowest: count,
+            lowest_ever: count,
+        }
+    }
+
+    #[cold]
+    pub fn wrote(&mut self, bytes: Range<u64>) {
+        self.written = if self.written.is_empty() {
+            bytes
+        } else {
+            self.written.start.min(bytes.start)..self.written.end.max(bytes.end)
+        };
+    }
+
+    pub fn shortened(&mut self, count: u64) {
+        self.lowest = self.lowest.min(count);
+        self.lowest_ever = self.lowest_ever.min(count);
+    }
+}
+
+/// A trim that has begun.
+pub struct Trim {
+    /// Which one of its array it is.
+    number: u64,
+    /// So many values went at the end.
+    pub tail: u64,
+    /// So many are to go at the head.
+    pub head: u64,
+}
+
+/// A copy without the head, on its way.
+struct Copy<'a> {
+    array: &'a Arc<Array>,
+    /// Which trim it is for.
+    trim: u64,
+    /// Number of values that go.
+    head: u64,
+    old: Arc<File>,
+    new: Replacement,
+    /// Up to where, in bytes of the old file, values of the copy are on disk.
+    synced_to: u64,
+    cancel: &'a Cancel,
+}
+
+impl Array {
+    /// Number of values that were removed at the head so far, ever: index 0 was at this index once. It is known
+    /// without waiting for anyone, also to a forked child.
+    pub fn head(&self) -> u64 {
+        self.published.head()
+    }
+
+    /// Says how many values were removed at the head, of an array that is made as a copy of another.
+    ///
+    /// # Errors
+    /// If it cannot be noted in the file.
+    pub fn set_head(&self, head: u64) -> Result<()> {
+        let mut state = self.state.lock();
+        if head != state.head {
+            self.note_head(&mut state, head)?;
+        }
+        Ok(())
+    }
+
+    fn note_head(&self, state: &mut State, head: u64) -> Result<()> {
+        check(head, &self.path)?;
+        let file = self.file(state)?;
+        note(&file, head).map_err(|e| self.failed("mark", e))?;
+        self.publish_head(state, head);
+        Ok(())
+    }
+
+    /// Drops the values before a position from the head, those that there are, however long that takes. A trim
+    /// that is under way is given up: whoever calls this has cancelled it.
+    pub(in crate::storage) fn drop_head(
+        self: &Arc<Self>,
+        position: u64,
+        root: &Root,
+        registry: &Registry,
+    ) -> Result<()> {
+        let mut writer = self.writer()?;
+        let Extent { head, count } = writer.extent();
+        let values = position.saturating_sub(head);
+        if values == 0 {
+            return Ok(());
+        }
+        if values >= count {
+            return writer.clear_at(position);
+        }
+        let trim = writer.begin_trim_of(&(values..count))?;
+        drop(writer);
+        self.end_trim(trim, root, registry, &Cancel::default())
+            .map(drop)
+    }
+
+    /// Ends what [`Writer::begin_trim`] began: removes the head. Says how many values went in all.
+    ///
+    /// # Errors
+    /// If the head cannot be removed, or it is cancelled: then the tail is gone, and the rest is as it was.
+    pub(in crate::storage) fn end_trim(
+        self: &Arc<Self>,
+        trim: Trim,
+        root: &Root,
+        registry: &Registry,
+        cancel: &Cancel,
+    ) -> Result<u64> {
+        let result = self
+            .begin_copy(&trim, root, cancel)
+            .and_then(|copy| copy.carry_out(registry));
+        let mut state = self.state.lock();
+        state.watch.take_if(|watch| watch.trim == trim.number);
+        result.map(|()| trim.tail + trim.head)
+    }
+
+    fn begin_copy<'a>(
+        self: &'a Arc<Self>,
+        trim: &Trim,
+        root: &Root,
+        cancel: &'a Cancel,
+    ) -> Result<Copy<'a>> {
+        let mut state = self.lock_for_writing()?;
+        let old = self.file_as_left(&mut state)?;
+        let new = Replacement::of(&old, self.id(), &self.path, root)?;
+        Ok(Copy {
+            array: self,
+            trim: trim.number,
+            head: trim.head,
+            old,
+            new,
+            synced_to: 0,
+            cancel,
+        })
+    }
+}
+
+impl Writer<'_> {
+    /// Removes all values, and counts those as dropped from the head that were ever before a position.
+    ///
+    /// # Errors
+    /// If they cannot be removed, or it cannot be noted in the file.
+    pub fn clear_at(&mut self, position: u64) -> Result<()> {
+        check(position, &self.array.path)?;
+        self.clear()?;
+        self.array.note_head(&mut self.state, position)
+    }
+
+    /// Begins to keep a range of values: removes the tail at once, and notes from now on what becomes of the rest,
+    /// so that what comes later is not taken for a part of what was to go.
+    ///
+    /// # Errors
+    /// If the array's head is being removed already, or the tail cannot be removed; then nothing was removed.
+    pub fn begin_trim(&mut self, range: &Range<u64>) -> Result<Trim> {
+        if range.is_empty() {
+            let tail = self.clear()?;
+            return Ok(Trim {
+                number: 0,
+                tail,
+                head: 0,
+            });
+        }
+        if range.start > 0 && self.state.watch.is_some() {
+            return Err(Error::Trimming {
+                path: self.array.path.to_string(),
+                why: "another client is removing its head",
+            });
+        }
+        self.begin_trim_of(range)
+    }
+
+    fn begin_trim_of(&mut self, range: &Range<u64>) -> Result<Trim> {
+        let head = range.start;
+        let tail = self.state.count.saturating_sub(range.end);
+        self.truncate(range.end)?;
+        let state = &mut *self.state;
+        state.trims += 1;
+        let number = state.trims;
+        if head > 0 {
+            state.watch = Some(Watch::new(number, state.count));
+        }
+        Ok(Trim { number, tail, head })
+    }
+}
+
+impl Copy<'_> {
+    fn carry_out(mut self, registry: &Registry) -> Result<()> {
+        let data_at = self.array.layout.data_at();
+        if data_at > 0 {
+            self.copy(0..data_at, 0)?;
+        }
+        let end = {
+            let state = self.array.state.lock();
+            self.array.end_of_values(&state)
+        };
+        let mut todo = self.array.layout.offset(self.head)..end;
+        for _ in 0..ROUNDS {
+            self.copy_and_sync(&todo)?;
+            match self.finish(registry)? {
+                None => {
+                    // Until this is on disk, a power cut brings back the old file.
+                    return self.new.sync_directory(&self.array.path);
+                }
+                Some(more) => todo = more,
+            }
+        }
+        Err(self.given_up("it is written to faster than it can be copied"))
+    }
+
+    fn given_up(&self, why: &'static str) -> Error {
+        Error::Trimming {
+            path: self.array.path.to_string(),
+            why,
+        }
+    }
+
+    /// How far down the values move, in bytes.
+    fn shift(&self) -> u64 {
+        self.head * self.array.item_size()
+    }
+
+    fn copy_and_sync(&mut self, todo: &Range<u64>) -> Result<()> {
+        let mut at = todo.start;
+        while at < todo.end {
+            self.array.not_cancelled(self.cancel)?;
+            let part = at..todo.end.min(at + SYNCED_AT_ONCE);
+            at = part.end;
+            self.copy(part, self.shift())?;
+            self.sync()?;
+        }
+        self.synced_to = self.synced_to.max(todo.end);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        disk::sync_data(&self.new.file).map_err(|e| self.array.failed("sync the copy of", e))
+    }
+
+    /// Copies bytes of the old file to the new one, `shift` bytes further down.
+    fn copy(&self, bytes: Range<u64>, shift: u64) -> Result<()> {
+        let (mut from, mut to) = (bytes.start, bytes.start - shift);
+        while from < bytes.end {
+            let left = (bytes.end - from) as usize;
+            let (old, new) = (&*self.old, &*self.new.file);
+            let copied = attempt(Call::CopyFileRange, || {
+                copy_file_range(old, Some(&mut from), new, Some(&mut to), left)
+            });
+            match copied {
+                // Values at the end were removed meanwhile; some may be there again.
+                Ok(Some(0)) if self.ends_before(from)? => return Ok(()),
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) | Err(Errno::XDEV) => {
+                    return self.copy_through_memory(from..bytes.end, shift);
+                }
+                Err(errno) => return Err(self.array.failed("copy", errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the array has no values any more where bytes of the old file could not be read.
+    fn ends_before(&self, position: u64) -> Result<bool> {
+        let mut state = self.array.state.lock();
+        let ends_before = self.array.end_of_values(&state) <= position;
+        if !ends_before {
+            // What others did to the file is an error.
+            self.array.file_as_left(&mut state)?;
+        }
+        Ok(ends_before)
+    }
+
+    fn copy_through_memory(&self, bytes: Range<u64>, shift: u64) -> Result<()> {
+        let mut buffer = vec![0; (1 << 20).min(bytes.end - bytes.start) as usize];
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let len = (buffer.len() as u64).min(bytes.end - at) as usize;
+            let failed = |e| self.array.failed("copy", e);
+            let read = self.old.read_at(&mut buffer[..len], at).map_err(failed)?;
+            if read == 0 && self.ends_before(at)? {
+                return Ok(());
+            }
+            disk::write_all_at(&self.new.file, &buffer[..read], at - shift).map_err(failed)?;
+            at += read as u64;
+        }
+        Ok(())
+    }
+
+    /// Puts the copy in the place of the array's file, if it lacks little; else says what it lacks, in bytes of
+    /// the old file.
+    fn finish(&mut self, registry: &Registry) -> Result<Option<Range<u64>>> {
+        let array = self.array;
+        let _syncing = array.syncing.lock();
+        let mut entries = registry.lock();
+        let mut state = array.claim_end(array.lock_for_writing()?)?;
+        array.check_writable(&mut state)?;
+        array.not_cancelled(self.cancel)?;
+        let (missing, lowest) = self.missing(&mut state)?;
+        if missing.end - missing.start > LAST_ROUND {
+            return Ok(Some(missing));
+        }
+        if !missing.is_empty() {
+            self.copy(missing.clone(), self.shift())?;
+        }
+        let kept = state.count - self.head;
+        let mut synced = array.layout.count_up_to(self.synced_to).min(lowest);
+        if !missing.is_empty() && array.shared.settings.fsync() == Fsync::Always {
+            self.sync()?;
+            synced = state.count;
+        }
+        let synced = (synced - self.head).min(kept);
+        self.new.give_name(&array.path)?;
+        let map = self.prepare(&state, kept, synced)?;
+        // From here on nothing may fail but this.
+        let id = self.new.put_in_place(&array.path)?;
+        registry.renamed(&mut entries, array, id);
+        self.adopt(&mut state, map, kept, synced);
+        Ok(None)
+    }
+
+    /// What was written since the last round, and the least number of values since then.
+    fn missing(&self, state: &mut State) -> Result<(Range<u64>, u64)> {
+        let is_same_file = state.is_of(&self.old);
+        let end = self.array.end_of_values(state);
+        let count = state.count;
+        let watch = state
+            .watch
+            .as_mut()
+            .filter(|watch| is_same_file && watch.trim == self.trim)
+            .ok_or_else(|| self.given_up("it was opened anew meanwhile"))?;
+        if watch.lowest_ever < self.head {
+            return Err(self.given_up("values that were to stay were removed meanwhile"));
+        }
+        let first = self.array.layout.offset(self.head);
+        let start = watch.written.start.max(first);
+        let missing = start..watch.written.end.min(end).max(start);
+        let lowest = watch.lowest;
+        watch.written = 0..0;
+        watch.lowest = count;
+        Ok((missing, lowest))
+    }
+
+    /// Makes the copy what the file is to be.
+    fn prepare(&self, state: &State, kept: u64, synced: u64) -> Result<Arc<Mapping>> {
+        let array = self.array;
+        let file = &self.new.file;
+        let failed = |e| array.failed("complete the copy of", e);
+        if let Some(header) = &array.layout.npy {
+            disk::write_all_at(file, &header.text(kept), header.text_at()).map_err(failed)?;
+        }
+        let len = array.layout.offset(kept);
+        disk::set_len(file, len).map_err(failed)?;
+        note(file, check(state.head + self.head, &array.path)?)
+            .and_then(|()| Mark::set(file, synced).map(drop))
+            .map_err(|errno| failed(errno.into()))?;
+        root::lock(file, &array.path)?;
+        map(file, &array.path, len, Access::Writable)
+    }
+
+    fn adopt(&self, state: &mut State, map: Arc<Mapping>, kept: u64, synced: u64) {
+        let array = self.array;
+        let len = array.layout.offset(kept);
+        array.replace_map(state, map);
+        state.snapshots.break_off();
+        let extent = Extent {
+            head: state.head + self.head,
+            count: kept,
+        };
+        array.publish_file(state, Some(Arc::clone(&self.new.file)), extent);
+        state.file_len = len;
+        state.header_count = kept;
+        state.overlong = false;
+        state.slack = false;
+        state.growth_asked = false;
+        state.grow_at = u64::MAX;
+        state.prefaulted_to = 0;
+        state.prefault_at = u64::MAX;
+        state.synced = synced;
+        state.mark = Some(synced);
+        state.dirty_from = Some(array.layout.offset(synced));
+        array.schedule_sync(state);
+    }
+}

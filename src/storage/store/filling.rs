@@ -1,0 +1,204 @@
+//! Contents on their way to a file: they go to a new one, without a name, which takes the place of the one that is there
+//! once it is whole. Until then the former file keeps its name and its values, and says itself that they are out of date.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::storage::array::handle::Array;
+use crate::storage::array::peers as copies;
+use crate::storage::error::{Error, Result};
+use crate::storage::files::path::FilePath;
+use crate::storage::files::root::{Above, Access, Destination};
+use crate::storage::store::import::Import;
+use crate::storage::types::ItemType;
+use crate::storage::{Bound, Store};
+
+/// What a file says of itself while the one that is to replace it is not whole.
+const OUT_OF_DATE: &str = "contents that were to replace it have not all come";
+
+/// The files without a name that are being filled, by the path that they are to have.
+#[derive(Default)]
+pub(in crate::storage) struct Fillings(Mutex<HashMap<FilePath, Filling>>);
+
+struct Filling {
+    array: Weak<Array>,
+    place: Destination,
+    /// The number of values that are to be gone at the head by the time when it is whole.
+    head: u64,
+}
+
+impl Fillings {
+    /// The array that is to have that path.
+    fn get(&self, path: &FilePath) -> Option<Arc<Array>> {
+        self.0.lock().get(path)?.array.upgrade()
+    }
+}
+
+impl Store {
+    /// The array that a primary means by a path: the one that is being filled to get it, or that of the file there.
+    ///
+    /// # Errors
+    /// If the path cannot be looked up.
+    pub fn find_copy(&self, path: &FilePath) -> Result<Option<Arc<Array>>> {
+        let filling = self.fillings.get(path);
+        if let Some(array) = filling.filter(|array| self.is_bound(array)) {
+            return Ok(Some(array));
+        }
+        match self.find(path) {
+            Ok(None) | Err(_) => Ok(self.registry.find_by_path(path)),
+            found => found,
+        }
+    }
+
+    /// Binds the array that is being filled to get a path, if there is one.
+    ///
+    /// # Errors
+    /// If it is of another type.
+    pub(in crate::storage) fn bind_filling(
+        &self,
+        path: &FilePath,
+        item: ItemType,
+        access: Access,
+    ) -> Result<Option<Bound>> {
+        let Some(array) = self.fillings.get(path) else {
+            return Ok(None);
+        };
+        if array.item() != item {
+            return Err(Error::TypeConflict {
+                path: path.to_string(),
+                bound: array.item().to_string(),
+            });
+        }
+        Ok(self.registry.bind_once_more(&array, access).then(|| Bound {
+            access,
+            array,
+            registry: Arc::clone(&self.registry),
+        }))
+    }
+
+    /// Begins to fill an array again, in a new file; `head` values were dropped from the head of what comes.
+    ///
+    /// # Errors
+    /// If there can be no new file.
+    pub fn fill_again(&self, array: &Arc<Array>, head: u64) -> Result<()> {
+        let path = array.path();
+        if array.completeness() == copies::Completeness::Whole {
+            // The file that keeps the name is to be one that others can read.
+            array.make_exact_now()?;
+        }
+        let (file, id, place) = self.root.create_nameless(path, Above::IsMade)?;
+        self.note_former(path);
+        let owner = array.owner();
+        array.set_unnamed(true);
+        self.registry.replace_file(array, file, id)?;
+        array.set_owner(&owner);
+        array.set_head(head)?;
+        array.expect_contents(copies::ON_THEIR_WAY)?;
+        self.remember(array, place);
+        Ok(())
+    }
+
+    /// All contents of an array have come: its file takes the place of the former one.
+    ///
+    /// # Errors
+    /// If it cannot; then the array goes on to be incomplete.
+    pub fn contents_have_come(&self, array: &Arc<Array>) -> Result<()> {
+        let path = array.path();
+        let filling = {
+            let mut fillings = self.fillings.0.lock();
+            match fillings.get(path) {
+                Some(filling) if filling.array.as_ptr() == Arc::as_ptr(array) => {
+                    fillings.remove(path)
+                }
+                _ => None,
+            }
+        };
+        if let Some(Filling { place, head, .. }) = filling {
+            array.make_exact_now()?;
+            {
+                // A copy of the former file, without its head, must not take the name afterwards.
+                let _nobody_else = self.registry.lock();
+                place.install(path)?;
+            }
+            array.set_unnamed(false);
+            self.drop_head(array, head)?;
+        }
+        array.become_whole()
+    }
+
+    /// Drops the values before a position, ever counted; of an array that has no name yet when it gets one.
+    ///
+    /// # Errors
+    /// As [`Self::drop_head`].
+    pub fn drop_head_before(&self, array: &Arc<Array>, position: u64) -> Result<()> {
+        if let Some(filling) = self.fillings.0.lock().get_mut(array.path())
+            && filling.array.as_ptr() == Arc::as_ptr(array)
+        {
+            filling.head = filling.head.max(position);
+            return Ok(());
+        }
+        self.drop_head(array, position)
+    }
+
+    /// Forgets files that no key is bound to any more: they are gone.
+    pub fn forget_fillings(&self) {
+        let mut fillings = self.fillings.0.lock();
+        fillings.retain(|_, filling| {
+            let array = filling.array.upgrade();
+            array.is_some_and(|array| self.is_bound(&array))
+        });
+    }
+
+    /// Whether the path under which an array was opened leads to its file, or will when that is filled.
+    pub fn has_its_name(&self, array: &Arc<Array>) -> bool {
+        let filling = self.fillings.get(array.path());
+        filling.is_some_and(|filling| Arc::ptr_eq(&filling, array))
+            || self
+                .identify(array.path())
+                .is_ok_and(|id| id == Some(array.id()))
+    }
+
+    fn remember(&self, array: &Arc<Array>, place: Destination) {
+        let filling = Filling {
+            array: Arc::downgrade(array),
+            place,
+            head: 0,
+        };
+        let path = array.path().clone();
+        self.fillings.0.lock().insert(path, filling);
+    }
+
+    /// Has the file that is at a path, if there is one, say of itself that it is out of date; nothing is said of one that is
+    /// no array. Answers whether there is a file.
+    pub fn note_former(&self, path: &FilePath) -> bool {
+        let Ok(Some(found)) = self.root.find(path) else {
+            return false;
+        };
+        if self.check_array(path).is_ok()
+            && let Err(errno) = copies::note_former(&found, OUT_OF_DATE)
+        {
+            tracing::error!("{}", Error::io("mark", path, errno));
+        }
+        true
+    }
+}
+
+impl Import {
+    /// Binds the file, whose contents come from now on. It takes its name when they are all there; at once where no file
+    /// has that name.
+    ///
+    /// # Errors
+    /// If it cannot be noted in the file that it is incomplete, or the file cannot take its name.
+    pub fn finish_by_and_by(self, store: &Store) -> Result<Bound> {
+        self.expect_contents()?;
+        if !store.note_former(&self.path) {
+            return self.finish(store, Access::Writable, crate::storage::Former::Replaced);
+        }
+        let Self { bound, place, .. } = self;
+        bound.make_exact_now()?;
+        store.remember(&bound, place);
+        Ok(bound)
+    }
+}

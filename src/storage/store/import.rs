@@ -1,0 +1,398 @@
+//! Files that are made from the outside: of what a primary or a backup holds. Such a file is made without a name,
+//! so that a failure leaves nothing behind, and takes its name when it is whole.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use crate::storage::array::moment::Moment;
+use crate::storage::array::owner::Owner;
+use crate::storage::array::peers as copies;
+use crate::storage::array::writer::Extent;
+use crate::storage::error::{Error, Result};
+use crate::storage::files::calls as disk;
+use crate::storage::files::path::FilePath;
+use crate::storage::files::root::{Above, Access, Destination, Found, Undo};
+use crate::storage::format::layout::Layout;
+use crate::storage::format::recovery::Contents;
+use crate::storage::store::drop_head as head;
+use crate::storage::store::likeness::Likeness;
+use crate::storage::types::ItemType;
+use crate::storage::{Bound, Store};
+
+/// How much of two files is compared at a time, in bytes.
+const CHUNK: usize = 1 << 20;
+
+/// An array that is being made, under no name yet. Dropping it drops what was made.
+pub struct Import {
+    pub(in crate::storage) bound: Bound,
+    pub(in crate::storage) place: Destination,
+    pub(in crate::storage) path: FilePath,
+    /// The file that has the path, while it holds what has come.
+    like: Option<Likeness>,
+    /// The same when it holds all of it, and no more.
+    kept: Option<Bound>,
+    /// What a file says of the key that it is made for.
+    owner: Vec<u8>,
+}
+
+/// What becomes of a file that has the name already.
+pub enum Former<'a> {
+    /// It is replaced: it was a copy of what now comes anew.
+    Replaced,
+    /// It is kept under the same name with `.replaced` behind it, since nobody knows what it was, unless it is the same
+    /// array. Where the new file was put in its place, it is said here how that is undone.
+    SetAside(&'a mut Option<Undo>),
+    /// As [`Self::SetAside`], and one that was set aside before goes for it, if both were the same key's: who writes the key
+    /// has replaced either.
+    SetAsideInTurn(&'a mut Option<Undo>),
+    /// It is the same array, or the new one cannot be there.
+    MustBeSame,
+}
+
+/// What a file that is there may become for the sake of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MayBecome {
+    /// Whatever the key is to hold: it is this key's.
+    Anything,
+    /// What it is.
+    Itself,
+}
+
+impl Store {
+    /// Begins to make the file at `path`.
+    ///
+    /// # Errors
+    /// If the path leaves the root, or no file can be made there.
+    pub fn import(&self, path: &FilePath, item: ItemType, above: Above) -> Result<Import> {
+        let (file, id, place) = self.root.create_nameless(path, above)?;
+        let array = self.registry.adopt(&self.shared, file, id, path, item)?;
+        array.set_unnamed(true);
+        Ok(Import {
+            bound: Bound {
+                array,
+                registry: Arc::clone(&self.registry),
+                access: Access::Writable,
+            },
+            place,
+            path: path.clone(),
+            like: None,
+            kept: None,
+            owner: Vec::new(),
+        })
+    }
+
+    /// As [`Self::import`], of what the file at `path` may hold already: then that is kept. So many values were dropped from
+    /// the head of what comes. The file that is there must be one that [`Self::check_unowned`] allows to replace.
+    ///
+    /// # Errors
+    /// As [`Self::import`]; also if no file can have lost that many values.
+    pub fn import_copy(&self, path: &FilePath, item: ItemType, head: u64) -> Result<Import> {
+        head::check(head, path)?;
+        let like = Likeness::of(self, path, item, head);
+        let import = self.import(path, item, Above::IsMade)?;
+        import.set_head(head)?;
+        Ok(Import { like, ..import })
+    }
+
+    /// Fails if the file at `path`, where there is one, is no array of this module, or belongs to another key (which
+    /// `even_bound` allows) or another process.
+    ///
+    /// # Errors
+    /// [`Error::NoArray`], [`Error::InUse`] or [`Error::Locked`]; also if the path leaves the root or names no regular
+    /// file.
+    pub fn check_unowned(&self, path: &FilePath, even_bound: bool) -> Result<()> {
+        let Some(found) = self.root.find(path)? else {
+            return Ok(());
+        };
+        let is_bound = self.registry.is_bound(found.id);
+        if is_bound && !even_bound {
+            return Err(Error::InUse {
+                path: path.to_string(),
+            });
+        }
+        if !is_bound {
+            check_owned(&found, path)?;
+        }
+        self.check_unlocked(&found, path)
+    }
+
+    /// Fails if the file at `path`, where there is one, is no array of this module.
+    ///
+    /// # Errors
+    /// [`Error::NoArray`]; also if the path leaves the root or names no regular file.
+    pub fn check_array(&self, path: &FilePath) -> Result<()> {
+        match self.root.find(path)? {
+            Some(found) if !self.registry.is_bound(found.id) => check_owned(&found, path),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_unlocked(&self, found: &Found, path: &FilePath) -> Result<()> {
+        // Asking for the lock opens the file, and closing it drops a lock of ours: of a file that is to be replaced.
+        self.registry.close_unbound(found.id)?;
+        self.root.check_unlocked(found, path)
+    }
+
+    /// Whether the file at `path`, where there is one, may become what `key` is to hold from now on; the name is unique among
+    /// the keys of a server. `former` is what the key is bound to, and how. Who may write the key may replace a file that is
+    /// the key's: one that it alone is bound to for writing, or was the last to be. Any other may be taken only as it is.
+    ///
+    /// # Errors
+    /// If it may become nothing for this key, as [`Self::check_unowned`] or [`Error::ReadOnlyKey`].
+    pub fn may_become(
+        &self,
+        path: &FilePath,
+        key: &[u8],
+        former: Option<(&Bound, Access)>,
+    ) -> Result<MayBecome> {
+        let Some(found) = self.root.find(path)? else {
+            return Ok(MayBecome::Anything);
+        };
+        let has_claim = Owner::of(&found, path)?.is(key);
+        match former {
+            Some((former, access)) if former.id() == found.id && former.is_alone() => {
+                if access == Access::ReadOnly && !has_claim {
+                    return Err(Error::ReadOnlyKey {
+                        path: path.to_string(),
+                    });
+                }
+                // The lock is ours, and would be dropped by asking for it.
+                if !former.is_writable() {
+                    self.root.check_unlocked(&found, path)?;
+                }
+                Ok(MayBecome::Anything)
+            }
+            _ => {
+                self.check_unowned(path, false)?;
+                Ok(match has_claim {
+                    true => MayBecome::Anything,
+                    false => MayBecome::Itself,
+                })
+            }
+        }
+    }
+
+    /// Whether the file that was set aside from `path` before gives way to the one that is there now: both were the same
+    /// key's, and no key is bound to it.
+    fn aside_gives_way(&self, path: &FilePath) -> Result<bool> {
+        let aside = path.aside();
+        let (Some(former), Some(found)) = (self.root.find(path)?, self.root.find(&aside)?) else {
+            return Ok(false);
+        };
+        Ok(match Owner::of(&former, path)? {
+            Owner::Key(key) => {
+                Owner::of(&found, &aside)?.is(&key) && !self.registry.is_bound(found.id)
+            }
+            _ => false,
+        })
+    }
+}
+
+/// Fails if a file is nobody's.
+fn check_owned(found: &Found, path: &FilePath) -> Result<()> {
+    if Owner::of(found, path)? == Owner::Nobody {
+        return Err(Error::NoArray {
+            path: path.to_string(),
+        });
+    }
+    Ok(())
+}
+
+impl Import {
+    /// Appends whole values.
+    ///
+    /// # Errors
+    /// As [`Array::append`](crate::storage::Array::append).
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if let Some(like) = &mut self.like {
+            if like.goes_on_with(bytes)? {
+                return Ok(());
+            }
+            like.copy_to(&self.bound)?;
+            self.like = None;
+        }
+        self.bound.append(bytes).map(drop)
+    }
+
+    /// So many of the values count: drops those behind.
+    ///
+    /// # Errors
+    /// As [`Array::truncate`](crate::storage::Array::truncate).
+    pub fn truncate(&mut self, count: u64) -> Result<()> {
+        if let Some(like) = self.like.take() {
+            let kept = like.into_bound(count)?;
+            kept.become_whole()?;
+            kept.set_owner(&self.owner);
+            self.kept = Some(kept);
+            return Ok(());
+        }
+        self.bound.truncate(count)
+    }
+
+    /// Says how many values were dropped from the head of what is copied.
+    ///
+    /// # Errors
+    /// If it cannot be noted in the file.
+    pub fn set_head(&self, head: u64) -> Result<()> {
+        self.bound.set_head(head)
+    }
+
+    /// Says for which key it is made.
+    pub fn set_owner(&mut self, key: &[u8]) {
+        self.bound.set_owner(key);
+        key.clone_into(&mut self.owner);
+    }
+
+    /// Says that its values come later, in the file, too.
+    ///
+    /// # Errors
+    /// If it cannot be noted in the file.
+    pub fn expect_contents(&self) -> Result<()> {
+        self.bound.expect_contents(copies::ON_THEIR_WAY)
+    }
+
+    /// Makes the array `count` values long. The new ones are zeros, and their space is allocated.
+    ///
+    /// # Errors
+    /// As [`Array::append`](crate::storage::Array::append).
+    pub fn extend_to(&self, count: u64) -> Result<()> {
+        self.bound.extend_to(count)
+    }
+
+    /// Gives the file its name and binds it.
+    ///
+    /// # Errors
+    /// If it cannot take the name; then what was there before is still there.
+    pub fn finish(self, store: &Store, access: Access, former: Former<'_>) -> Result<Bound> {
+        let Self {
+            bound, place, path, ..
+        } = self;
+        if let Some(kept) = self.kept {
+            if access == Access::Writable {
+                return Ok(kept);
+            }
+            let item = kept.item();
+            drop(kept);
+            return store.bind(&path, item, access, false);
+        }
+        bound.make_exact_now()?;
+        let item = bound.item();
+        if !matches!(former, Former::Replaced) && is_there_already(store, &path, &bound)? {
+            drop(bound);
+            return store.bind(&path, item, access, false);
+        }
+        let aside_gives_way = match &former {
+            Former::MustBeSame => {
+                return Err(Error::OfOther {
+                    path: path.to_string(),
+                });
+            }
+            Former::SetAsideInTurn(_) => store.aside_gives_way(&path)?,
+            Former::SetAside(_) | Former::Replaced => false,
+        };
+        {
+            // A copy of the former file, without its head, must not take the name afterwards.
+            let _nobody_else = store.registry.lock();
+            match former {
+                Former::SetAside(undo) | Former::SetAsideInTurn(undo) => {
+                    *undo = Some(place.install_beside_former(&path, aside_gives_way)?);
+                }
+                _ => place.install(&path)?,
+            }
+        }
+        bound.set_unnamed(false);
+        if access == Access::Writable {
+            return Ok(bound);
+        }
+        // Unbinding it first lets it be opened for reading only.
+        drop(bound);
+        store.bind(&path, item, access, false)
+    }
+}
+
+/// Whether the file at `path` is the same array as the one that was made: the same values, taken for the same by
+/// the keys that are bound to it, if any, and with as many values dropped from its head. What a server that was killed has
+/// left behind them does not count.
+fn is_there_already(store: &Store, path: &FilePath, made: &Bound) -> Result<bool> {
+    let Some(found) = store.root.find(path)? else {
+        return Ok(false);
+    };
+    let made = made.moment()?;
+    // A file that is open must not be opened a second time: closing that would drop its lock.
+    let same = match store.registry.find(found.id) {
+        Some(array) if array.is_lost() || array.item() != made.item() => return Ok(false),
+        Some(array) => {
+            let there = array.moment()?;
+            made.extent() == there.extent() && made.holds(|index, out| there.read(index, out))?
+        }
+        None => {
+            let file = store.root.open_found(&found, path, Access::ReadOnly)?;
+            let Some(there) = Unbound::of(&file, path, made.item())? else {
+                return Ok(false);
+            };
+            made.extent() == there.extent
+                && made.holds(|index, out| disk::read_at(&file, there.layout.offset(index), out))?
+        }
+    };
+    Ok(same)
+}
+
+/// A file that no key is bound to, as binding it would find it.
+struct Unbound {
+    layout: Layout,
+    extent: Extent,
+}
+
+impl Unbound {
+    /// `None` if it could not be bound as an array of that type.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn of(file: &File, path: &FilePath, item: ItemType) -> Result<Option<Self>> {
+        let look = || {
+            let layout = Layout::of(file, path, item, Access::ReadOnly)?;
+            let found = Contents::look(file, path, &layout)?;
+            let is_whole = found.slack || layout.offset(found.count) == found.file_len;
+            let head = head::of(file, path)?;
+            let extent = Extent {
+                head,
+                count: found.count,
+            };
+            Ok(is_whole.then_some(Self { layout, extent }))
+        };
+        match look() {
+            Err(error @ Error::Io { .. }) => Err(error),
+            other => Ok(other.unwrap_or_default()),
+        }
+    }
+}
+
+impl Moment<'_> {
+    /// Whether its values are just what `read` reads, from an index on.
+    fn holds(&self, read: impl Fn(u64, &mut [u8]) -> io::Result<usize>) -> Result<bool> {
+        let failed = |error| Error::io("read", self.path(), error);
+        let size = self.item().size();
+        let per_chunk = (CHUNK / size).max(1);
+        let mut ours = vec![0; per_chunk * size];
+        let mut theirs = ours.clone();
+        let count = self.extent().count;
+        let mut index = 0;
+        while index < count {
+            let values = (count - index).min(per_chunk as u64);
+            let len = values as usize * size;
+            let (ours, theirs) = (&mut ours[..len], &mut theirs[..len]);
+            if self.read(index, ours).map_err(failed)? != len
+                || read(index, theirs).map_err(failed)? != len
+                || ours != theirs
+            {
+                return Ok(false);
+            }
+            index += values;
+        }
+        Ok(true)
+    }
+}

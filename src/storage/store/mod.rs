@@ -1,0 +1,11 @@
+//! All arrays below one directory: the registry, the worker, long writes, values dropped at the head, import.
+//!
+//! The top of this layer; nothing below may use it.
+
+pub(in crate::storage) mod drop_head;
+pub(in crate::storage) mod filling;
+pub(in crate::storage) mod import;
+pub(in crate::storage) mod likeness;
+pub(in crate::storage) mod registry;
+pub(in crate::storage) mod tasks;
+pub(in crate::storage) mod worker;

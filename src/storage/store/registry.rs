@@ -1,0 +1,479 @@
+//! Which files are open. Each file is open at most once in a process, under however many keys and names:
+//! so two keys can never see two versions of one file, and no closing drops the lock of another.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+
+use crate::storage::array::handle::{Array, State};
+use crate::storage::array::lock::Locked;
+use crate::storage::array::shared::Shared;
+use crate::storage::error::{Error, Result};
+use crate::storage::files::path::FilePath;
+use crate::storage::files::root;
+use crate::storage::files::root::{Access, FileId, Root};
+use crate::storage::format::mark::Mark;
+use crate::storage::format::npy::Header;
+use crate::storage::primitives::{Mutex, MutexGuard};
+use crate::storage::stats::Totals;
+use crate::storage::store::worker::Job;
+use crate::storage::types::ItemType;
+
+/// The open files of a server. Its lock is taken before that of an array, never after.
+#[derive(Default)]
+pub struct Registry {
+    entries: Mutex<Entries>,
+    /// Files that arrays were done with while another thread still worked on them: closing one drops the lock of the
+    /// array that the same file has got since. Locked under `entries`.
+    lingering: Mutex<Vec<(FileId, Arc<File>)>>,
+}
+
+pub(in crate::storage) type Entries = HashMap<FileId, Entry>;
+
+pub(in crate::storage) struct Entry {
+    array: Arc<Array>,
+    /// Number of keys bound to it. At 0 it waits for the worker to close it.
+    bindings: usize,
+    /// How many of them may write. When the last of them goes, the array becomes read-only.
+    writers: usize,
+}
+
+/// What was not on disk when an array was closed.
+struct Unsynced {
+    /// The first byte of it.
+    from: u64,
+    /// See `State::rewrite` and `State::refusal`.
+    rewrite: bool,
+    refusal: Option<String>,
+}
+
+impl Entry {
+    /// The entry of an array that was opened for a first binding.
+    fn new(array: &Arc<Array>, access: Access) -> Self {
+        let mut entry = Self {
+            array: Arc::clone(array),
+            bindings: 0,
+            writers: 0,
+        };
+        entry.add(access);
+        entry
+    }
+
+    fn add(&mut self, access: Access) {
+        self.bindings += 1;
+        self.writers += usize::from(access == Access::Writable);
+    }
+}
+
+impl Registry {
+    /// Opens the file at `path`, or finds that it is open already, and counts one more binding.
+    /// `create` makes a missing file, where it is to be writable.
+    ///
+    /// # Errors
+    /// Whatever keeps the file from being opened as an array of that type.
+    pub(in crate::storage) fn bind(
+        &self,
+        shared: &Arc<Shared>,
+        root: &Root,
+        path: &FilePath,
+        item: ItemType,
+        access: Access,
+        create: bool,
+    ) -> Result<Arc<Array>> {
+        let mut entries = self.entries.lock();
+        let Some(found) = root.find(path)? else {
+            if !create || access == Access::ReadOnly {
+                return Err(Error::Missing {
+                    path: path.to_string(),
+                    // A binding that is only restored is about a file that was there once.
+                    hint: if create {
+                        "; map it WRITABLE to create it"
+                    } else {
+                        ""
+                    },
+                });
+            }
+            let (file, id) = root.create(path)?;
+            let array =
+                Array::new(shared, (file, id), path, item, access).inspect_err(|error| {
+                    // Where somebody else has locked it meanwhile, it is theirs.
+                    if !matches!(error, Error::Locked { .. }) {
+                        root.remove(path);
+                    }
+                })?;
+            entries.insert(id, Entry::new(&array, access));
+            return Ok(array);
+        };
+
+        let mut unsynced = None;
+        match entries.get_mut(&found.id) {
+            Some(entry) if entry.bindings > 0 => {
+                let array = Arc::clone(&entry.array);
+                if array.item() != item || array.layout.npy.is_some() != path.is_npy() {
+                    let under_other_name = array.layout.npy.is_some() != path.is_npy();
+                    return Err(Error::TypeConflict {
+                        path: path.to_string(),
+                        bound: if under_other_name {
+                            format!("{} under the name '{}'", array.item(), array.path)
+                        } else {
+                            array.item().to_string()
+                        },
+                    });
+                }
+                if array.is_lost() || access == Access::Writable && !array.is_writable() {
+                    let access = if array.is_writable() {
+                        Access::Writable
+                    } else {
+                        access
+                    };
+                    let file = root.open_found(&found, path, access)?;
+                    self.reopen(&array, file, access)?;
+                }
+                entry.add(access);
+                return Ok(array);
+            }
+            // Between two bindings anybody may have changed the file: it is looked at afresh.
+            Some(entry) => {
+                let array = Arc::clone(&entry.array);
+                unsynced = self.close(&mut entries, &array)?;
+            }
+            None => {}
+        }
+        let file = root.open_found(&found, path, access)?;
+        let array = Array::new(shared, (file, found.id), path, item, access)?;
+        if let Some(unsynced) = unsynced {
+            array.take_over(unsynced);
+        }
+        array.sync_in_time();
+        entries.insert(found.id, Entry::new(&array, access));
+        Ok(array)
+    }
+
+    /// Takes in a new file that has no name yet, as bound once.
+    pub(in crate::storage) fn adopt(
+        &self,
+        shared: &Arc<Shared>,
+        file: File,
+        id: FileId,
+        path: &FilePath,
+        item: ItemType,
+    ) -> Result<Arc<Array>> {
+        let array = Array::new(shared, (file, id), path, item, Access::Writable)?;
+        let entry = Entry::new(&array, Access::Writable);
+        self.entries.lock().insert(id, entry);
+        Ok(array)
+    }
+
+    /// The array of a file that is bound to a key.
+    pub(in crate::storage) fn find(&self, id: FileId) -> Option<Arc<Array>> {
+        let entries = self.entries.lock();
+        let entry = entries.get(&id).filter(|entry| entry.bindings > 0)?;
+        Some(Arc::clone(&entry.array))
+    }
+
+    /// The array that was opened under a path and is bound to a key, wherever its file is now.
+    pub(in crate::storage) fn find_by_path(&self, path: &FilePath) -> Option<Arc<Array>> {
+        let entries = self.entries.lock();
+        let entry = entries
+            .values()
+            .find(|entry| entry.bindings > 0 && entry.array.path() == path)?;
+        Some(Arc::clone(&entry.array))
+    }
+
+    /// Counts one binding more of an array; `false` if no key is bound to it any more.
+    pub(in crate::storage) fn bind_once_more(&self, array: &Arc<Array>, access: Access) -> bool {
+        let mut entries = self.entries.lock();
+        match entries.get_mut(&array.id()) {
+            Some(entry) if entry.bindings > 0 && Arc::ptr_eq(&entry.array, array) => {
+                entry.add(access);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives an array another file, which is to be empty, and lets go of the one it had.
+    pub(in crate::storage) fn replace_file(
+        &self,
+        array: &Arc<Array>,
+        file: File,
+        id: FileId,
+    ) -> Result<()> {
+        let mut entries = self.entries.lock();
+        // The old descriptor, where another thread still uses it, belongs to the old file.
+        let old = array.id();
+        let result = array.reopen(file, Access::Writable, |file| {
+            self.lingering.lock().push((old, file));
+        });
+        self.renamed(&mut entries, array, id);
+        result
+    }
+
+    /// How many keys are bound to an array.
+    pub(in crate::storage) fn bindings_of(&self, array: &Arc<Array>) -> usize {
+        let entries = self.entries.lock();
+        // Looked up under the lock: which file it is changes when its head is dropped.
+        entries
+            .get(&array.id())
+            .filter(|entry| Arc::ptr_eq(&entry.array, array))
+            .map_or(0, |entry| entry.bindings)
+    }
+
+    /// Closes a file that no key is bound to any more, before the worker comes to it.
+    pub(in crate::storage) fn close_unbound(&self, id: FileId) -> Result<()> {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.get(&id).filter(|entry| entry.bindings == 0) {
+            let array = Arc::clone(&entry.array);
+            self.close(&mut entries, &array)?;
+        }
+        Ok(())
+    }
+
+    /// The type of the values of a `.npy` file, as its header says.
+    ///
+    /// # Errors
+    /// If there is no such file, or it is none that could be bound.
+    pub(in crate::storage) fn npy_item(&self, root: &Root, path: &FilePath) -> Result<ItemType> {
+        let entries = self.entries.lock();
+        let Some(found) = root.find(path)? else {
+            return Err(Error::Missing {
+                path: path.to_string(),
+                hint: "; with a type and WRITABLE, MMAP creates it",
+            });
+        };
+        // A file that is open must not be opened a second time: closing that would drop its lock.
+        if let Some(entry) = entries.get(&found.id) {
+            return Ok(entry.array.item());
+        }
+        let file = root.open_found(&found, path, Access::ReadOnly)?;
+        Header::read(&file, path).map(|header| header.item)
+    }
+
+    /// Counts one binding less. After the last one the file gets its exact length and is closed; after the last one that
+    /// may write it becomes read-only.
+    pub(in crate::storage) fn unbind(&self, array: &Arc<Array>, access: Access) {
+        let mut entries = self.entries.lock();
+        let Some(entry) = entries.get_mut(&array.id()) else {
+            return;
+        };
+        if !Arc::ptr_eq(&entry.array, array) {
+            return;
+        }
+        let may_write = access == Access::Writable;
+        entry.bindings -= 1;
+        entry.writers -= usize::from(may_write);
+        if entry.bindings == 0 {
+            array.trim_at_unbinding();
+        } else if may_write && entry.writers == 0 {
+            array.stop_writing();
+        } else {
+            return;
+        }
+        array.shared.send(Job::Retire(Arc::clone(array)));
+    }
+
+    /// Takes a binding that may write for one that only reads. The array stays open for writing.
+    pub(in crate::storage) fn count_as_reader(&self, array: &Arc<Array>) {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.get_mut(&array.id()) {
+            entry.writers -= 1;
+        }
+    }
+
+    /// Closes an array that no key is bound to any more, and lets other processes write one that no key may write. The
+    /// worker calls it, once the array is synced.
+    pub(in crate::storage) fn retire(&self, array: &Arc<Array>) -> Result<()> {
+        let mut entries = self.entries.lock();
+        let entry = entries
+            .get(&array.id())
+            .filter(|entry| Arc::ptr_eq(&entry.array, array));
+        match entry {
+            Some(entry) if entry.bindings == 0 => self.close(&mut entries, array).map(drop),
+            Some(entry) if entry.writers == 0 => array.end_settling(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives an array another descriptor of its file.
+    fn reopen(&self, array: &Array, file: File, access: Access) -> Result<()> {
+        array.reopen(file, access, |old| {
+            self.lingering.lock().push((array.id(), old));
+        })
+    }
+
+    /// Closes an array, and says what may not be on disk yet.
+    fn close(&self, entries: &mut Entries, array: &Arc<Array>) -> Result<Option<Unsynced>> {
+        let (file, unsynced) = array.close()?;
+        let id = array.id();
+        entries.remove(&id);
+        let mut lingering = self.lingering.lock();
+        lingering.extend(file.map(|file| (id, file)));
+        lingering.retain(|(id, file)| entries.contains_key(id) || Arc::strong_count(file) > 1);
+        Ok(unsynced)
+    }
+
+    /// Number of arrays that a key is bound to.
+    pub(in crate::storage) fn bound(&self) -> u64 {
+        self.entries
+            .lock()
+            .values()
+            .filter(|e| e.bindings > 0)
+            .count() as u64
+    }
+
+    /// Whether a key is bound to that file.
+    pub(in crate::storage) fn is_bound(&self, id: FileId) -> bool {
+        self.find(id).is_some()
+    }
+
+    /// The open files, while nothing is bound or unbound.
+    pub(in crate::storage) fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock()
+    }
+
+    /// An array has another file from now on.
+    pub(in crate::storage) fn renamed(&self, entries: &mut Entries, array: &Array, id: FileId) {
+        if let Some(entry) = entries.remove(&array.id()) {
+            entries.insert(id, entry);
+        }
+        array.set_id(id);
+    }
+
+    /// All open arrays.
+    pub(in crate::storage) fn arrays(&self) -> Vec<Arc<Array>> {
+        let entries = self.entries.lock();
+        entries.values().map(|e| Arc::clone(&e.array)).collect()
+    }
+
+    pub(in crate::storage) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for entry in self.entries.lock().values().filter(|e| e.bindings > 0) {
+            totals += entry.array.totals();
+        }
+        totals
+    }
+}
+
+impl Array {
+    pub fn is_writable(&self) -> bool {
+        self.state.lock().access == Access::Writable
+    }
+
+    /// Gives the file its exact length, calling off a growth, if it is open and what it was left as.
+    fn make_exact<'a>(&self, state: Locked<'a>) -> Result<Locked<'a>> {
+        let mut state = self.claim_end(state)?;
+        if state.file.is_some() && state.lost.is_none() {
+            self.trim(&mut state)?;
+        }
+        Ok(state)
+    }
+
+    /// Nobody may find slack in a file that no key is bound to.
+    fn trim_at_unbinding(&self) {
+        let mut state = self.state.lock();
+        state.unbound = true;
+        self.report_loss_at_unbinding(&state);
+        if let Err(error) = self.make_exact(state) {
+            tracing::error!("on unbinding: {error}");
+        }
+    }
+
+    /// No key may write it any more: the file gets its exact length, and from now on it is looked at as one that other
+    /// processes write. What is left is [`Self::end_settling`].
+    fn stop_writing(&self) {
+        if let Err(error) = self.become_read_only(self.state.lock()) {
+            tracing::error!("when the last writable key went: {error}; it is tried again");
+        }
+    }
+
+    fn become_read_only<'a>(&self, state: Locked<'a>) -> Result<Locked<'a>> {
+        if state.access == Access::ReadOnly {
+            return Ok(state);
+        }
+        let mut state = self.make_exact(state)?;
+        state.access = Access::ReadOnly;
+        state.settling = true;
+        Ok(state)
+    }
+
+    /// Lets other processes write a file that no key may write, once all of it is on disk.
+    fn end_settling(self: &Arc<Self>) -> Result<()> {
+        // Where writing could not be stopped at once it is now.
+        let mut state = self.become_read_only(self.state.lock())?;
+        if !state.settling {
+            return Ok(());
+        }
+        let is_on_disk = state.dirty_from.is_none() && state.syncing_from.is_none();
+        if !is_on_disk && state.lost.is_none() {
+            self.shared.send(Job::Retire(Arc::clone(self)));
+            return Ok(());
+        }
+        self.unmark(&mut state);
+        root::unlock(&*self.file(&state)?, &self.path)?;
+        state.settling = false;
+        Ok(())
+    }
+
+    /// Gives the file its exact length and lets go of it: once it is dropped, other processes may write it. Says what
+    /// may not be on disk yet.
+    fn close(&self) -> Result<(Option<Arc<File>>, Option<Unsynced>)> {
+        let mut state = self.make_exact(self.state.lock())?;
+        self.unmark(&mut state);
+        self.close_snapshots(&mut state);
+        let extent = state.extent();
+        let file = self.publish_file(&mut state, None, extent);
+        // A sync that is under way may fail yet, and nobody will be told.
+        let interrupted = state.syncing_from;
+        let from = state.dirty_from.into_iter().chain(interrupted).min();
+        let unsynced = from.map(|from| Unsynced {
+            from,
+            rewrite: state.rewrite || interrupted.is_some(),
+            refusal: state.refusal.take(),
+        });
+        Ok((file, unsynced))
+    }
+
+    /// Syncs what an array of the same file left when it was closed; a failed sync is not forgotten.
+    fn take_over(self: &Arc<Self>, unsynced: Unsynced) {
+        let mut state = self.state.lock();
+        state.soil(unsynced.from);
+        state.rewrite = unsynced.rewrite;
+        if unsynced.refusal.is_some() {
+            state.refusal = unsynced.refusal;
+            self.shared.send(Job::SyncAgain(Arc::clone(self)));
+        }
+    }
+
+    /// Takes the mark off a file that is settled: exact, and all of it on disk.
+    fn unmark(&self, state: &mut State) {
+        if state.mark.is_some()
+            && state.dirty_from.is_none()
+            && state.syncing_from.is_none()
+            && !state.slack
+            && let Ok(file) = self.file(state)
+        {
+            Mark::remove(&file);
+            state.mark = None;
+        }
+    }
+
+    /// Gives the file its exact length now.
+    pub(in crate::storage) fn make_exact_now(&self) -> Result<()> {
+        self.make_exact(self.state.lock()).map(drop)
+    }
+
+    /// Has the worker sync what is not on disk: what was left to the system so far, or to a server before.
+    pub(in crate::storage) fn sync_in_time(self: &Arc<Self>) {
+        self.schedule_sync(&mut self.state.lock());
+    }
+
+    /// Gives the file its exact length and waits until it is on disk, whatever the settings say: a server
+    /// that shuts down leaves nothing to chance.
+    pub(in crate::storage) fn settle(self: &Arc<Self>) -> Result<()> {
+        let synced = self.sync();
+        drop(self.make_exact(self.state.lock())?);
+        synced.and_then(|()| self.sync())?;
+        self.unmark(&mut self.state.lock());
+        Ok(())
+    }
+}

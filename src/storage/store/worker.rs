@@ -1,0 +1,402 @@
+//! The thread that does what commands must not wait for: growing, taking page faults, syncing, trimming,
+//! closing and unmapping files.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use crate::storage::array::handle::Array;
+use crate::storage::array::shared::Shared;
+use crate::storage::error::Error;
+use crate::storage::files::root::Root;
+use crate::storage::memory::mapping::Mapping;
+use crate::storage::settings::Fsync;
+use crate::storage::store::registry::Registry;
+
+/// How often arrays with slack are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// An array with at most this many writes in a tick is calm: exact appends can keep up with that.
+const CALM_WRITES: u64 = 50;
+/// How often the names of files that are written are looked at: a lost one is to be noticed within a second.
+const NAME_CHECK: Duration = Duration::from_millis(500);
+/// When a job that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often values are synced.
+const fn sync_interval(fsync: Fsync) -> Duration {
+    match fsync {
+        Fsync::Always | Fsync::EverySecond => Duration::from_secs(1),
+        // The kernel has written them by then (`vm.dirty_expire_centisecs`); this is how it becomes known.
+        Fsync::No => Duration::from_secs(30),
+    }
+}
+
+/// Called with the outcome of a sync that somebody waits for, on the worker's thread.
+pub type Done = Box<dyn FnOnce(Result<(), &Error>) + Send>;
+
+/// What the worker is asked to do.
+pub(in crate::storage) enum Job {
+    /// Grow a file before it is needed.
+    Grow(Arc<Array>),
+    /// Take the page faults of the next window.
+    Prefault(Arc<Array>),
+    /// Trim the file once the load pauses: a command gave it slack.
+    Watch(Arc<Array>),
+    /// Sync the array soon, without saying so.
+    SyncSoon(Arc<Array>),
+    /// A sync of the array failed: writes are refused until one succeeds.
+    SyncAgain(Arc<Array>),
+    /// The array was written to after a sync.
+    Dirty(Arc<Array>),
+    /// Sync what was written now: it has become much.
+    WriteBack,
+    /// Give the file its exact length soon: the array was cleared.
+    Trim(Arc<Array>),
+    /// Sync, and say so. With `exact`, the file gets its exact length, too.
+    Sync {
+        array: Arc<Array>,
+        exact: bool,
+        done: Done,
+    },
+    /// Close the file if no key is bound to it any more.
+    Retire(Arc<Array>),
+    /// Unmap what is not used any more.
+    Unmap(Arc<Mapping>),
+    /// End.
+    Stop,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// The system's, if there can be no more threads.
+pub(in crate::storage) fn start(
+    jobs: Receiver<Job>,
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    root: Arc<Root>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("mmap-worker".to_owned())
+        .spawn(move || {
+            let worker = Worker {
+                jobs,
+                shared: Arc::clone(&shared),
+                registry,
+                root,
+                watched: Vec::new(),
+                dirty: Vec::new(),
+                written: Vec::new(),
+                slow: Vec::new(),
+                failed: Vec::new(),
+                next_retry: Instant::now(),
+                next_tick: Instant::now(),
+                next_name_check: Instant::now(),
+                last_sync: Instant::now(),
+                stopping: false,
+            };
+            // A panic must reach neither the server nor go unnoticed: the arrays stop taking writes.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
+                let reason = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("panic");
+                shared.worker_died(reason.to_owned());
+            }
+        })
+}
+
+impl Job {
+    /// Whether both ask the same of the same array.
+    fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::SyncSoon(a), Self::SyncSoon(b))
+            | (Self::Watch(a), Self::Watch(b))
+            | (Self::Retire(a), Self::Retire(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+struct Worker {
+    jobs: Receiver<Job>,
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    root: Arc<Root>,
+    /// Arrays with slack, and how many writes each had seen at the last tick.
+    watched: Vec<(Arc<Array>, u64)>,
+    /// Arrays written to since their last sync.
+    dirty: Vec<Arc<Array>>,
+    /// Arrays written to since their names were looked at.
+    written: Vec<Arc<Array>>,
+    /// Jobs that may wait for the disk: they come after all that commands may soon wait for.
+    slow: Vec<Job>,
+    /// Jobs to be tried again, all at once.
+    failed: Vec<Job>,
+    next_retry: Instant,
+    next_tick: Instant,
+    next_name_check: Instant,
+    last_sync: Instant,
+    stopping: bool,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while !self.stopping {
+            self.wait();
+            while !self.slow.is_empty() {
+                self.take_batch();
+                self.do_slow_job();
+            }
+            self.tick();
+            self.check_names();
+            self.sync_dirty();
+            self.retry();
+        }
+    }
+
+    /// Waits for a job or for something to be due.
+    fn wait(&mut self) {
+        if !self.slow.is_empty() {
+            // They came while arrays were trimmed or synced.
+            return self.take_batch();
+        }
+        let due = [
+            (!self.watched.is_empty()).then_some(self.next_tick),
+            (!self.dirty.is_empty()).then_some(self.next_sync()),
+            (!self.written.is_empty()).then_some(self.next_name_check),
+            (!self.failed.is_empty()).then_some(self.next_retry),
+        ];
+        let job = match due.into_iter().flatten().min() {
+            Some(due) => match self.jobs.recv_deadline(due) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => Job::Stop,
+            },
+            None => self.jobs.recv().unwrap_or(Job::Stop),
+        };
+        self.accept(job);
+        self.take_batch();
+    }
+
+    /// Takes all jobs that are there: the urgent ones are done at once.
+    fn take_batch(&mut self) {
+        while let Ok(job) = self.jobs.try_recv() {
+            self.accept(job);
+        }
+    }
+
+    fn accept(&mut self, job: Job) {
+        match job {
+            Job::Grow(array) => {
+                array.grow_ahead();
+                array.prefault();
+                self.watch(array);
+            }
+            Job::Prefault(array) => array.prefault(),
+            Job::Watch(array) => {
+                self.watch(Arc::clone(&array));
+                // A command gave the array slack, and could not wait for what its record vouches for.
+                self.slow.push(Job::SyncSoon(array));
+            }
+            Job::Dirty(array) => {
+                if self.written.is_empty() {
+                    self.next_name_check = Instant::now() + NAME_CHECK;
+                }
+                self.written.push(Arc::clone(&array));
+                self.dirty.push(array);
+            }
+            Job::SyncAgain(array) => self.try_again(Job::SyncSoon(array)),
+            // What is to be done is seen when all jobs are taken.
+            Job::WriteBack => {}
+            Job::Stop => self.stopping = true,
+            slow @ (Job::SyncSoon(_)
+            | Job::Trim(_)
+            | Job::Sync { .. }
+            | Job::Retire(_)
+            | Job::Unmap(_)) => {
+                self.slow.push(slow);
+            }
+        }
+    }
+
+    fn do_slow_job(&mut self) {
+        match self.slow.remove(0) {
+            Job::SyncSoon(array) => self.sync(array),
+            Job::Trim(array) => {
+                if !trim(&array) {
+                    self.try_again(Job::Watch(array));
+                }
+            }
+            Job::Sync { array, exact, done } => self.sync_for_all(&array, exact, done),
+            Job::Retire(array) => self.retire(&array),
+            Job::Unmap(map) => drop(map),
+            _ => unreachable!("only slow jobs are put off"),
+        }
+    }
+
+    /// Group commit: one sync answers all who wait for the same array.
+    fn sync_for_all(&mut self, array: &Arc<Array>, exact: bool, done: Done) {
+        let mut waiting = vec![done];
+        self.slow = std::mem::take(&mut self.slow)
+            .into_iter()
+            .filter_map(|job| match job {
+                Job::Sync {
+                    array: other,
+                    exact: other_exact,
+                    done,
+                } if Arc::ptr_eq(&other, array) && exact >= other_exact => {
+                    waiting.push(done);
+                    None
+                }
+                other => Some(other),
+            })
+            .collect();
+        let outcome = if exact {
+            array
+                .sync_exact()
+                .and_then(|()| array.check_name(&self.root))
+        } else {
+            array.sync()
+        };
+        for done in waiting {
+            done(outcome.as_ref().map(|&()| ()));
+        }
+    }
+
+    fn retire(&mut self, array: &Arc<Array>) {
+        // Nobody waits for it, so it is synced whatever the settings say.
+        let settled = array
+            .sync()
+            .and_then(|()| array.trim_from_worker())
+            .and_then(|()| array.sync());
+        self.watched.retain(|(other, _)| !Arc::ptr_eq(other, array));
+        // A lost file is not ours to settle; any other is not let go of before all of it is on disk.
+        let closed = match settled {
+            Ok(()) | Err(Error::Lost { .. }) => self.registry.retire(array),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            tracing::error!("on closing: {error}; it is tried again");
+            self.try_again(Job::Retire(Arc::clone(array)));
+        }
+    }
+
+    /// Syncs an array, now and then again until it succeeds.
+    fn sync(&mut self, array: Arc<Array>) {
+        match array.sync() {
+            // The next command finds out, and says so.
+            Ok(()) | Err(Error::Lost { .. }) => {}
+            Err(_) => self.try_again(Job::SyncSoon(array)),
+        }
+    }
+
+    /// Does a slow job, or one that leads to some, in a while.
+    fn try_again(&mut self, job: Job) {
+        if self.failed.iter().any(|other| other.is_same_as(&job)) {
+            return;
+        }
+        if self.failed.is_empty() {
+            self.next_retry = Instant::now() + RETRY;
+        }
+        self.failed.push(job);
+    }
+
+    fn retry(&mut self) {
+        if !self.failed.is_empty() && Instant::now() >= self.next_retry {
+            for job in std::mem::take(&mut self.failed) {
+                self.accept(job);
+            }
+        }
+    }
+
+    fn watch(&mut self, array: Arc<Array>) {
+        if self
+            .watched
+            .iter()
+            .any(|(other, _)| Arc::ptr_eq(other, &array))
+        {
+            return;
+        }
+        if self.watched.is_empty() {
+            self.next_tick = Instant::now() + TICK;
+        }
+        let writes = array.writes();
+        self.watched.push((array, writes));
+    }
+
+    /// Trims the arrays whose load has paused.
+    fn tick(&mut self) {
+        if self.watched.is_empty() || Instant::now() < self.next_tick {
+            return;
+        }
+        for (array, seen) in std::mem::take(&mut self.watched) {
+            let writes = array.writes();
+            let calm = writes - seen <= CALM_WRITES;
+            // What is cut to its exact length must be on disk first: see R4 in docs/design.md.
+            if calm && !(array.sync().is_ok() && trim(&array)) {
+                self.try_again(Job::Watch(array));
+            } else if array.has_slack() {
+                self.watched.push((array, writes));
+            }
+            self.take_batch();
+        }
+        self.next_tick = Instant::now() + TICK;
+    }
+
+    /// Looks whether the files that were written are still found by their names.
+    fn check_names(&mut self) {
+        if self.written.is_empty() || Instant::now() < self.next_name_check {
+            return;
+        }
+        for array in std::mem::take(&mut self.written) {
+            if self.registry.bindings_of(&array) > 0 {
+                // It is logged, and a part of the array's status.
+                let _ = array.check_name(&self.root);
+            }
+            self.take_batch();
+        }
+        // An array that is not synced yet tells nobody when it is written to again.
+        for array in &self.dirty {
+            if !self.written.iter().any(|other| Arc::ptr_eq(other, array)) {
+                self.written.push(Arc::clone(array));
+            }
+        }
+        self.next_name_check = Instant::now() + NAME_CHECK;
+    }
+
+    fn next_sync(&self) -> Instant {
+        if self.shared.dirty.is_much(&self.shared.settings) {
+            return Instant::now();
+        }
+        self.last_sync + sync_interval(self.shared.settings.fsync())
+    }
+
+    /// Syncs what was written, once in an interval.
+    fn sync_dirty(&mut self) {
+        if self.dirty.is_empty() || Instant::now() < self.next_sync() {
+            return;
+        }
+        self.last_sync = Instant::now();
+        for array in std::mem::take(&mut self.dirty) {
+            array.begin_scheduled_sync();
+            self.sync(array);
+            self.take_batch();
+        }
+    }
+}
+
+/// Gives an array its exact length; `false` if that is to be tried again.
+fn trim(array: &Array) -> bool {
+    match array.trim_from_worker() {
+        // A lost file is not ours to cut; the next command says so.
+        Ok(()) | Err(Error::Lost { .. }) => true,
+        Err(error) => {
+            tracing::error!("{error}; it is tried again");
+            false
+        }
+    }
+}
