@@ -96,6 +96,7 @@ bench-storage:
 lint:
 	@bash .ci/packages build
 	cargo fmt --check
+	python3 .ci/layers
 	cargo clippy --release --all-targets --all-features -- -D warnings
 
 servers:
