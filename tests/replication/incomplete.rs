@@ -259,10 +259,9 @@ fn a_lost_file_is_made_of_the_primarys_values() {
     }
 }
 
-#[test]
-fn a_gap_is_no_zeros() {
-    let pair = pair();
-    pair.primary.run(&[
+/// Has a primary send a value that stands far behind the last one of `k`.
+fn send_beyond_a_gap(primary: &Server) {
+    primary.run(&[
         b"DEBUG".as_slice(),
         b"REPLICATE",
         b"VREPLICATE",
@@ -271,6 +270,12 @@ fn a_gap_is_no_zeros() {
         b"4000",
         &[1; 8],
     ]);
+}
+
+#[test]
+fn a_gap_is_no_zeros() {
+    let pair = pair();
+    send_beyond_a_gap(&pair.primary);
     is_told_of(&pair.replica, "k", "have never come");
     heals(&pair.primary, &pair.replica, "k");
     // What comes is applied again.
@@ -352,15 +357,7 @@ fn a_key_that_cannot_be_bound_does_not_look_like_an_empty_array() {
 #[test]
 fn a_replica_that_crashes_while_it_lacks_values_knows_so_afterwards() {
     let mut pair = pair();
-    pair.primary.run(&[
-        b"DEBUG".as_slice(),
-        b"REPLICATE",
-        b"VREPLICATE",
-        b"k",
-        b"APPEND/2",
-        b"4000",
-        &[1; 8],
-    ]);
+    send_beyond_a_gap(&pair.primary);
     wait_until("the replica knows", || {
         pair.replica.stat("arrays_incomplete") == 1
     });
