@@ -11,8 +11,11 @@ use redis_module::configuration::{
 };
 use redis_module::{Context, RedisError, raw};
 
+use crate::redis::STORE;
+use crate::redis::mode::role;
+use crate::redis::mode::role::is_replica;
 use crate::redis::server::context::{Args, Ctx};
-use crate::redis::{STORE, replication};
+
 use crate::storage::Fsync;
 use crate::storage::settings::{
     ColdReads, MAX_DIRTY_BYTES_DEFAULT, MAX_SLACK_DEFAULT, MAX_SLACK_MAX, MAX_SLACK_MIN,
@@ -27,9 +30,6 @@ static MAX_DIRTY_BYTES: AtomicI64 = AtomicI64::new(MAX_DIRTY_BYTES_DEFAULT.cast_
 static MAX_SLACK: AtomicI64 = AtomicI64::new(MAX_SLACK_DEFAULT.cast_signed());
 static MAX_ARRAYS: AtomicI64 = AtomicI64::new(0);
 static MAX_FILE_BYTES: AtomicI64 = AtomicI64::new(0);
-
-/// Whether this server follows a primary: then the primary's limits count, not its own.
-static IS_REPLICA: AtomicBool = AtomicBool::new(false);
 
 /// The largest value of `mmap.max-arrays`.
 const MAX_ARRAYS_MAX: i64 = u32::MAX as i64;
@@ -348,7 +348,7 @@ pub fn load(ctx: &Ctx, args: Args<'_>) -> Result<PathBuf, String> {
         ConfigurationFlags::IMMUTABLE,
         None,
     );
-    IS_REPLICA.store(ctx.is_replica(), Ordering::Relaxed);
+    role::set_replica(ctx.is_replica());
     // SAFETY: the context is that of OnLoad.
     let status = unsafe { raw::RedisModule_LoadConfigs.unwrap()(ctx.raw()) };
     if status != raw::REDISMODULE_OK as i32 {
@@ -360,6 +360,15 @@ pub fn load(ctx: &Ctx, args: Args<'_>) -> Result<PathBuf, String> {
 /// When values go along with an RDB.
 pub fn rdb_contents() -> RdbContents {
     lock(&RDB_CONTENTS).0
+}
+
+/// Whether writes count as changes for the server's next snapshot: it holds the values then.
+static COUNTS_WRITES: AtomicBool = AtomicBool::new(false);
+
+/// Whether a snapshot of this server holds values, so that writing them is a reason for the next one.
+#[inline]
+pub fn counts_writes() -> bool {
+    COUNTS_WRITES.load(Ordering::Relaxed)
 }
 
 /// How many bytes may wait for the disk before clients do; 0 is no limit.
@@ -377,38 +386,19 @@ pub fn apply() {
     let Some(store) = STORE.get() else { return };
     let number = |setting: &AtomicI64| setting.load(Ordering::Relaxed).cast_unsigned();
     let limit = |setting| {
-        if IS_REPLICA.load(Ordering::Relaxed) {
-            0
-        } else {
-            number(setting)
-        }
+        if is_replica() { 0 } else { number(setting) }
     };
     store.set_fsync(lock(&FSYNC).0);
-    replication::count_writes(rdb_contents() == RdbContents::Yes);
+    COUNTS_WRITES.store(rdb_contents() == RdbContents::Yes, Ordering::Relaxed);
     let settings = store.settings();
     settings.set_cold_reads(lock(&COLD_READS).0);
     settings.set_max_slack(number(&MAX_SLACK));
     settings.set_max_dirty_bytes(max_dirty_bytes());
     settings.set_max_arrays(limit(&MAX_ARRAYS));
-    if number(&MAX_ARRAYS) == 0 && !IS_REPLICA.load(Ordering::Relaxed) {
+    if number(&MAX_ARRAYS) == 0 && !is_replica() {
         settings.limit_arrays_by_open_files();
     }
     settings.set_max_file_bytes(limit(&MAX_FILE_BYTES));
-}
-
-/// The server is a replica, or a primary; says whether it was a replica so far.
-pub fn set_replica(is_replica: bool) -> bool {
-    let was_replica = IS_REPLICA.swap(is_replica, Ordering::Relaxed);
-    // It is asked often, and applying settings goes through all arrays.
-    if was_replica != is_replica {
-        apply();
-    }
-    was_replica
-}
-
-/// Whether this server follows a primary.
-pub fn is_replica() -> bool {
-    IS_REPLICA.load(Ordering::Relaxed)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -6,9 +6,10 @@ use std::ffi::{CStr, c_int};
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::keys::binding;
 use crate::redis::keys::binding::{Binding, Target};
+use crate::redis::mode::role::is_replica;
 use crate::redis::server::context::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::server::usage::Arg;
-use crate::redis::{replication, settings as config, store};
+use crate::redis::{replication, store};
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Access, Bound, FilePath};
 
@@ -189,7 +190,7 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
                     store().reopen(bound, &binding.path, binding.access)?;
                     replication::bound(key, binding, true);
                 }
-                if wish.incomplete && !config::is_replica() {
+                if wish.incomplete && !is_replica() {
                     take_as_it_is(bound, true)?;
                 }
                 return Ok(binding.bound()?.view()?.count());

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::keys::binding;
 use crate::redis::keys::binding::Binding;
+use crate::redis::mode::role::is_replica;
 use crate::redis::replication;
 use crate::redis::replication::{copy, missing};
 use crate::redis::server::context::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::server::usage::Arg;
-use crate::redis::{persistence as rdb, settings as config, store};
+use crate::redis::{persistence as rdb, store};
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Above, Access, Array, Bound, Error, FilePath, Former, Undo};
 
@@ -40,7 +41,7 @@ impl Command for VReplicate {
             ));
         }
         if let Err(failure) = carry_out(ctx, args) {
-            if !config::is_replica() {
+            if !is_replica() {
                 // Slots that move to this node: they stay where they are.
                 return Err(failure);
             }
@@ -304,7 +305,7 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
     };
     let binding = match bound {
         Ok(bound) => Binding::open(path, item, access, bound),
-        Err(reason) if !config::is_replica() => return Err(Failure::Message(reason)),
+        Err(reason) if !is_replica() => return Err(Failure::Message(reason)),
         Err(reason) => {
             copy::pass_over();
             let key = (!is_shared).then(|| key.full_name());
@@ -343,7 +344,7 @@ fn make_anew(
     head: u64,
     values_follow: bool,
 ) -> Result<Bound, Error> {
-    let is_replica = config::is_replica();
+    let is_replica = is_replica();
     if !is_replica {
         store().has_room_for(path)?;
     }

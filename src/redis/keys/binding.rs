@@ -8,10 +8,11 @@ use std::sync::OnceLock;
 use redis_module::raw;
 
 use crate::redis::keys::unavailable::{Unavailable, Wanted};
+use crate::redis::mode::role::is_replica;
 use crate::redis::server::context::{
     Aof, Args, Ctx, Failure, Key, KeyName, Mode, guarded, string_bytes,
 };
-use crate::redis::{persistence as rdb, replication, settings as config, store};
+use crate::redis::{persistence as rdb, replication, store};
 use crate::storage::types::ItemType;
 use crate::storage::{Access, Bound, FileId, FilePath};
 
@@ -109,7 +110,7 @@ impl Binding {
             .target_array()
             .map(|array| array.why_incomplete())
             .unwrap_or_default();
-        Failure::Message(if config::is_replica() {
+        Failure::Message(if is_replica() {
             format!(
                 "file '{path}' is incomplete, and the primary is to send what it lacks: try again later ({why})"
             )

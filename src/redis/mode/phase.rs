@@ -7,9 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use redis_module::raw;
 
+use crate::redis::mode::listening::is_snapshot_for_replicas;
 use crate::redis::replication;
 use crate::redis::server::context::{Ctx, guarded};
-use crate::redis::settings as config;
+use crate::redis::settings;
 use crate::redis::settings::RdbContents;
 
 /// What the server is doing with RDB data, by the events it sent.
@@ -60,7 +61,7 @@ impl Phase {
 
     /// Whether the values go along with what is saved.
     pub fn takes_contents(self) -> bool {
-        match (config::rdb_contents(), self) {
+        match (settings::rdb_contents(), self) {
             (RdbContents::No, _) | (_, Self::SavingAof) => false,
             (RdbContents::Yes, _) => true,
             (RdbContents::Auto, phase) => phase != Self::SavingFile,
@@ -91,7 +92,7 @@ pub extern "C" fn on_persistence(
     guarded("a server event", || {
         let phase = match subevent {
             raw::REDISMODULE_SUBEVENT_PERSISTENCE_RDB_START
-                if replication::is_snapshot_for_replicas(&Ctx::new(raw_ctx)) =>
+                if is_snapshot_for_replicas(&Ctx::new(raw_ctx)) =>
             {
                 Phase::SavingForReplicas
             }

@@ -9,7 +9,7 @@ use crate::redis::keys::unavailable::Unavailable;
 use crate::redis::replication;
 use crate::redis::replication::{copy, missing};
 use crate::redis::server::context::{Ctx, line};
-use crate::redis::{settings as config, store};
+use crate::redis::{settings, store};
 
 /// Has the server ask for our part of `INFO`; `false` if it does not.
 pub fn register(ctx: &Ctx) -> bool {
@@ -104,7 +104,7 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
             &[
                 (
                     c"fsync",
-                    config::fsync_name(settings.fsync()).to_owned().into(),
+                    settings::fsync_name(settings.fsync()).to_owned().into(),
                 ),
                 (c"syncs", stats.syncs.get().into()),
                 (c"sync_errors", stats.sync_errors.get().into()),
@@ -142,7 +142,7 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
             c"limits",
             &[
                 (c"max_slack", settings.max_slack().into()),
-                (c"max_dirty_bytes", config::max_dirty_bytes().into()),
+                (c"max_dirty_bytes", settings::max_dirty_bytes().into()),
                 (c"max_arrays", settings.max_arrays().unwrap_or(0).into()),
                 (
                     c"max_file_bytes",

@@ -9,7 +9,7 @@ use crate::redis::keys::binding;
 use crate::redis::module::{acl, info, latency, own_files};
 use crate::redis::server::context as api;
 use crate::redis::server::context::{Args, Ctx, log};
-use crate::redis::{STORE, commands, persistence as rdb, replication, settings as config};
+use crate::redis::{STORE, commands, persistence as rdb, replication, settings};
 use crate::storage::{Root, Store, real_path};
 
 const NAME: &[u8] = b"mmap\0";
@@ -72,7 +72,7 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
         | replication::subscribe_to_slot_migrations(ctx);
     // SAFETY: the context is that of OnLoad.
     unsafe { raw::RedisModule_SetModuleOptions.unwrap()(ctx.raw(), options as c_int) };
-    let dir = config::load(ctx, args)?;
+    let dir = settings::load(ctx, args)?;
     let root = Root::open(&dir)
         .map_err(|e| format!("mmap.dir '{}' cannot be opened: {e}", dir.display()))?;
     tracing::info!("files are below '{}'", root.path().display());
@@ -83,12 +83,12 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
             tracing::info!("{missing}");
         }
     }
-    let store = Store::new(root, config::threads())
+    let store = Store::new(root, settings::threads())
         .map_err(|e| format!("cannot start the module's threads: {e}"))?;
     STORE
         .set(store)
         .map_err(|_| "it is loaded already".to_owned())?;
-    config::apply();
+    settings::apply();
     own_files::look_up(ctx);
     warn_of_mixed_files(ctx);
     if !binding::register(ctx) {

@@ -9,14 +9,14 @@ use redis_module::raw;
 
 use crate::redis::keys::binding;
 use crate::redis::keys::binding::Binding;
-use crate::redis::mode::phase::Phase;
+use crate::redis::mode::{phase::Phase, role::is_replica};
 use crate::redis::persistence::{
     Origin, Saver, VERSION, contents, restored, shared_directory, state,
 };
 use crate::redis::replication;
 use crate::redis::replication::missing;
 use crate::redis::server::context::{KeyName, name_of_key_of, with_key_of};
-use crate::redis::{settings as config, store};
+use crate::redis::store;
 use crate::storage::types::ItemType;
 use crate::storage::{
     Above, Access, Bound, Error, FilePath, Former, Import, MayBecome, Undo, check_head,
@@ -245,7 +245,7 @@ impl Header {
 
     fn open(self, bound: Bound) -> Binding {
         // It goes on with its primary's stream from where the RDB was saved.
-        if config::is_replica() && Phase::now() != Phase::Idle {
+        if is_replica() && Phase::now() != Phase::Idle {
             bound.set_unannounced(self.origin.unannounced);
             bound.set_sent_anew(self.origin.is_sent_anew);
             if self.origin.is_incomplete_unnoted && Phase::now() == Phase::LoadingFile {
@@ -263,13 +263,13 @@ impl Header {
     /// What becomes of a key whose file is not to be had. `RESTORE` is refused; but a replica must have the keys that its
     /// primary has, and so must a server that starts.
     fn without_file(self, phase: Phase, reason: String) -> Result<Binding, Damaged> {
-        if phase == Phase::Idle && !config::is_replica() {
+        if phase == Phase::Idle && !is_replica() {
             return Err(Damaged(reason));
         }
         if phase == Phase::LoadingFromPrimary {
             store().note_former(&self.path);
         }
-        let is_wanted = config::is_replica() && phase != Phase::LoadingAof;
+        let is_wanted = is_replica() && phase != Phase::LoadingAof;
         Ok(self.unavailable(reason, is_wanted))
     }
 }
@@ -314,14 +314,14 @@ impl Plan {
             }
             (Phase::LoadingFromPrimary, _) => check_unowned(),
             // A primary has checked that. A key that is about to be freed by another thread may still have the file here.
-            (Phase::Idle, _) if config::is_replica() => check_unowned(),
+            (Phase::Idle, _) if is_replica() => check_unowned(),
             _ => store()
                 .has_room_for(&header.path)
                 .and_then(|()| may_become(rdb, &header.path)),
         };
         // A client that hands in a dump makes no directories.
         let above = match phase {
-            Phase::Idle if !config::is_replica() => Above::MustExist,
+            Phase::Idle if !is_replica() => Above::MustExist,
             _ => Above::IsMade,
         };
         let import = checked.and_then(|may_become| {
@@ -354,7 +354,7 @@ fn may_become(rdb: &Reader, path: &FilePath) -> Result<MayBecome, Error> {
 /// Fails unless a key may be bound to the file that is there, of which no values came.
 fn check_bindable(rdb: &Reader, path: &FilePath, phase: Phase) -> Result<(), Error> {
     match phase {
-        Phase::Idle if !config::is_replica() => match may_become(rdb, path)? {
+        Phase::Idle if !is_replica() => match may_become(rdb, path)? {
             MayBecome::Anything => Ok(()),
             MayBecome::Itself => Err(Error::OfOther {
                 path: path.to_string(),
@@ -404,7 +404,7 @@ fn load_values(
     let former = match phase {
         _ if may_become == MayBecome::Itself => Former::MustBeSame,
         // What a replica has is a copy of what its primary has set aside.
-        Phase::Idle if !config::is_replica() => Former::SetAsideInTurn(undo),
+        Phase::Idle if !is_replica() => Former::SetAsideInTurn(undo),
         _ => Former::Replaced,
     };
     let finish = || {

@@ -20,7 +20,7 @@ use std::ffi::c_int;
 
 use crate::storage::FilePath;
 
-pub use crate::redis::mode::phase::{first_time, is_saving_aof, on_loading, on_persistence};
+pub use crate::redis::mode::phase::{is_saving_aof, on_loading, on_persistence};
 pub use crate::redis::persistence::digest::digest;
 pub use crate::redis::persistence::dump::look_up_limit;
 pub use crate::redis::persistence::load::load;

@@ -6,9 +6,10 @@ use redis_module::raw;
 
 use crate::redis::keys::binding::Binding;
 use crate::redis::mode::phase::{Phase, first_time};
+use crate::redis::mode::role::is_replica;
 use crate::redis::persistence::{Origin, contents, dump, state};
 use crate::redis::server::context::guarded;
-use crate::redis::{settings as config, store};
+use crate::redis::store;
 use crate::storage::{Access, Bound, Completeness, Moment};
 
 /// The server's side of an RDB, to write to.
@@ -48,7 +49,7 @@ fn save_binding(rdb: &Writer, binding: &Binding) {
     let array = binding.target_array().ok();
     rdb.number(
         Origin {
-            is_primary: !config::is_replica(),
+            is_primary: !is_replica(),
             is_sent_anew: array.is_some_and(|array| array.is_sent_anew()),
             unannounced: array.map_or(0, |array| array.unannounced()),
             is_incomplete_unnoted: array.is_some_and(|array| array.is_incomplete_unnoted()),

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::redis::mode::role::is_replica;
 use crate::redis::replication::missing;
-use crate::redis::{settings as config, store};
+use crate::redis::store;
 use crate::storage::types::ItemType;
 use crate::storage::{Array, Completeness, Error, FilePath};
 
@@ -41,7 +42,7 @@ pub fn apply(
         return Ok(());
     }
     match change(array) {
-        Err(error) if config::is_replica() => {
+        Err(error) if is_replica() => {
             pass_over();
             missing::miss(array, &error.to_string());
             Ok(())

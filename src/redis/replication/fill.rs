@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::redis::mode::listening::{are_slots_exported, is_listening, replicas};
+use crate::redis::replication::long_writes;
 use crate::redis::replication::long_writes::Then;
-use crate::redis::replication::{
-    is_listening, long_writes as background, replicas, slots, tell_of_file,
-};
+use crate::redis::replication::tell::tell_of_file;
 use crate::redis::server::context::{Audience, Ctx, Word, after, writes_are_paused};
 use crate::redis::store;
 use crate::storage::{Array, Extent};
@@ -147,7 +147,7 @@ fn send_next(ctx: &Ctx) {
                 Progress::Ended => {
                     let fill = fills.remove(0);
                     if fill.part != Part::All {
-                        background::announce_end(ctx, &fill.key, &fill.array);
+                        long_writes::announce_end(ctx, &fill.key, &fill.array);
                     }
                     fill.end();
                 }
@@ -177,7 +177,7 @@ fn pace(ctx: &Ctx) -> (usize, i64) {
         .map(|replica| sent.saturating_sub(replica.acknowledged))
         .max()
         .map_or_else(
-            || (usize::from(slots::are_exported()), LONG_PAUSE),
+            || (usize::from(are_slots_exported()), LONG_PAUSE),
             |behind| (if behind < WINDOW { CHUNKS_AT_ONCE } else { 0 }, PAUSE),
         )
 }

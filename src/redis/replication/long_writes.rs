@@ -8,7 +8,9 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::redis::replication::{fill, is_listening, tell_head, tell_of_file};
+use crate::redis::mode::listening::is_listening;
+use crate::redis::replication::fill;
+use crate::redis::replication::tell::{tell_head, tell_of_file};
 use crate::redis::server::context::{Ctx, Key, after, writes_are_paused};
 use crate::redis::store;
 use crate::storage::{Array, Cancel};

@@ -13,9 +13,11 @@ use redis_module::raw;
 
 use crate::redis::keys::binding;
 use crate::redis::keys::unavailable::Unavailable;
-use crate::redis::replication::fill;
+use crate::redis::mode::role::is_replica;
+use crate::redis::replication::bind::bind_again;
+use crate::redis::replication::{doubt, fill};
 use crate::redis::server::context::{Ctx, Key, KeyName, Mode, Word, guarded};
-use crate::redis::{settings as config, store};
+use crate::redis::store;
 use crate::storage::{Array, Completeness, FilePath};
 
 /// How long a replica waits until it asks for the first time, and how long at most between two times.
@@ -132,7 +134,7 @@ pub fn tick(ctx: &Ctx) {
         }
         asking.looked = Some(now);
     }
-    if !config::is_replica() {
+    if !is_replica() {
         return;
     }
     store().forget_fillings();
@@ -180,9 +182,7 @@ pub fn tick(ctx: &Ctx) {
                 ctx.send_to_node(&primary, SEND_AGAIN, &request.encode());
             }
         }
-        None => {
-            crate::redis::replication::synchronise_again(ctx, "values of arrays are missing here")
-        }
+        None => doubt::synchronise_again(ctx, "values of arrays are missing here"),
     }
 }
 
@@ -269,7 +269,7 @@ pub fn send_what_was_asked_for(ctx: &Ctx) {
                 Key::with(ctx, &key.name, Mode::Read, |key| {
                     let binding = binding::value(key);
                     if let Some(binding) = binding.filter(|binding| binding.path == path) {
-                        crate::redis::replication::bind_again(key, binding);
+                        bind_again(key, binding);
                     }
                 });
             }

@@ -3,13 +3,14 @@
 //! it never touches a file of its own.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use redis_module::raw;
 
 use crate::redis::keys::binding::Binding;
-use crate::redis::persistence as rdb;
-use crate::redis::replication::{COMMAND, bind_words, file_words, look_for_replicas};
+use crate::redis::mode::listening::{export_begins, export_ends};
+use crate::redis::mode::phase::first_time;
+use crate::redis::replication::events::look_for_replicas;
+use crate::redis::replication::message::{COMMAND, bind_words, file_words};
 use crate::redis::server::context::{Aof, Ctx, Word, guarded};
 
 /// Valkey's constants that redis-module does not know, from its `src/valkeymodule.h`. Other servers use the same numbers
@@ -19,14 +20,6 @@ const EVENT_ATOMIC_SLOT_MIGRATION: u64 = 19;
 const EXPORT_STARTED: u64 = 1;
 const EXPORT_ABORTED: u64 = 3;
 const EXPORT_COMPLETED: u64 = 5;
-
-/// How many migrations of slots away from this node are under way.
-static EXPORTS: AtomicU32 = AtomicU32::new(0);
-
-/// Whether slots are being moved away from this node.
-pub fn are_exported() -> bool {
-    EXPORTS.load(Ordering::Relaxed) > 0
-}
 
 /// Tells a server that can move slots this way that its module can; says what that adds to the module's options.
 pub fn subscribe(ctx: &Ctx) -> u32 {
@@ -56,8 +49,8 @@ extern "C" fn on_migration(
 ) {
     guarded("a server event", || {
         match subevent {
-            EXPORT_STARTED => EXPORTS.fetch_add(1, Ordering::Relaxed),
-            EXPORT_ABORTED | EXPORT_COMPLETED => EXPORTS.fetch_sub(1, Ordering::Relaxed),
+            EXPORT_STARTED => export_begins(),
+            EXPORT_ABORTED | EXPORT_COMPLETED => export_ends(),
             _ => return,
         };
         look_for_replicas(&Ctx::new(raw_ctx));
@@ -81,7 +74,7 @@ pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {
         Err(error) => return give_up(&error.to_string()),
     };
     let (identity, extent) = (moment.identity(), moment.extent());
-    if !rdb::first_time(&identity) {
+    if !first_time(&identity) {
         return send(&bind_words(key, binding, extent, b"SHARED", &identity));
     }
     send(&bind_words(key, binding, extent, b"FILLING", &identity));
