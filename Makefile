@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 INTEGRATION := --test suite --test fuzz --test cold --test burst --test durability --test faults --test model --test replication
 
-.PHONY: help run build test interleavings test-all test-python wheels test-crash bench bench-servers guard bench-storage lint servers dist test-dist \
+.PHONY: help run build test interleavings test-all test-python test-python-versions wheels test-crash bench bench-servers guard bench-storage lint servers dist test-dist \
     licences clean
 
 help:
@@ -10,6 +10,7 @@ help:
 	@echo 'make interleavings    threads of the storage layer under schedules that shuttle chooses; part of make test'
 	@echo 'make test-all         the same, then the integration tests on Valkey 9.1, Debian'\''s Valkey 8.1 and Redis 8.0'
 	@echo 'make test-python      the Python package: types, lint, and its tests on the redis-server in the PATH (or MMAP_SERVER)'
+	@echo 'make test-python-versions  the same tests with Python 3.9, 3.10, 3.12 and 3.13, and with the oldest libraries it allows'
 	@echo 'make wheels           python/dist: wheels of the Python package, with the module where dist/lib has it'
 	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test (needs root, FUSE, loop devices)'
 	@echo 'make test-field       under the stock units of Debian 12 and 13 (needs root), under filters of system calls, on overlayfs'
@@ -51,6 +52,10 @@ test-all: test servers
 test-python: build
 	@bash .ci/packages server
 	./python/run_tests $(TESTFLAGS)
+
+test-python-versions: build
+	@bash .ci/packages server
+	./python/run_versions $(VERSIONS)
 
 wheels:
 	@bash .ci/packages servers

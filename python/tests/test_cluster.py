@@ -59,6 +59,7 @@ def test_arrays_of_a_cluster(cluster_nodes: list[Server], name: str, library: st
     client.close()
 
 
+@pytest.mark.skipif(int(redis.__version__.split(".")[0]) < 6, reason="redis-py has transactions of a Cluster from 6 on")
 def test_a_transaction_of_a_cluster(cluster_nodes: list[Server], name: str) -> None:
     for protocol in (2, 3):
         client: Any = redis.RedisCluster(**options_of(cluster_nodes, protocol, False))
@@ -73,6 +74,31 @@ def test_a_transaction_of_a_cluster(cluster_nodes: list[Server], name: str) -> N
         with pytest.raises(ValueError, match="decode_responses=False"):
             pipe.vgetraw(name, 0, -1)
         decoding.close()
+
+
+@pytest.mark.skipif(
+    int(redis.__version__.split(".")[0]) < 7, reason="redis-py's asyncio has transactions of a Cluster from 7 on"
+)
+def test_a_transaction_of_a_cluster_with_asyncio(cluster_nodes: list[Server], name: str) -> None:
+    async def test() -> None:
+        for protocol in (2, 3):
+            client: Any = redis.asyncio.RedisCluster(**options_of(cluster_nodes, protocol, False))
+            a = await redis_mmap.asyncio.open(client, name, name)
+            await a.clear()
+            pipe = redis_mmap.asyncio.Pipeline(client, transaction=True)
+            assert await pipe.vaddraw(name, BYTES).get(a, -2).vgetraw(name, 0, -1).execute() == [3, 1e300, BYTES]
+            await client.aclose()
+
+    asyncio.run(test())
+
+
+def test_a_client_without_transactions_of_a_cluster_says_so(cluster_nodes: list[Server]) -> None:
+    """valkey-py has none; redis-py before version 6 neither."""
+    library: Any = pytest.importorskip("valkey")
+    client = library.ValkeyCluster(**options_of(cluster_nodes, 2, False))
+    with pytest.raises(ValueError, match="use transaction=False"):
+        redis_mmap.Pipeline(client)
+    client.close()
 
 
 @variants

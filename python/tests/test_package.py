@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import importlib.util
 import inspect
+import os
 import pkgutil
 import re
 import subprocess
@@ -20,12 +22,24 @@ import redis_mmap
 import redis_mmap.asyncio
 
 from . import support
+from .conftest import valkey
 
 PYTHON = Path(__file__).resolve().parents[1]
 
 
 def test_the_synchronous_front_is_the_asynchronous_one() -> None:
     subprocess.run([sys.executable, PYTHON / "generate", "--check"], check=True)
+
+
+@pytest.mark.parametrize(("library", "parser"), [("redis", "hiredis"), ("valkey", "libvalkey")])
+def test_replies_are_parsed_by_what_is_installed(plain: Any, library: str, parser: str) -> None:
+    """That the others with a client are tests of this parser is only true if the library takes it."""
+    pytest.importorskip(library)
+    is_there = importlib.util.find_spec(parser) is not None
+    assert not (is_there and parser in os.environ.get("MMAP_WITHOUT", ""))
+    client = plain if library == "redis" else valkey.Valkey()
+    taken = client.connection_pool.make_connection()._parser
+    assert (parser in type(taken).__name__.lower()) == is_there
 
 
 def modules() -> list[Any]:

@@ -44,4 +44,10 @@ def decodes(client: Any) -> bool:
 
 def pipeline_of(client: Any, transaction: bool) -> Any:
     """A pipeline of the client, in a transaction (``MULTI``) or not."""
+    if transaction and is_cluster(client):
+        try:
+            return client.pipeline(transaction=True)
+        except Exception as error:
+            # valkey-py's, and redis-py's before version 6, raise an exception that says "deprecated".
+            raise ValueError(f"this client has no transactions of a Cluster ({error}): use transaction=False") from None
     return client.pipeline(transaction=transaction)
