@@ -102,6 +102,7 @@ lint:
 	@bash .ci/packages build
 	cargo fmt --check
 	python3 .ci/layers
+	python3 .ci/rust-version
 	cargo clippy --release --all-targets --all-features -- -D warnings
 
 servers:

@@ -125,18 +125,22 @@ impl Store {
         let registry = Arc::new(Registry::default());
         shared.set_registry(&registry);
         let root = Arc::new(root);
-        let worker = crate::storage::store::worker::start(
-            receiver,
-            Arc::clone(&shared),
-            Arc::clone(&registry),
-            Arc::clone(&root),
-        )?;
         let tasks = Tasks::new(&root, &registry);
         let task_threads = TaskThreads::start(tasks.clone())?;
         let rest = {
             let shared = Arc::clone(&shared);
             move || shared.unmap(shared.windows.take_unused())
         };
+        let give_way = crate::storage::threads::pool::give_way;
+        let pool = Pool::new("pool", threads, give_way, rest)?;
+        let readers = Pool::new("read", READERS, || (), || ())?;
+        // The last: the others end when they are dropped, it only when it is told.
+        let worker = crate::storage::store::worker::start(
+            receiver,
+            Arc::clone(&shared),
+            Arc::clone(&registry),
+            Arc::clone(&root),
+        )?;
         Ok(Self {
             root,
             shared,
@@ -145,13 +149,8 @@ impl Store {
             tasks,
             task_threads,
             worker: Some(worker),
-            pool: Pool::new(
-                "pool",
-                threads,
-                crate::storage::threads::pool::give_way,
-                rest,
-            )?,
-            readers: Pool::new("read", READERS, || (), || ())?,
+            pool,
+            readers,
             advised: Advised::default(),
             faults: AtomicU64::new(major_faults()),
         })

@@ -13,6 +13,7 @@ mod binding;
 mod cold;
 mod commands;
 mod exhaustion;
+mod failed_loads;
 mod growth;
 mod incr;
 mod info;

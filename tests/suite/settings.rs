@@ -17,7 +17,7 @@ const CHANGES: [(&str, &str, &str); 10] = [
 ];
 
 #[track_caller]
-fn shows(db: &Server, settings: &[(&str, &str)]) {
+pub fn shows(db: &Server, settings: &[(&str, &str)]) {
     for (name, value) in settings {
         assert_eq!(
             db.say(&format!("CONFIG GET mmap.{name}")),
@@ -182,7 +182,7 @@ fn a_rewritten_configuration_keeps_the_settings() {
     );
 }
 
-fn load(db: &Server, command: &str, rest: &[&str]) -> Reply {
+pub fn load(db: &Server, command: &str, rest: &[&str]) -> Reply {
     let module = module();
     let mut words: Vec<&str> = command.split(' ').collect();
     words.push(module.to_str().unwrap());

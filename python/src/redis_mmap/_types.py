@@ -24,6 +24,18 @@ _CODES = {name: code for code, name in _NAMES.items()}
 #: Longest string of an array, in bytes.
 LONGEST_STRING = 65535
 
+# The module's long_double is x87's number of 80 bits. numpy's longdouble is the C compiler's: on aarch64, another number of
+# as many bytes.
+_LONGDOUBLE_IS_X87 = np.finfo(np.longdouble).nmant == 63
+
+
+def _numpy_code(name: str) -> str:
+    if name == "long_double" and not _LONGDOUBLE_IS_X87:
+        raise TypeError(
+            "numpy's longdouble is not the 80-bit number of x87 on this machine, which long_double of the module is: use f8"
+        )
+    return _CODES[name]
+
 
 def dtype_of(spec: npt.DTypeLike) -> np.dtype[Any]:
     """The dtype that an array of the module can have, little-endian.
@@ -42,6 +54,7 @@ def dtype_of(spec: npt.DTypeLike) -> np.dtype[Any]:
     if code not in _NAMES:
         known = ", ".join(_NAMES)
         raise TypeError(f"an array cannot hold values of dtype {dtype}: use {known}, or S with a number of bytes")
+    _numpy_code(_NAMES[code])
     if dtype.byteorder == ">":
         raise TypeError(f"values are little-endian in the file: dtype {dtype.str!r} is not, {dtype.str[1:]!r} is")
     return dtype.newbyteorder("<")
@@ -60,7 +73,7 @@ def dtype_named(name: str, itemsize: int) -> np.dtype[Any]:
         return np.dtype(f"S{itemsize}")
     if name not in _CODES:
         raise TypeError(f"the server has a type {name!r} that this version of redis_mmap does not know")
-    return np.dtype(_CODES[name]).newbyteorder("<")
+    return np.dtype(_numpy_code(name)).newbyteorder("<")
 
 
 def word(value: Any) -> Word:

@@ -27,14 +27,13 @@ mod vsync;
 mod vtrim;
 
 use crate::redis::execution::command::register;
-use crate::redis::module::vector_sets;
 use crate::redis::server::context::Ctx;
 
-/// Registers all commands.
+/// Registers all commands; says whether the server has a `VADD` of its own.
 ///
 /// # Errors
 /// Names the command whose name is taken, by another module say.
-pub fn register_all(ctx: &Ctx) -> Result<(), String> {
+pub fn register_all(ctx: &Ctx) -> Result<bool, String> {
     let registered = [
         ("MMAP", register::<mmap::Mmap>(ctx)),
         ("VPUSH", register::<vadd::VPush>(ctx)),
@@ -71,8 +70,5 @@ pub fn register_all(ctx: &Ctx) -> Result<(), String> {
             "the command name {name} is taken: is another module with it loaded?"
         ));
     }
-    if !register::<vadd::VAdd>(ctx) {
-        vector_sets::share_vadd(ctx)?;
-    }
-    Ok(())
+    Ok(!register::<vadd::VAdd>(ctx))
 }

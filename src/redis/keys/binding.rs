@@ -3,7 +3,7 @@
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use redis_module::raw;
 
@@ -246,20 +246,13 @@ pub fn set_value(key: &Key<'_>, binding: Binding) {
     key.set_value(data_type(), Box::new(binding));
 }
 
-struct DataType(*mut raw::RedisModuleType);
-
-// SAFETY: the server makes it once and never changes it; it is only compared and handed back.
-unsafe impl Send for DataType {}
-// SAFETY: as above.
-unsafe impl Sync for DataType {}
-
-static DATA_TYPE: OnceLock<DataType> = OnceLock::new();
+/// The type as this server knows it. It is only compared and handed back. A load that fails later leaves one that the next
+/// load replaces.
+static DATA_TYPE: AtomicPtr<raw::RedisModuleType> = AtomicPtr::new(ptr::null_mut());
 
 #[inline]
 fn data_type() -> *mut raw::RedisModuleType {
-    DATA_TYPE
-        .get()
-        .map_or(ptr::null_mut(), |data_type| data_type.0)
+    DATA_TYPE.load(Ordering::Relaxed)
 }
 
 /// Registers the type; `false` if the server does not take it.
@@ -285,7 +278,8 @@ pub fn register(ctx: &Ctx) -> bool {
             &raw mut methods,
         )
     };
-    !data_type.is_null() && DATA_TYPE.set(DataType(data_type)).is_ok()
+    DATA_TYPE.store(data_type, Ordering::Relaxed);
+    !data_type.is_null()
 }
 
 extern "C" fn aof_rewrite(

@@ -6,9 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use redis_module::raw;
 
 use crate::redis::keys::binding;
-use crate::redis::module::{acl, info, latency, own_files};
+use crate::redis::module::{acl, info, latency, own_files, vector_sets};
 use crate::redis::server::context as api;
 use crate::redis::server::context::{Args, Ctx, log};
+use crate::redis::server::detached;
+use crate::redis::server::events::{Handler, Subscriptions};
 use crate::redis::{STORE, commands, persistence as rdb, replication, settings};
 use crate::storage::{Root, Store, real_path};
 
@@ -51,27 +53,26 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     let ctx = Ctx::new(raw_ctx);
     // SAFETY: the server passes `argc` strings that live during the call.
     let args = unsafe { Args::from_raw(argv, argc) };
+    detached::install(&ctx);
     let reason = match catch_unwind(AssertUnwindSafe(|| load(&ctx, args))) {
         Ok(Ok(())) => return raw::REDISMODULE_OK as c_int,
         Ok(Err(reason)) => reason,
         Err(_) => "it panicked: this is a bug".to_owned(),
     };
     log(raw_ctx, c"warning", &format!("cannot load: {reason}"));
+    detached::remove();
     raw::REDISMODULE_ERR as c_int
 }
 
+/// Loads the module, or leaves nothing behind: neither threads nor anything at the server that would still lead here. What
+/// the server itself takes back (commands, settings, the type) comes first, then what is ended by being dropped, and then
+/// what cannot fail.
 fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
-    crate::redis::module::log::install(ctx);
-    api::install_timers(ctx);
+    crate::redis::module::log::install();
     // SAFETY: the table was filled by Export_RedisModule_Init and is only read from now on.
     if unsafe { raw::RedisModule_LoadConfigs }.is_none() {
         return Err("this server is too old: Redis 7.0 or Valkey 7.2 is needed".to_owned());
     }
-    let options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
-        | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED
-        | replication::subscribe_to_slot_migrations(ctx);
-    // SAFETY: the context is that of OnLoad.
-    unsafe { raw::RedisModule_SetModuleOptions.unwrap()(ctx.raw(), options as c_int) };
     let dir = settings::load(ctx, args)?;
     let root = Root::open(&dir)
         .map_err(|e| format!("mmap.dir '{}' cannot be opened: {e}", dir.display()))?;
@@ -83,50 +84,64 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
             tracing::info!("{missing}");
         }
     }
-    let store = Store::new(root, settings::threads())
-        .map_err(|e| format!("cannot start the module's threads: {e}"))?;
-    STORE
-        .set(store)
-        .map_err(|_| "it is loaded already".to_owned())?;
-    settings::apply();
-    own_files::look_up(ctx);
-    warn_of_mixed_files(ctx);
     if !binding::register(ctx) {
         return Err("the server does not take its key type".to_owned());
     }
+    acl::add_category(ctx);
+    let vadd_is_taken = commands::register_all(ctx)?;
+    if !info::register(ctx) {
+        return Err("the server does not take its part of INFO".to_owned());
+    }
+    let mut events = Subscriptions::new(ctx);
+    let options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
+        | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED
+        | replication::subscribe_to_slot_migrations(&mut events);
+    if !HANDLERS
+        .into_iter()
+        .all(|(event, handler)| events.add(event, handler))
+    {
+        return Err("the server does not tell of its events".to_owned());
+    }
+    let store = Store::new(root, settings::threads())
+        .map_err(|e| format!("cannot start the module's threads: {e}"))?;
+    if vadd_is_taken {
+        vector_sets::share_vadd(ctx)?;
+    }
+
+    events.keep();
+    // The module is loaded once, as the server unloads none with a type of its own.
+    let _ = STORE.set(store);
+    // SAFETY: the context is that of OnLoad.
+    unsafe { raw::RedisModule_SetModuleOptions.unwrap()(ctx.raw(), options as c_int) };
+    settings::apply();
+    own_files::look_up(ctx);
+    warn_of_mixed_files(ctx);
     rdb::look_up_limit(ctx);
     replication::missing::listen(ctx);
-    acl::add_category(ctx);
-    commands::register_all(ctx)?;
-    let handlers: [(u64, EventHandler); 10] = [
-        (raw::REDISMODULE_EVENT_FLUSHDB, rdb::restored::on_flush),
-        (raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown),
-        (raw::REDISMODULE_EVENT_CONFIG, on_config_change),
-        (raw::REDISMODULE_EVENT_MODULE_CHANGE, on_module_change),
-        (raw::REDISMODULE_EVENT_PERSISTENCE, rdb::on_persistence),
-        (raw::REDISMODULE_EVENT_LOADING, rdb::on_loading),
-        (
-            raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
-            replication::on_replicas_changed,
-        ),
-        (
-            raw::REDISMODULE_EVENT_REPLICA_CHANGE,
-            replication::on_replicas_changed,
-        ),
-        (
-            raw::REDISMODULE_EVENT_FORK_CHILD,
-            replication::on_replicas_changed,
-        ),
-        (raw::REDISMODULE_EVENT_CRON_LOOP, on_cron),
-    ];
-    let subscribed = handlers
-        .into_iter()
-        .all(|(event, handler)| subscribe(ctx, event, handler));
-    if !info::register(ctx) || !subscribed {
-        return Err("the server does not take its callbacks".to_owned());
-    }
     Ok(())
 }
+
+const HANDLERS: [(u64, Handler); 10] = [
+    (raw::REDISMODULE_EVENT_FLUSHDB, rdb::restored::on_flush),
+    (raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown),
+    (raw::REDISMODULE_EVENT_CONFIG, on_config_change),
+    (raw::REDISMODULE_EVENT_MODULE_CHANGE, on_module_change),
+    (raw::REDISMODULE_EVENT_PERSISTENCE, rdb::on_persistence),
+    (raw::REDISMODULE_EVENT_LOADING, rdb::on_loading),
+    (
+        raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
+        replication::on_replicas_changed,
+    ),
+    (
+        raw::REDISMODULE_EVENT_REPLICA_CHANGE,
+        replication::on_replicas_changed,
+    ),
+    (
+        raw::REDISMODULE_EVENT_FORK_CHILD,
+        replication::on_replicas_changed,
+    ),
+    (raw::REDISMODULE_EVENT_CRON_LOOP, on_cron),
+];
 
 /// Says in the log if commands come to the directory where the server keeps its own files.
 fn warn_of_mixed_files(ctx: &Ctx) {
@@ -139,21 +154,6 @@ fn warn_of_mixed_files(ctx: &Ctx) {
             root.display()
         );
     }
-}
-
-type EventHandler =
-    extern "C" fn(*mut raw::RedisModuleCtx, raw::RedisModuleEvent, u64, *mut c_void);
-
-fn subscribe(ctx: &Ctx, event: u64, handler: EventHandler) -> bool {
-    let event = raw::RedisModuleEvent {
-        id: event,
-        dataver: 1,
-    };
-    // SAFETY: the context is that of OnLoad.
-    let status = unsafe {
-        raw::RedisModule_SubscribeToServerEvent.unwrap()(ctx.raw(), event, Some(handler))
-    };
-    status == raw::REDISMODULE_OK as c_int
 }
 
 /// `CONFIG SET`. With `crash-log-enabled` it puts the server's own signal handlers in place or takes them away.

@@ -3,30 +3,20 @@
 use std::ffi::CStr;
 use std::fmt::{Debug, Write};
 
-use redis_module::raw;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::redis::server::context as api;
-use crate::redis::server::context::Ctx;
+use crate::redis::server::detached;
 
-/// Writes all events of this crate to the log from now on.
-pub fn install(ctx: &Ctx) {
-    // SAFETY: the context is that of OnLoad; a detached one lives as long as the server.
-    let detached = unsafe { raw::RedisModule_GetDetachedThreadSafeContext.unwrap()(ctx.raw()) };
-    // A second module in this process may have set one: a log is not worth failing for.
-    let _ = tracing::subscriber::set_global_default(ServerLog { ctx: detached });
+/// Writes all events of this crate to the log from now on, as those of the [detached] context's module.
+pub fn install() {
+    // A load that failed may have set it.
+    let _ = tracing::subscriber::set_global_default(ServerLog);
 }
 
-struct ServerLog {
-    ctx: *mut raw::RedisModuleCtx,
-}
-
-// SAFETY: the server allows logging with a detached context from any thread.
-unsafe impl Send for ServerLog {}
-// SAFETY: as above.
-unsafe impl Sync for ServerLog {}
+struct ServerLog;
 
 fn level_name(level: Level) -> &'static CStr {
     match level {
@@ -45,7 +35,12 @@ impl Subscriber for ServerLog {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        api::log(self.ctx, level_name(*event.metadata().level()), &line.0);
+        // The server allows logging with a detached context from any thread.
+        api::log(
+            detached::context(),
+            level_name(*event.metadata().level()),
+            &line.0,
+        );
     }
 
     fn new_span(&self, _attributes: &Attributes<'_>) -> Id {

@@ -12,6 +12,7 @@ use crate::redis::mode::phase::first_time;
 use crate::redis::replication::events::look_for_replicas;
 use crate::redis::replication::message::{COMMAND, bind_words, file_words};
 use crate::redis::server::context::{Aof, Ctx, Word, guarded};
+use crate::redis::server::events::Subscriptions;
 
 /// Valkey's constants that redis-module does not know, from its `src/valkeymodule.h`. Other servers use the same numbers
 /// for other things.
@@ -22,19 +23,11 @@ const EXPORT_ABORTED: u64 = 3;
 const EXPORT_COMPLETED: u64 = 5;
 
 /// Tells a server that can move slots this way that its module can; says what that adds to the module's options.
-pub fn subscribe(ctx: &Ctx) -> u32 {
-    if ctx.server_info(c"server").field(c"server_name") != Some(b"valkey") {
+pub fn subscribe(events: &mut Subscriptions<'_>) -> u32 {
+    if events.ctx().server_info(c"server").field(c"server_name") != Some(b"valkey") {
         return 0;
     }
-    let event = raw::RedisModuleEvent {
-        id: EVENT_ATOMIC_SLOT_MIGRATION,
-        dataver: 1,
-    };
-    // SAFETY: the context is that of OnLoad.
-    let status = unsafe {
-        raw::RedisModule_SubscribeToServerEvent.unwrap()(ctx.raw(), event, Some(on_migration))
-    };
-    if status == raw::REDISMODULE_OK as i32 {
+    if events.add(EVENT_ATOMIC_SLOT_MIGRATION, on_migration) {
         OPTION_HANDLE_ATOMIC_SLOT_MIGRATION
     } else {
         0

@@ -5,6 +5,8 @@ use std::alloc::{GlobalAlloc, Layout};
 use redis_module::alloc::RedisAlloc;
 use redis_module::raw;
 
+use crate::redis::server::aligned::{WORD, alloc_aligned, block_of};
+
 /// From so many bytes on, memory that cannot be had is an error for those who ask for it by `try_reserve`; for less the
 /// server ends, as it does for its own.
 const LARGE: usize = 64 << 10;
@@ -16,29 +18,43 @@ pub struct ServerAllocator;
 unsafe impl GlobalAlloc for ServerAllocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= LARGE {
-            return alloc_large(layout);
+        if layout.align() <= WORD {
+            return take(layout.size());
         }
-        // SAFETY: by the caller's word.
-        unsafe { RedisAlloc.alloc(layout) }
+        alloc_aligned(take, layout)
     }
 
     #[inline]
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: by the caller's word; the server frees both kinds in the same way.
-        unsafe { RedisAlloc.dealloc(memory, layout) }
+        let block = if layout.align() <= WORD {
+            memory
+        } else {
+            // SAFETY: by the caller's word it comes from `alloc` with this layout.
+            unsafe { block_of(memory) }
+        };
+        // SAFETY: the server frees both kinds in the same way.
+        unsafe { RedisAlloc.dealloc(block, layout) }
     }
 }
 
-/// Memory of the server, or null if there is none.
+/// A block of the server's, aligned to a word.
+#[inline]
+fn take(size: usize) -> *mut u8 {
+    if size >= LARGE {
+        return take_large(size);
+    }
+    // SAFETY: a size and an alignment that a layout had.
+    unsafe { RedisAlloc.alloc(Layout::from_size_align_unchecked(size, 1)) }
+}
+
+/// A block of the server's, or null if there is none.
 #[cold]
-fn alloc_large(layout: Layout) -> *mut u8 {
-    // SAFETY: the table of the API is filled before anything is allocated. What is as long as a multiple of its alignment is
-    // aligned by jemalloc; more than 16 is asked for by nobody.
+fn take_large(size: usize) -> *mut u8 {
+    // SAFETY: the table of the API is filled before anything is allocated.
     unsafe {
         match raw::RedisModule_TryAlloc {
-            Some(try_alloc) => try_alloc(layout.pad_to_align().size()).cast(),
-            None => RedisAlloc.alloc(layout),
+            Some(try_alloc) => try_alloc(size).cast(),
+            None => RedisAlloc.alloc(Layout::from_size_align_unchecked(size, 1)),
         }
     }
 }

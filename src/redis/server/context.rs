@@ -7,11 +7,12 @@ use std::mem::ManuallyDrop;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::{fmt, ptr, slice};
 
 use redis_module::raw;
 
+use crate::redis::server::detached;
 use crate::storage::Cancel;
 use crate::storage::cold::touched::Cold;
 
@@ -768,34 +769,17 @@ extern "C" fn run_work(work: *mut c_void) {
     }
 }
 
-/// A context of this module that lives as long as the server, for calls that only want to know whose they are.
-struct Detached(*mut raw::RedisModuleCtx);
-
-// SAFETY: it is used on the main thread alone.
-unsafe impl Send for Detached {}
-// SAFETY: as above.
-unsafe impl Sync for Detached {}
-
-static DETACHED: OnceLock<Detached> = OnceLock::new();
-
-/// Makes ready for [`after`], once, when the module is loaded.
-pub fn install_timers(ctx: &Ctx) {
-    DETACHED.get_or_init(|| {
-        // SAFETY: the context is that of OnLoad.
-        Detached(unsafe { raw::RedisModule_GetDetachedThreadSafeContext.unwrap()(ctx.raw) })
-    });
-}
-
 /// Has the server run `work` in so many milliseconds, with a context by which it may send to replicas. On the main thread
 /// only.
 pub fn after(milliseconds: i64, work: Box<dyn FnOnce(&Ctx)>) {
-    let Some(detached) = DETACHED.get() else {
+    let detached = detached::context();
+    if detached.is_null() {
         return;
-    };
+    }
     let work = Box::into_raw(Box::new(work)).cast::<c_void>();
     // SAFETY: this is the main thread; the callback frees what it gets, and the server calls it once.
     unsafe {
-        raw::RedisModule_CreateTimer.unwrap()(detached.0, milliseconds, Some(on_timer), work);
+        raw::RedisModule_CreateTimer.unwrap()(detached, milliseconds, Some(on_timer), work);
     }
 }
 
@@ -1032,7 +1016,7 @@ pub unsafe fn with_key_of<T>(
 
 /// The file that this module was loaded from, as the server named it then.
 pub fn own_library() -> Option<PathBuf> {
-    let address: fn(&Ctx) = install_timers;
+    let address: fn() -> Option<PathBuf> = own_library;
     // SAFETY: a structure of pointers, for which zero means none.
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
     // SAFETY: any address may be asked for; the name belongs to the loader, for as long as the library is loaded.

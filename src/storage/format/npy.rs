@@ -15,7 +15,8 @@ use std::os::unix::fs::FileExt;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::calls as disk;
 use crate::storage::files::path::FilePath;
-use crate::storage::types::{ItemType, TypeError, dtype};
+use crate::storage::types::dtype::{self, Machine};
+use crate::storage::types::{ItemType, Kind, TypeError};
 
 /// What each file begins with.
 pub const MAGIC: [u8; 6] = *b"\x93NUMPY";
@@ -84,8 +85,14 @@ impl Header {
     /// Writes the header of an empty array into an empty file, with room for any number of values.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Those of writing, and where numpy would read values of the type as others.
     pub fn create(file: &File, path: &FilePath, item: ItemType) -> Result<Self> {
+        if item.kind() == Kind::LongDouble {
+            check_long_double(Machine::HERE).map_err(|why| Error::Npy {
+                path: path.to_string(),
+                why,
+            })?;
+        }
         let text_at = 10;
         let longest = dictionary(item, u64::MAX).len() + 1;
         let data_at = (text_at + longest).next_multiple_of(ALIGNMENT);
@@ -145,12 +152,28 @@ fn dictionary(item: ItemType, count: u64) -> String {
     )
 }
 
-/// The type that numpy calls so.
-fn item_of(descr: &str) -> std::result::Result<ItemType, String> {
-    dtype::parse(descr.as_bytes()).map_err(|error| match error {
+/// Whether numpy's `<f16` is `long_double` on a machine.
+fn check_long_double(machine: Machine) -> std::result::Result<(), String> {
+    dtype::check(machine).map_err(|_| {
+        format!(
+            "numpy's longdouble ('<f16') is not x87's 80-bit number on this machine ({}): use another type, or a file without \
+             header",
+            std::env::consts::ARCH
+        )
+    })
+}
+
+/// The type that numpy calls so on a machine.
+fn item_of(descr: &str, machine: Machine) -> std::result::Result<ItemType, String> {
+    dtype::parse(descr.as_bytes(), machine).map_err(|error| match error {
         TypeError::BigEndian { code, little } => {
             format!("its values are big-endian (dtype '{code}'): write it again with .astype('{little}')")
         }
+        TypeError::OtherLongDouble => format!(
+            "its values are of dtype '{descr}', which on this machine ({}) is not the 80-bit number of x87 that long_double \
+             is: write it again with .astype('<f8')",
+            std::env::consts::ARCH
+        ),
         _ => format!("its values are of dtype '{descr}': only {} can be bound", dtype::CODES),
     })
 }
@@ -170,7 +193,7 @@ fn parse(text: &[u8]) -> std::result::Result<(ItemType, u64), String> {
                     "its values are records of several fields (a structured dtype)".to_owned(),
                 );
             }
-            "descr" => item = Some(item_of(reader.string()?)?),
+            "descr" => item = Some(item_of(reader.string()?, Machine::HERE)?),
             "fortran_order" if reader.take("True") => fortran = Some(true),
             "fortran_order" => {
                 reader.expect("False")?;
@@ -332,8 +355,17 @@ mod tests {
         ] {
             let item = ItemType::parse(words.0.as_bytes(), words.1).unwrap();
             assert_eq!(dtype::of(item), expected);
-            assert_eq!(item_of(expected), Ok(item));
+            assert_eq!(item_of(expected, Machine::X87), Ok(item));
         }
+    }
+
+    #[test]
+    fn long_doubles_of_another_machine_are_refused_with_the_reason() {
+        let error = item_of("<f16", Machine::Other).unwrap_err();
+        assert!(error.contains("not the 80-bit number of x87"), "{error}");
+        assert!(check_long_double(Machine::Other).is_err());
+        assert_eq!(check_long_double(Machine::X87), Ok(()));
+        assert!(item_of("<f8", Machine::Other).is_ok());
     }
 
     #[test]

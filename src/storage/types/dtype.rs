@@ -5,7 +5,25 @@ use crate::storage::types::{ItemType, Kind, TypeError, excerpt};
 /// The codes that can be used, as errors list them.
 pub const CODES: &str = "i1 to i8, u1 to u8, f4, f8, f16 and S1 to S65535";
 
-/// The code of a type, as numpy writes it into a `.npy` file.
+/// What numpy's `f16` is on a machine: its C compiler's `long double`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Machine {
+    /// x87's 80 bits, which is what `long_double` holds.
+    X87,
+    /// Something else in as many bytes, such as IEEE 754's binary128 on aarch64.
+    Other,
+}
+
+impl Machine {
+    /// That of this machine.
+    pub const HERE: Self = if cfg!(target_arch = "x86_64") {
+        Self::X87
+    } else {
+        Self::Other
+    };
+}
+
+/// The code of a type, as numpy writes it into a `.npy` file. That of `long_double` is numpy's on x86-64 alone.
 pub fn of(item: ItemType) -> String {
     let size = item.size();
     match item.kind() {
@@ -21,8 +39,9 @@ pub fn of(item: ItemType) -> String {
 /// The type that a code names. Without a byte order it is that of the machine, which is little-endian.
 ///
 /// # Errors
-/// [`TypeError::BigEndian`] for a code of the other byte order, else [`TypeError::Unknown`].
-pub fn parse(code: &[u8]) -> Result<ItemType, TypeError> {
+/// [`TypeError::BigEndian`] for a code of the other byte order, [`TypeError::OtherLongDouble`] for `f16` where that is not
+/// x87's, else [`TypeError::Unknown`].
+pub fn parse(code: &[u8], machine: Machine) -> Result<ItemType, TypeError> {
     let unknown = || TypeError::Unknown {
         name: excerpt(code),
     };
@@ -53,5 +72,37 @@ pub fn parse(code: &[u8]) -> Result<ItemType, TypeError> {
             little: format!("<{}", excerpt(rest)),
         });
     }
+    if name == b"long_double" {
+        check(machine)?;
+    }
     ItemType::from_words(name, is_string.then_some(size)).map_err(|_| unknown())
+}
+
+/// # Errors
+/// Where numpy's `f16` is not what `long_double` holds.
+pub fn check(machine: Machine) -> Result<(), TypeError> {
+    match machine {
+        Machine::X87 => Ok(()),
+        Machine::Other => Err(TypeError::OtherLongDouble),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_double_of_another_kind_is_refused_and_nothing_else_is() {
+        for code in ["f16", "<f16", "=f16"] {
+            let code = code.as_bytes();
+            let item = parse(code, Machine::X87).unwrap();
+            assert_eq!(item.kind(), Kind::LongDouble);
+            assert_eq!(parse(code, Machine::Other), Err(TypeError::OtherLongDouble));
+        }
+        for code in ["f8", "<f4", "S16", "i8"] {
+            parse(code.as_bytes(), Machine::Other).unwrap();
+        }
+        let big = parse(b">f16", Machine::Other);
+        assert!(matches!(big, Err(TypeError::BigEndian { .. })), "{big:?}");
+    }
 }

@@ -11,6 +11,8 @@ pub enum TypeError {
     Unknown { name: String },
     /// A code of numpy's for big-endian values, and that for little-endian ones.
     BigEndian { code: String, little: String },
+    /// A code of numpy's for a `long double` that is none of x87's.
+    OtherLongDouble,
     /// `string` without a size.
     NoStringSize,
     /// A size that `string` cannot have.
@@ -35,6 +37,12 @@ impl fmt::Display for TypeError {
             TypeError::BigEndian { code, little } => write!(
                 f,
                 "values of type '{code}' are big-endian: write the file again with .astype('{little}')"
+            ),
+            TypeError::OtherLongDouble => write!(
+                f,
+                "numpy's longdouble ('<f16') is not x87's 80-bit number on this machine ({}): if the file has those, name the \
+                 type long_double",
+                std::env::consts::ARCH
             ),
             TypeError::NoStringSize => {
                 write!(f, "type string needs a size: 1 to {MAX_STRING_SIZE} bytes")

@@ -155,7 +155,7 @@ impl ItemType {
     /// If there is no such type, or it cannot have that size.
     pub fn parse(name: &[u8], size: Option<&[u8]>) -> Result<ItemType, TypeError> {
         if size.is_none() && Kind::from_name(name).is_none() {
-            return dtype::parse(name);
+            return dtype::parse(name, dtype::Machine::HERE);
         }
         Self::from_words(name, size)
     }
