@@ -58,6 +58,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 pub use crate::storage::array::handle::{Array, View};
+pub use crate::storage::array::head::check as check_head;
 pub use crate::storage::array::moment::Moment;
 pub use crate::storage::array::peers::Completeness;
 pub use crate::storage::array::status::{State as ArrayState, Status};
@@ -65,9 +66,8 @@ pub use crate::storage::array::writer::{Extent, Writer};
 pub use crate::storage::files::path::FilePath;
 pub use crate::storage::files::reserved::Reserved;
 pub use crate::storage::files::root::{Above, Access, FileId, Root, Undo, real_path};
-pub use crate::storage::store::drop_head::check as check_head;
 pub use crate::storage::store::import::{Former, Import, MayBecome};
-pub use crate::storage::store::tasks::{Task, TaskDone, TaskEnd};
+pub use crate::storage::store::tasks::{MayGo, Task, TaskDone, TaskEnd};
 pub use crate::storage::store::worker::Done;
 pub use error::{Error, Result};
 pub use settings::Fsync;

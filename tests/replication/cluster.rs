@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::pair::{assert_same, catch_up};
-use crate::support::{Client, Reply, Server, wait_at_most};
+use crate::support::{Client, Reply, Server, Setup, wait_at_most};
 use crate::writer::{LONG, StopAtEnd, while_writing};
 
 /// Six servers and their clients keep a machine busy, and nodes that answer late pass for dead.
@@ -22,13 +22,19 @@ pub struct Cluster {
 impl Cluster {
     #[track_caller]
     pub fn start() -> Cluster {
+        Cluster::of(|_| Server::setup())
+    }
+
+    /// Of nodes that are set up like this, by their number.
+    #[track_caller]
+    pub fn of(setup: impl Fn(usize) -> Setup) -> Cluster {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let nodes: Vec<Server> = (0..6)
-            .map(|_| {
+            .map(|i| {
                 let bus = TcpListener::bind("127.0.0.1:0").unwrap();
                 let bus_port = bus.local_addr().unwrap().port();
                 drop(bus);
-                Server::setup()
+                setup(i)
                     .config("cluster-enabled", "yes")
                     .config("cluster-port", &bus_port.to_string())
                     .config("cluster-node-timeout", "2000")
@@ -45,7 +51,7 @@ impl Cluster {
         let mut create = vec!["--cluster", "create"];
         create.extend(addresses);
         create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
-        redis_cli(&create);
+        redis_cli_must(&create);
         wait_at_most(LONG, "all nodes agree on the cluster", || {
             cluster.nodes.iter().all(|node| {
                 node.info_of_cluster("cluster_state") == "ok"
@@ -101,20 +107,25 @@ pub fn is_primary(node: &Server) -> bool {
     node.info("replication", "role") == "master"
 }
 
-fn address(node: &Server) -> String {
+pub fn address(node: &Server) -> String {
     format!("127.0.0.1:{}", node.port())
+}
+
+/// Runs `redis-cli`, and says whether it succeeded and what it printed.
+pub fn redis_cli(args: &[&str]) -> (bool, String) {
+    let output = Command::new("redis-cli").args(args).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
 }
 
 /// Runs `redis-cli`, which must succeed.
 #[track_caller]
-fn redis_cli(args: &[&str]) -> String {
-    let output = Command::new("redis-cli").args(args).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "redis-cli {args:?}: {text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+fn redis_cli_must(args: &[&str]) -> String {
+    let (is_done, text) = redis_cli(args);
+    assert!(is_done, "redis-cli {args:?}: {text}");
     text
 }
 
@@ -233,7 +244,7 @@ pub fn numbers(count: i64) -> Vec<Reply> {
 fn a_replica_takes_over_with_everything_that_it_had_acknowledged() {
     let mut cluster = Cluster::start();
     map_and_push(&cluster, &KEYS, 20);
-    let through_cli = redis_cli(&[
+    let through_cli = redis_cli_must(&[
         "-c",
         "-p",
         &cluster.nodes[0].port().to_string(),
@@ -381,7 +392,7 @@ fn slots_move_with_their_arrays_while_these_are_written_to() {
                     .output();
                 output.unwrap().status.success()
             });
-            redis_cli(&[
+            redis_cli_must(&[
                 "--cluster",
                 "reshard",
                 &address(from),

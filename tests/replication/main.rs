@@ -20,6 +20,7 @@ mod failover;
 mod fuzz;
 mod hostile;
 mod incomplete;
+mod long_run;
 mod long_writes;
 mod migrate;
 mod pair;

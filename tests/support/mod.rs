@@ -8,7 +8,7 @@ mod client;
 mod server;
 
 pub use client::{Client, Reply};
-pub use server::{Server, Setup, module, piped};
+pub use server::{Server, Setup, module, piped, server_program};
 
 use std::path::Path;
 use std::time::{Duration, Instant};

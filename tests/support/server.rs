@@ -463,6 +463,50 @@ impl Server {
         self.port = port;
     }
 
+    /// As [`Self::start_again`], at the port that others know it by.
+    #[track_caller]
+    pub fn start_again_at_its_port(&mut self) {
+        assert!(self.child.is_none(), "the server is running");
+        wait_until("the port is free", || {
+            match self.setup.attempt(self.port) {
+                Attempt::Running(child) => self.child = Some(child),
+                Attempt::PortTaken => {}
+                Attempt::Refused => {
+                    panic!("the server ended at its start; its log:\n{}", self.log())
+                }
+            }
+            self.child.is_some()
+        });
+    }
+
+    /// Has the process stop until it is told to go on.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Has a stopped process go on.
+    #[track_caller]
+    pub fn go_on(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: rustix::process::Signal) {
+        let child = self.child.as_ref().expect("a running server");
+        let pid = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// What is answered on a connection of its own, if that is not cut.
+    pub fn try_ask(&self, command: &str) -> Option<Reply> {
+        let mut client = Client::try_connect(self.port).ok()?;
+        let mut bytes = Vec::new();
+        Client::encode(&mut bytes, &command.split_whitespace().collect::<Vec<_>>());
+        client.try_send(&bytes).ok()?;
+        client.try_receive().ok()
+    }
+
     /// As [`Self::start_again`], with one more line of configuration, for this time.
     #[track_caller]
     #[allow(dead_code, reason = "not every test program needs it")]
@@ -515,7 +559,7 @@ impl Drop for Server {
     }
 }
 
-fn server_program() -> PathBuf {
+pub fn server_program() -> PathBuf {
     let program =
         PathBuf::from(std::env::var_os("MMAP_SERVER").unwrap_or_else(|| "redis-server".into()));
     // Servers run in directories of their own, where a relative path would mean something else.

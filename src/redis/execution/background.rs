@@ -23,6 +23,10 @@ pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> O
     let given_up = write.cancel.clone();
     // Also when its client goes away.
     let cancel = Cancel::also_by(&write.cancel);
+    let task = match task {
+        Task::Trim(trim) => Task::Trim(trim.asking(write.may_go(&cancel))),
+        fill @ Task::Fill { .. } => fill,
+    };
     let waiting = ctx.block_with(&cancel);
     let done = move |end: TaskEnd| {
         let TaskEnd {

@@ -2,18 +2,24 @@
 //! one that takes over in between has more of it or less than the former primary, which then follows it and is sent
 //! that array anew.
 //!
+//! Values at the head go only when replicas have been told of it, so that no server that is made a replica has dropped values
+//! that the new primary has.
+//!
 //! While writes are paused (`CLIENT PAUSE`, `FAILOVER`, `SHUTDOWN` with replicas that lag) nothing may be sent: the server
 //! ends itself by an assertion if anything is. What ends meanwhile is told, and answered, when the pause is over.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam_channel::{Sender, bounded};
 
 use crate::redis::mode::listening::is_listening;
 use crate::redis::replication::fill;
 use crate::redis::replication::tell::{tell_head, tell_of_file};
-use crate::redis::server::context::{Ctx, Key, after, writes_are_paused};
+use crate::redis::server::context::{Ctx, Key, Word, after, on_main_thread, writes_are_paused};
 use crate::redis::store;
-use crate::storage::{Array, Cancel};
+use crate::storage::{Array, Cancel, MayGo};
 
 /// What another thread does to an array.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +37,19 @@ pub struct LongWrite {
     kind: Kind,
     /// To stop it, when this server is no primary any more.
     pub cancel: Cancel,
+    /// Whether replicas have been told what it is about to do.
+    is_told: Arc<AtomicBool>,
+}
+
+/// A thread that asks whether values at the head may go, and waits for the answer.
+struct Ask {
+    key: Box<[u8]>,
+    array: Arc<Array>,
+    /// The position before which they are.
+    position: u64,
+    cancel: Cancel,
+    is_told: Arc<AtomicBool>,
+    answer: Sender<bool>,
 }
 
 /// What is done on the main thread at some later time.
@@ -47,6 +66,7 @@ struct Ended {
 struct Background {
     /// Stops all long writes that have begun since this server became a primary.
     cancel: Option<Cancel>,
+    asks: Vec<Ask>,
     ended: Vec<Ended>,
     held: Vec<Then>,
     /// Since this server became a primary: arrays to which the former one has done more or less than is known here, until
@@ -56,6 +76,7 @@ struct Background {
 
 static BACKGROUND: Mutex<Background> = Mutex::new(Background {
     cancel: None,
+    asks: Vec::new(),
     ended: Vec::new(),
     held: Vec::new(),
     uncertain: Vec::new(),
@@ -73,10 +94,34 @@ impl LongWrite {
             array,
             kind,
             cancel: background().cancel.get_or_insert_default().clone(),
+            is_told: Arc::default(),
         };
         write.array.set_unannounced(write.array.unannounced() + 1);
         tell_of_file(key.ctx(), &write.key, b"BEGIN/2", &write.array, &[]);
         write
+    }
+
+    /// How another thread finds out whether values at the head may go: not while writes are paused, nor after `cancel`.
+    /// Replicas are told of it first.
+    pub fn may_go(&self, cancel: &Cancel) -> MayGo {
+        let (key, array) = (self.key.clone(), Arc::clone(&self.array));
+        let (cancel, is_told) = (cancel.clone(), Arc::clone(&self.is_told));
+        Box::new(move |position| {
+            let (answer, answered) = bounded(1);
+            let ask = Ask {
+                key,
+                array,
+                position,
+                cancel,
+                is_told,
+                answer,
+            };
+            on_main_thread(Box::new(move || {
+                background().asks.push(ask);
+                after(0, Box::new(go_on));
+            }));
+            answered.recv().unwrap_or(false)
+        })
     }
 
     /// It has ended: replicas are told of it, unless writes are paused as soon as they are not, and then `then` is
@@ -89,6 +134,21 @@ impl LongWrite {
         });
         // Here is no context by which to tell.
         after(0, Box::new(go_on));
+    }
+}
+
+/// Tells replicas of values that are about to go at the head, and those who ask that they may.
+fn answer_asks(ctx: &Ctx) {
+    let asks = std::mem::take(&mut background().asks);
+    for ask in asks {
+        let may_go = !ask.cancel.is_cancelled() && store().is_bound(&ask.array);
+        if may_go {
+            let position = [Word::Number(ask.position)];
+            tell_of_file(ctx, &ask.key, b"HEAD/2", &ask.array, &position);
+            ask.is_told.store(true, Ordering::Relaxed);
+        }
+        // The thread waits for it.
+        let _ = ask.answer.send(may_go);
     }
 }
 
@@ -109,7 +169,15 @@ fn tell_of_ended(ctx: &Ctx) {
                 then();
                 continue;
             }
+            // One that joined after it was told of does not know.
             Kind::DropsHead if has_written => tell_head(ctx, key, array),
+            // Replicas have dropped what is here.
+            Kind::DropsHead if write.is_told.load(Ordering::Relaxed) => {
+                announce_end(ctx, key, array);
+                fill::send_anew(ctx, array);
+                then();
+                continue;
+            }
             // Others may have changed values in between: what it holds now is sent, piece by piece.
             Kind::Fills(positions) if has_written && is_listening() => {
                 fill::send_long_write(key, array, positions.clone(), then);
@@ -147,6 +215,7 @@ pub fn go_on(ctx: &Ctx) {
         return;
     }
     tell_of_ended(ctx);
+    answer_asks(ctx);
     let held = std::mem::take(&mut background().held);
     for work in held {
         work();

@@ -6,6 +6,7 @@
 mod aligned;
 #[cfg(not(any(test, feature = "system-alloc")))]
 pub mod allocator;
+pub mod cluster;
 pub mod context;
 pub mod detached;
 pub mod events;

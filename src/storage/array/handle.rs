@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use rustix::io::Errno;
 
 use crate::storage::array::advice::Pattern;
+use crate::storage::array::head;
 use crate::storage::array::lock::{Lock, Locked};
 use crate::storage::array::moment::Published;
 use crate::storage::array::peers::Copies;
@@ -36,7 +37,6 @@ use crate::storage::primitives::Mutex;
 use crate::storage::scan::snapshot::Snapshots;
 use crate::storage::settings::Fsync;
 use crate::storage::stats::Totals;
-use crate::storage::store::drop_head as head;
 use crate::storage::store::drop_head::Watch;
 use crate::storage::store::worker::Job;
 use crate::storage::types::ItemType;

@@ -6,6 +6,7 @@ pub mod advice;
 pub(in crate::storage) mod edit;
 pub(in crate::storage) mod growth;
 pub(in crate::storage) mod handle;
+pub(in crate::storage) mod head;
 pub(in crate::storage) mod lock;
 pub(in crate::storage) mod loss;
 pub(in crate::storage) mod moment;

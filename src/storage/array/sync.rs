@@ -51,6 +51,20 @@ impl Work {
 }
 
 impl Array {
+    /// Puts all of it on disk and gives the file its exact length, whatever the settings say: nobody waits for that. One that no
+    /// key is bound to and that never had a name is gone with its descriptor.
+    ///
+    /// # Errors
+    /// As [`Self::sync`].
+    pub(in crate::storage) fn sync_and_trim(self: &Arc<Self>, is_bound: bool) -> Result<()> {
+        if self.is_unnamed() && !is_bound {
+            return Ok(());
+        }
+        self.sync()?;
+        self.trim_from_worker()?;
+        self.sync()
+    }
+
     /// Waits until everything written before is on disk, and found again after a power cut.
     ///
     /// # Errors

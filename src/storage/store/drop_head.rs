@@ -14,10 +14,10 @@ use rustix::fs::copy_file_range;
 use rustix::io::Errno;
 
 use crate::storage::array::handle::{Array, State, map};
+use crate::storage::array::head;
 use crate::storage::array::writer::{Extent, Writer};
 use crate::storage::error::{Error, Result};
 use crate::storage::files::calls as disk;
-use crate::storage::files::path::FilePath;
 use crate::storage::files::replacement::Replacement;
 use crate::storage::files::root;
 use crate::storage::files::root::{Access, Root};
@@ -28,52 +28,12 @@ use crate::storage::store::registry::Registry;
 use crate::storage::system::{Call, attempt};
 use crate::storage::threads::pool::Cancel;
 
-/// The extended attribute with the number of values that were removed at the head of this file so far: 8 bytes,
-/// little-endian. A file that never lost its head has none.
-const ATTRIBUTE: &str = "user.mmap.head";
-/// The most values that may be dropped from the head of a file, ever. A position is that number and an index, and an index is
-/// below 2^63, as the length of a file is: so a position always fits into 64 bits, wherever the number comes from.
-const MOST: u64 = 1 << 62;
 /// How much is copied while the array is locked, in bytes.
 const LAST_ROUND: u64 = 1 << 20;
 /// How much is copied before it is put on disk, in bytes, so that memory does not fill with pages to be written.
 const SYNCED_AT_ONCE: u64 = 128 << 20;
 /// So often is copied again what was written meanwhile.
 const ROUNDS: u32 = 32;
-
-/// Number of values that were removed at the head of a file.
-///
-/// # Errors
-/// The system's, and [`Error::Head`].
-pub(in crate::storage) fn of(file: &File, path: &FilePath) -> Result<u64> {
-    let mut bytes = [0_u8; 8];
-    let read = disk::attribute(file, ATTRIBUTE, &mut bytes)
-        .map_err(|errno| Error::io("read the attributes of", path, errno))?;
-    if read != Some(bytes.len()) {
-        return Ok(0);
-    }
-    check(u64::from_le_bytes(bytes), path)
-}
-
-/// A number of values dropped from the head of the file at `path`, as somebody else says, if it is possible.
-///
-/// # Errors
-/// [`Error::Head`].
-pub fn check(head: u64, path: &FilePath) -> Result<u64> {
-    if head > MOST {
-        return Err(Error::Head {
-            path: path.to_string(),
-            head,
-            most: MOST,
-        });
-    }
-    Ok(head)
-}
-
-fn note(file: &File, head: u64) -> rustix::io::Result<()> {
-    // Where there are no attributes, the number starts at 0 again when the file is opened anew.
-    disk::set_attribute(file, ATTRIBUTE, &head.to_le_bytes()).map(drop)
-}
 
 /// What happens to an array while it is copied.
 #[derive(Clone, Debug)]
@@ -112,6 +72,10 @@ impl Watch {
     }
 }
 
+/// Asks whether the values before a position, ever counted, may go from now on, and waits for the answer. Where they may, that
+/// is known to others already.
+pub type MayGo = Box<dyn FnOnce(u64) -> bool + Send>;
+
 /// A trim that has begun.
 pub struct Trim {
     /// Which one of its array it is.
@@ -120,6 +84,19 @@ pub struct Trim {
     pub tail: u64,
     /// So many are to go at the head.
     pub head: u64,
+    /// To be asked before they go.
+    may_go: Option<MayGo>,
+}
+
+impl Trim {
+    /// Has somebody asked when the copy is made, before it takes the place of the file. Where the answer is no, the head stays;
+    /// after a yes, the trim cannot be cancelled any more.
+    pub fn asking(self, may_go: MayGo) -> Self {
+        Self {
+            may_go: Some(may_go),
+            ..self
+        }
+    }
 }
 
 /// A copy without the head, on its way.
@@ -133,36 +110,12 @@ struct Copy<'a> {
     new: Replacement,
     /// Up to where, in bytes of the old file, values of the copy are on disk.
     synced_to: u64,
-    cancel: &'a Cancel,
+    may_go: Option<MayGo>,
+    /// `None` when it is too late.
+    cancel: Option<&'a Cancel>,
 }
 
 impl Array {
-    /// Number of values that were removed at the head so far, ever: index 0 was at this index once. It is known
-    /// without waiting for anyone, also to a forked child.
-    pub fn head(&self) -> u64 {
-        self.published.head()
-    }
-
-    /// Says how many values were removed at the head, of an array that is made as a copy of another.
-    ///
-    /// # Errors
-    /// If it cannot be noted in the file.
-    pub fn set_head(&self, head: u64) -> Result<()> {
-        let mut state = self.state.lock();
-        if head != state.head {
-            self.note_head(&mut state, head)?;
-        }
-        Ok(())
-    }
-
-    fn note_head(&self, state: &mut State, head: u64) -> Result<()> {
-        check(head, &self.path)?;
-        let file = self.file(state)?;
-        note(&file, head).map_err(|e| self.failed("mark", e))?;
-        self.publish_head(state, head);
-        Ok(())
-    }
-
     /// Drops the values before a position from the head, those that there are, however long that takes. A trim
     /// that is under way is given up: whoever calls this has cancelled it.
     pub(in crate::storage) fn drop_head(
@@ -192,13 +145,13 @@ impl Array {
     /// If the head cannot be removed, or it is cancelled: then the tail is gone, and the rest is as it was.
     pub(in crate::storage) fn end_trim(
         self: &Arc<Self>,
-        trim: Trim,
+        mut trim: Trim,
         root: &Root,
         registry: &Registry,
         cancel: &Cancel,
     ) -> Result<u64> {
         let result = self
-            .begin_copy(&trim, root, cancel)
+            .begin_copy(&mut trim, root, cancel)
             .and_then(|copy| copy.carry_out(registry));
         let mut state = self.state.lock();
         state.watch.take_if(|watch| watch.trim == trim.number);
@@ -207,7 +160,7 @@ impl Array {
 
     fn begin_copy<'a>(
         self: &'a Arc<Self>,
-        trim: &Trim,
+        trim: &mut Trim,
         root: &Root,
         cancel: &'a Cancel,
     ) -> Result<Copy<'a>> {
@@ -221,7 +174,8 @@ impl Array {
             old,
             new,
             synced_to: 0,
-            cancel,
+            may_go: trim.may_go.take(),
+            cancel: Some(cancel),
         })
     }
 }
@@ -232,7 +186,7 @@ impl Writer<'_> {
     /// # Errors
     /// If they cannot be removed, or it cannot be noted in the file.
     pub fn clear_at(&mut self, position: u64) -> Result<()> {
-        check(position, &self.array.path)?;
+        head::check(position, &self.array.path)?;
         self.clear()?;
         self.array.note_head(&mut self.state, position)
     }
@@ -249,6 +203,7 @@ impl Writer<'_> {
                 number: 0,
                 tail,
                 head: 0,
+                may_go: None,
             });
         }
         if range.start > 0 && self.state.watch.is_some() {
@@ -270,8 +225,18 @@ impl Writer<'_> {
         if head > 0 {
             state.watch = Some(Watch::new(number, state.count));
         }
-        Ok(Trim { number, tail, head })
+        Ok(Trim {
+            number,
+            tail,
+            head,
+            may_go: None,
+        })
     }
+}
+
+/// Whether so much is not copied while the array is locked.
+fn is_much(bytes: &Range<u64>) -> bool {
+    bytes.end - bytes.start > LAST_ROUND
 }
 
 impl Copy<'_> {
@@ -292,10 +257,32 @@ impl Copy<'_> {
                     // Until this is on disk, a power cut brings back the old file.
                     return self.new.sync_directory(&self.array.path);
                 }
-                Some(more) => todo = more,
+                Some(more) if is_much(&more) => todo = more,
+                Some(more) => {
+                    self.ask()?;
+                    todo = more;
+                }
             }
         }
         Err(self.given_up("it is written to faster than it can be copied"))
+    }
+
+    /// Asks whether the values may go.
+    fn ask(&mut self) -> Result<()> {
+        let position = self.array.head() + self.head;
+        if let Some(may_go) = self.may_go.take()
+            && !may_go(position)
+        {
+            self.not_cancelled()?;
+            return Err(self.given_up("its key was deleted, or this server became a replica"));
+        }
+        self.cancel = None;
+        Ok(())
+    }
+
+    fn not_cancelled(&self) -> Result<()> {
+        self.cancel
+            .map_or(Ok(()), |cancel| self.array.not_cancelled(cancel))
     }
 
     fn given_up(&self, why: &'static str) -> Error {
@@ -313,7 +300,7 @@ impl Copy<'_> {
     fn copy_and_sync(&mut self, todo: &Range<u64>) -> Result<()> {
         let mut at = todo.start;
         while at < todo.end {
-            self.array.not_cancelled(self.cancel)?;
+            self.not_cancelled()?;
             let part = at..todo.end.min(at + SYNCED_AT_ONCE);
             at = part.end;
             self.copy(part, self.shift())?;
@@ -376,17 +363,17 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Puts the copy in the place of the array's file, if it lacks little; else says what it lacks, in bytes of
-    /// the old file.
+    /// Puts the copy in the place of the array's file, if it lacks little and nobody is to be asked; else says what it lacks,
+    /// in bytes of the old file.
     fn finish(&mut self, registry: &Registry) -> Result<Option<Range<u64>>> {
         let array = self.array;
         let _syncing = array.syncing.lock();
         let mut entries = registry.lock();
         let mut state = array.claim_end(array.lock_for_writing()?)?;
         array.check_writable(&mut state)?;
-        array.not_cancelled(self.cancel)?;
+        self.not_cancelled()?;
         let (missing, lowest) = self.missing(&mut state)?;
-        if missing.end - missing.start > LAST_ROUND {
+        if is_much(&missing) || self.may_go.is_some() {
             return Ok(Some(missing));
         }
         if !missing.is_empty() {
@@ -440,7 +427,7 @@ impl Copy<'_> {
         }
         let len = array.layout.offset(kept);
         disk::set_len(file, len).map_err(failed)?;
-        note(file, check(state.head + self.head, &array.path)?)
+        head::note(file, head::check(state.head + self.head, &array.path)?)
             .and_then(|()| Mark::set(file, synced).map(drop))
             .map_err(|errno| failed(errno.into()))?;
         root::lock(file, &array.path)?;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use crate::storage::array::head;
 use crate::storage::array::moment::Moment;
 use crate::storage::array::owner::Owner;
 use crate::storage::array::peers as copies;
@@ -15,7 +16,6 @@ use crate::storage::files::path::FilePath;
 use crate::storage::files::root::{Above, Access, Destination, Found, Undo};
 use crate::storage::format::layout::Layout;
 use crate::storage::format::recovery::Contents;
-use crate::storage::store::drop_head as head;
 use crate::storage::store::likeness::Likeness;
 use crate::storage::types::ItemType;
 use crate::storage::{Bound, Store};

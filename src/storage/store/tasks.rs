@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use crate::storage::array::handle::Array;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::root::Root;
+pub use crate::storage::store::drop_head::MayGo;
 use crate::storage::store::drop_head::Trim;
 use crate::storage::store::registry::Registry;
 use crate::storage::threads::pool::{Cancel, Job, Pool};

@@ -268,11 +268,7 @@ impl Worker {
     }
 
     fn retire(&mut self, array: &Arc<Array>) {
-        // Nobody waits for it, so it is synced whatever the settings say.
-        let settled = array
-            .sync()
-            .and_then(|()| array.trim_from_worker())
-            .and_then(|()| array.sync());
+        let settled = array.sync_and_trim(self.registry.is_bound(array.id()));
         self.watched.retain(|(other, _)| !Arc::ptr_eq(other, array));
         // A lost file is not ours to settle; any other is not let go of before all of it is on disk.
         let closed = match settled {

@@ -1,0 +1,65 @@
+//! The other nodes of a Cluster.
+
+use std::ffi::c_int;
+use std::ptr;
+
+use redis_module::raw;
+
+use crate::redis::server::context::Ctx;
+
+/// Length of the name of a node of a Cluster, in bytes.
+const NODE_ID_LEN: usize = 40;
+
+/// The name of a node of a Cluster, with a NUL behind it.
+pub struct NodeId([u8; NODE_ID_LEN + 1]);
+
+impl Ctx {
+    /// The node that this one follows, by the configuration of the Cluster, which the server has read before it loads
+    /// anything. Not to be asked while the module is being loaded.
+    pub fn primary_in_cluster(&self) -> Option<NodeId> {
+        if !self.is_in_cluster() {
+            return None;
+        }
+        let mut myself = [0_u8; NODE_ID_LEN + 1];
+        let mut primary = myself;
+        let mut flags = 0;
+        // SAFETY: in a Cluster the server answers its name, which is that long and need not end in NUL.
+        unsafe {
+            let name = raw::RedisModule_GetMyClusterID.unwrap()();
+            ptr::copy_nonoverlapping(name.cast(), myself.as_mut_ptr(), NODE_ID_LEN);
+        }
+        // SAFETY: the name ends in NUL; the server writes `NODE_ID_LEN` bytes and the flags, and takes null for what is not
+        // asked for.
+        let status = unsafe {
+            raw::RedisModule_GetClusterNodeInfo.unwrap()(
+                self.raw(),
+                myself.as_ptr().cast(),
+                ptr::null_mut(),
+                primary.as_mut_ptr().cast(),
+                ptr::null_mut(),
+                &raw mut flags,
+            )
+        };
+        let is_replica = flags.cast_unsigned() & raw::REDISMODULE_NODE_SLAVE != 0;
+        (status == raw::REDISMODULE_OK as c_int && is_replica && primary[0] != 0)
+            .then_some(NodeId(primary))
+    }
+
+    /// Sends a message to the modules of this name on another node of the Cluster; `false` if the server knows no such node.
+    pub fn send_to_node(&self, node: &NodeId, kind: u8, message: &[u8]) -> bool {
+        let Ok(len) = u32::try_from(message.len()) else {
+            return false;
+        };
+        // SAFETY: the id ends in NUL; the message is copied.
+        let status = unsafe {
+            raw::RedisModule_SendClusterMessage.unwrap()(
+                self.raw(),
+                node.0.as_ptr().cast(),
+                kind,
+                message.as_ptr().cast(),
+                len,
+            )
+        };
+        status == raw::REDISMODULE_OK as c_int
+    }
+}

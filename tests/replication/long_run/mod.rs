@@ -1,0 +1,485 @@
+//! The long run: whatever happens to a primary with two replicas under Sentinel, and to a Cluster of three and three, all
+//! values that are answered were written, and all that `WAIT` acknowledged is there, or is answered with an error.
+//!
+//! `MMAP_SECONDS` says how long each takes; `MMAP_SEED` repeats the faults, if not their moments.
+
+mod clients;
+mod ledger;
+mod sentinel;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clients::{Find, Run, Writer, read};
+use ledger::{Ledger, Tally};
+
+use crate::cluster::{Cluster, address, redis_cli};
+use crate::mounts::{self, Mounted, format_ext4};
+use crate::random::{Random, seed};
+use crate::support::{Reply, Server, Setup, cannot_run, wait_at_most};
+use sentinel::Sentinel;
+
+/// How long each run takes if nothing else is said.
+const SHORT: Duration = Duration::from_secs(12);
+/// How long it may take all servers to be whole again after a fault. A replica asks again after twice as long each time.
+const HEALED: Duration = Duration::from_secs(180);
+const READERS: u64 = 2;
+/// The size of the file system of each server, in MiB.
+const DISK: u64 = 160;
+
+/// Servers, and who is what.
+trait Deployment {
+    fn servers(&self) -> &[Server];
+    fn servers_mut(&mut self) -> &mut [Server];
+    /// What clients may know of it.
+    fn find(&self) -> Box<dyn Find>;
+    /// Has a replica take over, in one of the ways there are. Says which.
+    fn fail_over(&self, random: &mut Random) -> Option<&'static str>;
+    /// Has keys go to another server, where that is possible.
+    fn reshard(&self, random: &mut Random) -> bool;
+    /// Whether each replica follows a primary, and all servers agree on that.
+    fn is_linked(&self) -> bool;
+}
+
+/// What is answered, or nothing: Sentinel cuts the connections of all clients when it makes a server another's replica.
+fn text(server: &Server, command: &str) -> String {
+    match server.try_ask(command) {
+        Some(Reply::Bulk(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+        Some(reply) => reply.to_string(),
+        None => String::new(),
+    }
+}
+
+/// A field of `INFO` or `CLUSTER INFO`; empty if there is no answer.
+fn field(server: &Server, command: &str, name: &str) -> String {
+    let text = text(server, command);
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_default().to_owned()
+}
+
+fn replication(server: &Server, name: &str) -> String {
+    field(server, "INFO replication", name)
+}
+
+fn is_primary(server: &Server) -> bool {
+    replication(server, "role") == "master"
+}
+
+struct OfCluster(Cluster);
+
+struct ClusterPorts(Vec<u16>);
+
+impl Find for ClusterPorts {
+    fn primary(&self) -> Option<u16> {
+        // Any node says where to go. One that is down is not asked twice.
+        let nanos = std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap()
+            .as_nanos();
+        Some(self.0[nanos as usize / 1000 % self.0.len()])
+    }
+
+    fn replicas(&self) -> i64 {
+        1
+    }
+
+    fn all(&self) -> Vec<u16> {
+        self.0.clone()
+    }
+
+    fn is_cluster(&self) -> bool {
+        true
+    }
+}
+
+impl Deployment for OfCluster {
+    fn servers(&self) -> &[Server] {
+        &self.0.nodes
+    }
+
+    fn servers_mut(&mut self) -> &mut [Server] {
+        &mut self.0.nodes
+    }
+
+    fn find(&self) -> Box<dyn Find> {
+        Box::new(ClusterPorts(
+            self.0.nodes.iter().map(Server::port).collect(),
+        ))
+    }
+
+    fn fail_over(&self, random: &mut Random) -> Option<&'static str> {
+        let replicas: Vec<_> = self
+            .0
+            .nodes
+            .iter()
+            .filter(|node| !is_primary(node))
+            .collect();
+        if replicas.is_empty() {
+            return None;
+        }
+        let how = *random.pick(&[
+            "CLUSTER FAILOVER",
+            "CLUSTER FAILOVER FORCE",
+            "CLUSTER FAILOVER TAKEOVER",
+        ]);
+        let replica: &Server = random.pick::<&Server>(&replicas);
+        (text(replica, how) == "OK").then_some(how)
+    }
+
+    fn reshard(&self, random: &mut Random) -> bool {
+        let nodes = self.0.nodes.iter();
+        let primaries: Vec<_> = nodes.filter(|node| is_primary(node)).collect();
+        let (from, to) = (random.pick(&primaries), random.pick(&primaries));
+        if from.port() == to.port() {
+            return false;
+        }
+        let reshard = [
+            "--cluster",
+            "reshard",
+            &address(from),
+            "--cluster-from",
+            &text(from, "CLUSTER MYID"),
+            "--cluster-to",
+            &text(to, "CLUSTER MYID"),
+            "--cluster-slots",
+            "1200",
+            "--cluster-pipeline",
+            "20",
+            "--cluster-yes",
+        ];
+        let (is_done, said) = redis_cli(&reshard);
+        if !is_done {
+            println!("reshard: {}", said.lines().last().unwrap_or_default());
+            redis_cli(&["--cluster", "fix", &address(from), "--cluster-yes"]);
+        }
+        is_done
+    }
+
+    fn is_linked(&self) -> bool {
+        let nodes = &self.0.nodes;
+        let primaries = nodes.iter().filter(|node| is_primary(node)).count();
+        primaries == 3
+            && nodes.iter().all(|node| {
+                field(node, "CLUSTER INFO", "cluster_state") == "ok"
+                    && !text(node, "CLUSTER NODES").contains("fail")
+                    && match is_primary(node) {
+                        true => replication(node, "connected_slaves") == "1",
+                        false => replication(node, "master_link_status") == "up",
+                    }
+            })
+    }
+}
+
+/// A file system for each server, and how it is set up there.
+struct Disks(Vec<(Mounted, tempfile::TempDir)>);
+
+impl Disks {
+    fn new(count: usize) -> Result<Disks, String> {
+        mounts::be_private()?;
+        let disk = |_| {
+            let temp = tempfile::tempdir().unwrap();
+            let image = temp.path().join("image");
+            format_ext4(&image, DISK)?;
+            Ok((Mounted::image(&image)?, temp))
+        };
+        (0..count).map(disk).collect::<Result<_, _>>().map(Disks)
+    }
+
+    fn setup(&self, i: usize) -> Setup {
+        let dir = self.0[i].0.path().display();
+        // Some restart by their AOF, some by the RDB file of their last synchronisation.
+        let aof = if i % 3 == 0 { "yes" } else { "no" };
+        Server::setup()
+            .module_args(&format!("dir {dir}"))
+            .config("appendonly", aof)
+            .config("appendfsync", "always")
+            .config("repl-diskless-sync-delay", "0")
+            .config("repl-backlog-size", "4mb")
+    }
+
+    fn fill_up(&self, i: usize) -> std::path::PathBuf {
+        use std::io::Write;
+        let path = self.0[i].0.join("ballast");
+        if let Ok(mut file) = std::fs::File::create(&path) {
+            for size in [1 << 20, 4096] {
+                let block = vec![1; size];
+                while file.write(&block).is_ok_and(|written| written > 0) {}
+            }
+        }
+        path
+    }
+
+    /// One of the files of arrays of a server.
+    fn file(&self, i: usize, random: &mut Random) -> Option<std::path::PathBuf> {
+        let files: Vec<_> = std::fs::read_dir(self.0[i].0.path())
+            .unwrap()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with('{'))
+            })
+            .collect();
+        (!files.is_empty()).then(|| random.pick(&files).clone())
+    }
+}
+
+struct Nemesis<'a> {
+    deployment: &'a mut dyn Deployment,
+    disks: &'a Disks,
+    tally: &'a Tally,
+    random: Random,
+}
+
+fn sleep(random: &mut Random, milliseconds: std::ops::Range<u64>) {
+    let pause = milliseconds.start + random.below(milliseconds.end - milliseconds.start);
+    std::thread::sleep(Duration::from_millis(pause));
+}
+
+impl Nemesis<'_> {
+    fn primaries(&self) -> BTreeSet<u16> {
+        let servers = self.deployment.servers().iter();
+        servers
+            .filter(|server| is_primary(server))
+            .map(Server::port)
+            .collect()
+    }
+
+    fn replica(&mut self) -> Option<usize> {
+        let servers = self.deployment.servers();
+        let replicas: Vec<usize> = (0..servers.len())
+            .filter(|&i| !is_primary(&servers[i]))
+            .collect();
+        (!replicas.is_empty()).then(|| *self.random.pick(&replicas))
+    }
+
+    fn wait_until_linked(&self) {
+        wait_at_most(HEALED, "all replicas follow their primaries", || {
+            self.deployment.is_linked()
+        });
+    }
+
+    /// Waits until no array of any server lacks anything.
+    fn wait_until_whole(&self) {
+        let mut last = String::new();
+        wait_at_most(HEALED, "all arrays are whole", || {
+            let lacks = self.deployment.servers().iter().find_map(|server| {
+                let told = [
+                    "arrays_incomplete",
+                    "keys_unavailable",
+                    "fills",
+                    "catching_up",
+                ]
+                .map(|name| {
+                    format!(
+                        "{name}={}",
+                        field(server, "INFO mmap", &format!("mmap_{name}"))
+                    )
+                })
+                .join(" ");
+                let is_whole = told.split(' ').all(|told| told.ends_with("=0"));
+                (!is_whole).then(|| format!("{}: {told}", server.port()))
+            });
+            if let Some(lacks) = &lacks
+                && *lacks != last
+            {
+                println!("  {lacks}");
+                last.clone_from(lacks);
+            }
+            lacks.is_none() && self.deployment.is_linked()
+        });
+    }
+
+    /// Does something, and says what.
+    fn strike(&mut self) -> Option<&'static str> {
+        let count = self.deployment.servers().len() as u64;
+        let which = self.random.below(count) as usize;
+        let kind = self.random.below(10);
+        // Two that are down at once are more than is promised for.
+        if kind < 4 {
+            self.wait_until_linked();
+        }
+        let before = self.primaries();
+        let what = match kind {
+            0 | 1 => {
+                let server = &mut self.deployment.servers_mut()[which];
+                let (port, was_primary) = (server.port(), is_primary(server));
+                server.kill_9();
+                if was_primary {
+                    wait_at_most(HEALED, "another takes over", || {
+                        let servers = self.deployment.servers().iter();
+                        let mut others = servers.filter(|server| server.port() != port);
+                        others.any(|server| is_primary(server) && !before.contains(&server.port()))
+                    });
+                }
+                sleep(&mut self.random, 0..2000);
+                self.deployment.servers_mut()[which].start_again_at_its_port();
+                if was_primary {
+                    "kill of a primary"
+                } else {
+                    "kill of a replica"
+                }
+            }
+            2 => {
+                let server = &self.deployment.servers()[which];
+                server.stop();
+                sleep(&mut self.random, 100..6000);
+                server.go_on();
+                "stop"
+            }
+            3 => self.deployment.fail_over(&mut self.random)?,
+            4 => {
+                let ballast = self.disks.fill_up(which);
+                sleep(&mut self.random, 500..3000);
+                let _ = std::fs::remove_file(ballast);
+                "full disk"
+            }
+            5 => {
+                let i = self.replica()?;
+                let path = self.disks.file(i, &mut self.random)?;
+                let file = std::fs::File::options().write(true).open(&path).ok()?;
+                let len = file.metadata().ok()?.len();
+                file.set_len(self.random.below(len.max(1))).ok()?;
+                "truncation"
+            }
+            6 => {
+                let i = self.replica()?;
+                std::fs::remove_file(self.disks.file(i, &mut self.random)?).ok()?;
+                "lost file"
+            }
+            7 => {
+                self.wait_until_whole();
+                if !self.deployment.reshard(&mut self.random) {
+                    return None;
+                }
+                "reshard"
+            }
+            _ => {
+                text(
+                    &self.deployment.servers()[which],
+                    "CLIENT KILL TYPE replica",
+                );
+                "cut link"
+            }
+        };
+        let is_new = !self.primaries().is_subset(&before);
+        if is_new {
+            self.tally.count("failover");
+        }
+        Some(what)
+    }
+}
+
+/// Whatever is the matter with them is over: primaries and replicas hold the same.
+fn compare_all(deployment: &dyn Deployment, ledgers: &[Ledger], tally: &Tally) {
+    let mut digests: std::collections::HashMap<String, Vec<(u16, String)>> = Default::default();
+    for server in deployment.servers() {
+        let mut client = server.client();
+        client.ask("READONLY");
+        for ledger in ledgers {
+            let key = ledger.key();
+            let digest = client.ask(&format!("DEBUG DIGEST-VALUE {key}")).to_string();
+            // Of the nodes of a Cluster, two have it.
+            if !digest.contains("0000000000000000000000000000000000000000") {
+                digests
+                    .entry(key)
+                    .or_default()
+                    .push((server.port(), digest));
+            }
+        }
+    }
+    for (key, found) in digests {
+        tally.count("array compared at the end");
+        if found.iter().any(|(_, digest)| *digest != found[0].1) {
+            tally.differs(format!("{key} at the end: {found:?}"));
+        }
+    }
+}
+
+fn run(name: &str, deployment: &mut dyn Deployment, disks: &Disks) {
+    let seed = seed();
+    println!("MMAP_SEED={seed}");
+    let length = std::env::var("MMAP_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .map_or(SHORT, Duration::from_secs);
+    let ledgers = Ledger::all();
+    let (tally, stop, hold) = (
+        Tally::default(),
+        AtomicBool::new(false),
+        AtomicBool::new(false),
+    );
+    let find = deployment.find();
+    let clients = Run {
+        find: &*find,
+        tally: &tally,
+        stop: &stop,
+        hold: &hold,
+    };
+    std::thread::scope(|scope| {
+        let _stop = crate::writer::StopAtEnd(&stop);
+        for (i, ledger) in (1..).zip(&ledgers) {
+            let writer = Writer::new(&clients, ledger, seed + i);
+            scope.spawn(move || writer.work());
+        }
+        for i in 0..READERS {
+            let (clients, ledgers) = (&clients, &ledgers);
+            scope.spawn(move || read(clients, ledgers, seed + 100 + i));
+        }
+        let mut nemesis = Nemesis {
+            deployment,
+            disks,
+            tally: &tally,
+            random: Random::new(seed),
+        };
+        let start = Instant::now();
+        while start.elapsed() < length && !tally.has_differences() {
+            sleep(&mut nemesis.random, 200..1500);
+            if let Some(what) = nemesis.strike() {
+                println!("{:4} s: {what}", start.elapsed().as_secs());
+                tally.count(what);
+            }
+            if nemesis.random.once_in(2) {
+                nemesis.wait_until_whole();
+            }
+        }
+        nemesis.wait_until_linked();
+        nemesis.wait_until_whole();
+        // Writers look once more at what is there, each on a new connection.
+        for server in nemesis.deployment.servers() {
+            text(server, "CLIENT KILL TYPE normal");
+        }
+        sleep(&mut nemesis.random, 1000..1500);
+        hold.store(true, Ordering::Relaxed);
+        sleep(&mut nemesis.random, 2000..2500);
+        nemesis.wait_until_whole();
+    });
+    compare_all(deployment, &ledgers, &tally);
+    if tally.has_differences() {
+        for server in deployment.servers() {
+            println!("--- {}:\n{}", server.port(), server.log());
+        }
+    }
+    tally.report(name);
+}
+
+#[test]
+fn the_long_run_under_sentinel() {
+    match Disks::new(3) {
+        Err(why) => cannot_run(&why),
+        Ok(disks) => run("Sentinel", &mut Sentinel::start(|i| disks.setup(i)), &disks),
+    }
+}
+
+#[test]
+fn the_long_run_in_a_cluster() {
+    match Disks::new(6) {
+        Err(why) => cannot_run(&why),
+        Ok(disks) => run(
+            "Cluster",
+            &mut OfCluster(Cluster::of(|i| disks.setup(i))),
+            &disks,
+        ),
+    }
+}
