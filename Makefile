@@ -12,7 +12,7 @@ help:
 	@echo 'make test-python      the Python package: types, lint, and its tests on the redis-server in the PATH (or MMAP_SERVER)'
 	@echo 'make test-python-versions  the same tests with Python 3.9, 3.10, 3.12 and 3.13, and with the oldest libraries it allows'
 	@echo 'make wheels           python/dist: wheels of the Python package, with the module where dist/lib has it'
-	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test (needs root, FUSE, loop devices)'
+	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test, half an hour each (MMAP_SECONDS) of Sentinel and Cluster (needs root, FUSE, loop devices)'
 	@echo 'make test-field       under the stock units of Debian 12 and 13 (needs root), under filters of system calls, on overlayfs'
 	@echo 'make bench            docs/benchmarks.md: tables and charts, on servers of its own; SUITEFLAGS=--long for long arrays'
 	@echo 'make bench-servers    the table of goals on the redis-server in the PATH, Redis 8.0 and Valkey 9.1'
@@ -69,6 +69,7 @@ test-crash: build
 	MMAP_ROUNDS=200 cargo test --release --test faults -- --nocapture
 	MMAP_ROUNDS=1000 cargo test --release --test model -- --nocapture
 	MMAP_ROUNDS=50 cargo test --release --test power_cut -- --nocapture
+	MMAP_SECONDS=$${MMAP_SECONDS:-1800} cargo test --release --test replication long_run -- --nocapture --test-threads 1
 
 test-field: build
 	@bash .ci/packages server test

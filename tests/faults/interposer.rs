@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 /// A call that can fail. The numbers are those of `interpose.c`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(dead_code, reason = "not every test program makes every call fail")]
 pub enum Call {
     Msync = 1,
     Fdatasync,
@@ -26,6 +27,7 @@ pub enum Call {
 }
 
 /// As errno: a write of half the bytes, and no error.
+#[allow(dead_code, reason = "as above")]
 pub const SHORT: i32 = 0;
 
 /// All further calls.

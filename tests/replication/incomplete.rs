@@ -97,7 +97,7 @@ fn fill_up(mount: &Mounted) -> std::path::PathBuf {
     path
 }
 
-fn push(server: &Server, key: &str, values: std::ops::Range<u64>) {
+pub fn push(server: &Server, key: &str, values: std::ops::Range<u64>) {
     let mut words = vec!["VPUSH".to_owned(), key.to_owned()];
     words.extend(values.map(|value| value.to_string()));
     let reply = server.run(&words);
@@ -194,7 +194,7 @@ fn pair() -> Pair {
     pair
 }
 
-fn cut_file(server: &Server, bytes: u64) {
+pub fn cut_file(server: &Server, bytes: u64) {
     let file = std::fs::File::options()
         .write(true)
         .open(server.path("f"))

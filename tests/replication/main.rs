@@ -6,6 +6,9 @@ mod cache;
 #[path = "../support/mounts.rs"]
 mod mounts;
 
+#[path = "../faults/interposer.rs"]
+mod interposer;
+
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -14,9 +17,11 @@ mod random;
 
 mod chaos;
 mod cluster;
+mod cluster_faults;
 mod cold;
 mod contents;
 mod failover;
+mod faults;
 mod fuzz;
 mod hostile;
 mod incomplete;
