@@ -4,7 +4,7 @@ use std::collections::TryReserveError;
 use std::io;
 use std::ops::Range;
 
-use crate::storage::files::limits;
+use crate::storage::system::limits;
 use crate::storage::types::TypeError;
 
 /// The result of a storage operation.

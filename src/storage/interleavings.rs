@@ -10,15 +10,17 @@ use shuttle::{Config, Runner, thread};
 use tempfile::TempDir;
 
 use crate::storage::FilePath;
+use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
 use crate::storage::array::shared::Shared;
 use crate::storage::array::state::budget::Budget;
-use crate::storage::files::root::{Access, Root};
+use crate::storage::files::access::Access;
+use crate::storage::files::root::Root;
 use crate::storage::memory::guard as sigbus;
 use crate::storage::random::{rounds, seed};
+use crate::storage::store::post::Job;
 use crate::storage::store::registry::Registry;
-use crate::storage::store::worker::Job;
-use crate::storage::threads::pool::Cancel;
+use crate::storage::threads::cancel::Cancel;
 use crate::storage::types::ItemType;
 
 /// Values that one command appends: more than a page of them, so that it needs slack.
@@ -40,13 +42,13 @@ impl World {
         let dir = TempDir::new_in("/dev/shm").unwrap();
         let root = Root::open(dir.path()).unwrap();
         let (sender, jobs) = crossbeam_channel::unbounded();
-        let shared = Arc::new(Shared::new(sender));
+        let shared = Arc::new(Shared::new());
         shared.settings.set_max_slack(64 << 10);
-        let registry = Arc::new(Registry::default());
+        let registry = Registry::new(&shared, sender);
         let item = ItemType::parse(b"uint32", None).unwrap();
         let path = FilePath::new(b"f").unwrap();
         let array = registry
-            .bind(&shared, &root, &path, item, Access::Writable, true)
+            .bind(&root, &path, item, Access::Writable, true)
             .unwrap();
         array.append(&numbers(1, AT_ONCE)).unwrap();
         Self {
@@ -64,11 +66,11 @@ impl World {
             let last = over.load(Ordering::SeqCst);
             while let Ok(job) = self.jobs.try_recv() {
                 match job {
-                    Job::Grow(array) => {
+                    Job::Chore(array, Chore::Grow) => {
                         array.grow_ahead();
                         array.prefault();
                     }
-                    Job::Prefault(array) => array.prefault(),
+                    Job::Chore(array, Chore::Prefault) => array.prefault(),
                     _ => {}
                 }
             }

@@ -11,8 +11,9 @@ use rustix::fs::{XattrFlags, setxattr};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
+use crate::storage::files::boot::this_boot;
 use crate::storage::format::record;
-use crate::storage::format::record::{Record, this_boot};
+use crate::storage::format::record::Record;
 use crate::storage::types::ItemType;
 use crate::storage::*;
 

@@ -18,12 +18,13 @@ use crossbeam_channel::{Receiver, unbounded};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::storage::array::handle::{Array, End};
+use crate::storage::array::handle::Array;
 use crate::storage::array::shared::Shared;
+use crate::storage::array::state::End;
+use crate::storage::files::boot::{BootId, this_boot};
 use crate::storage::format::record;
-use crate::storage::format::record::{BootId, this_boot};
+use crate::storage::store::post::Job;
 use crate::storage::store::registry::Registry;
-use crate::storage::store::worker::Job;
 use crate::storage::types::ItemType;
 use crate::storage::{Access, FilePath, Fsync, Root};
 
@@ -393,8 +394,7 @@ impl Image {
 struct Machine {
     dir: TempDir,
     root: Root,
-    shared: Arc<Shared>,
-    registry: Registry,
+    registry: Arc<Registry>,
     jobs: Receiver<Job>,
     item: ItemType,
 }
@@ -403,14 +403,13 @@ impl Machine {
     fn new(item: ItemType, fsync: Fsync) -> Self {
         let dir = TempDir::new().unwrap();
         let (sender, jobs) = unbounded();
-        let shared = Arc::new(Shared::new(sender));
+        let shared = Arc::new(Shared::new());
         shared.settings.set_max_slack(64 * 1024);
         shared.settings.set_fsync(fsync);
         Self {
             root: Root::open(dir.path()).unwrap(),
             dir,
-            shared,
-            registry: Registry::default(),
+            registry: Registry::new(&shared, sender),
             jobs,
             item,
         }
@@ -423,14 +422,7 @@ impl Machine {
     fn bind(&self) -> Arc<Array> {
         let path = FilePath::new(NAME.as_bytes()).unwrap();
         self.registry
-            .bind(
-                &self.shared,
-                &self.root,
-                &path,
-                self.item,
-                Access::Writable,
-                true,
-            )
+            .bind(&self.root, &path, self.item, Access::Writable, true)
             .unwrap()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use crate::storage::files::limits;
+use crate::storage::system::limits;
 
 /// Default and bounds of `mmap.max-slack`, in bytes.
 pub const MAX_SLACK_DEFAULT: u64 = 1 << 30;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -44,7 +45,7 @@ pub(in crate::storage) fn recovered(dir: &Path, bound: &Bound) -> Vec<u8> {
     // A dead process changes nothing while its file is copied, so neither may this one's worker.
     loop {
         let state = bound.state.lock();
-        if state.end != crate::storage::array::handle::End::Cutting {
+        if state.end != crate::storage::array::state::End::Cutting {
             fs::copy(dir.join(&name), &copy).unwrap();
             break;
         }

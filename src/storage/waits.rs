@@ -57,7 +57,7 @@ fn values_appended_after_the_head_was_dropped_follow_those_that_stayed() {
             || bound.append(&bytes(10_000, 100_000)),
             || store.drop_head(&bound.share(), 9000).unwrap(),
         );
-        let there = Extent {
+        let there = Span {
             head: 9000,
             count: 101_000,
         };

@@ -9,7 +9,7 @@ use crate::redis::keys::binding;
 use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
 use crate::redis::server::usage::Arg;
 use crate::redis::store;
-use crate::storage::array::advice::Pattern;
+use crate::storage::memory::pattern::Pattern;
 use crate::storage::types::excerpt;
 use crate::storage::{Bound, Error};
 

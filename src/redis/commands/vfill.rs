@@ -12,7 +12,7 @@ use crate::redis::keys::binding;
 use crate::redis::server::context::{Args, Ctx, Outcome};
 use crate::redis::server::usage::Arg;
 use crate::storage::cold::touched::Touched;
-use crate::storage::{Extent, Task};
+use crate::storage::{Span, Task};
 
 /// More than this, in bytes, is not filled while the server waits: it takes milliseconds.
 const LONG: u64 = 4 << 20;
@@ -46,7 +46,7 @@ impl Command for VFill {
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable()?;
         // By position: other threads may drop values from the head before their turn comes.
-        let Extent { head, count } = bound.view()?.extent();
+        let Span { head, count } = bound.view()?.extent();
         let range = wanted.of(count);
         let positions = head + range.start..head + range.end;
         let bytes = (range.end - range.start) * binding.item.size() as u64;

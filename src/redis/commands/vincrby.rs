@@ -12,7 +12,7 @@ use crate::redis::keys::binding::Binding;
 use crate::redis::replication::Change;
 use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
 use crate::redis::server::usage::Arg;
-use crate::storage::Extent;
+use crate::storage::Span;
 use crate::storage::cold::touched::Touched;
 use crate::storage::types::{AddError, Kind, excerpt};
 
@@ -53,7 +53,7 @@ impl Command for VIncrBy {
             Touched::Each(indices(count).unwrap_or_default())
         })?;
         let mut writer = bound.writer()?;
-        let Extent { head, count } = writer.extent();
+        let Span { head, count } = writer.extent();
         let indices = indices(count)?;
         let new = writer.update(&indices, |pair, value| {
             let position = 2 * pair + 3;

@@ -10,7 +10,7 @@ use crate::redis::keys::binding;
 use crate::redis::replication::Change;
 use crate::redis::server::context::{Args, Ctx, Outcome};
 use crate::redis::server::usage::Arg;
-use crate::storage::Extent;
+use crate::storage::Span;
 use crate::storage::cold::touched::Touched;
 
 /// `VSET key index value [index value ...]`: sets all values, or none; where an index comes twice, the last
@@ -53,7 +53,7 @@ impl Command for VSet {
             |i| 2 * i + 3,
             |bytes| {
                 let mut writer = bound.writer()?;
-                let Extent { head, count } = writer.extent();
+                let Span { head, count } = writer.extent();
                 let indices = &indices(count)?;
                 writer.set(indices, bytes)?;
                 drop(writer);

@@ -10,7 +10,7 @@ use crate::redis::keys::binding;
 use crate::redis::replication::Change;
 use crate::redis::server::context::{Args, Ctx, Outcome};
 use crate::redis::server::usage::Arg;
-use crate::storage::Extent;
+use crate::storage::Span;
 use crate::storage::cold::touched::Touched;
 
 /// `VSETRAW key index bytes`: puts the values that lie in `bytes` back to back in the place of those from `index`
@@ -46,7 +46,7 @@ impl Command for VSetRaw {
             })?;
         }
         let mut writer = bound.writer()?;
-        let Extent { head, count } = writer.extent();
+        let Span { head, count } = writer.extent();
         let index = index(count)?;
         if values > 0 {
             writer.set_from(index, bytes)?;

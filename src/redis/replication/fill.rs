@@ -11,7 +11,7 @@ use crate::redis::replication::long_writes::Then;
 use crate::redis::replication::tell::tell_of_file;
 use crate::redis::server::context::{Audience, Ctx, Word, after, writes_are_paused};
 use crate::redis::store;
-use crate::storage::{Array, Extent};
+use crate::storage::{Array, Span};
 
 /// How much of a file one `FILL` carries, in bytes.
 const CHUNK: u64 = 1 << 20;
@@ -211,7 +211,7 @@ impl Fill {
             // The key says what is wrong, and MMAP begins anew.
             return Progress::Ended;
         };
-        let Extent { head, count } = view.extent();
+        let Span { head, count } = view.extent();
         self.next = self.next.max(head);
         let end = head + count;
         let end = match self.part {

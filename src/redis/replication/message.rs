@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use crate::redis::keys::binding::Binding;
 use crate::redis::server::context::Word;
-use crate::storage::{Access, Extent, FilePath};
+use crate::storage::{Access, FilePath, Span};
 
 /// The command by which replicas are told.
 pub const COMMAND: &CStr = c"VREPLICATE";
@@ -24,7 +24,7 @@ pub fn file_words<'a>(
 pub fn bind_words<'a>(
     key: &'a [u8],
     binding: &'a Binding,
-    extent: Extent,
+    extent: Span,
     state: &'a [u8],
     identity: &'a [u8],
 ) -> [Word<'a>; 10] {

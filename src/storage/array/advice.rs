@@ -1,27 +1,13 @@
 //! How an array is going to be read, as the kernel is told.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{Advice, fadvise};
 
-use crate::storage::array::handle::{Array, State};
-use crate::storage::system::{Call, attempt};
-
-/// The order in which values are going to be read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Pattern {
-    /// The kernel reads some more than it is asked for.
-    #[default]
-    Normal,
-    /// It reads only what it is asked for.
-    Random,
-    /// It reads far ahead.
-    Sequential,
-}
+use crate::storage::array::handle::Array;
+use crate::storage::memory::pattern::{Pattern, advise_file};
 
 impl Array {
     /// Says in which order values are going to be read, until it is said anew or the file is closed.
@@ -33,28 +19,6 @@ impl Array {
             advise_file(file, pattern);
         }
     }
-}
-
-impl State {
-    /// Tells the kernel again, of a file or a mapping that is new.
-    pub fn advise_again(&self) {
-        if self.pattern != Pattern::Normal {
-            self.map.advise(self.pattern);
-            if let Some(file) = &self.file {
-                advise_file(file, self.pattern);
-            }
-        }
-    }
-}
-
-/// It is help: an error changes nothing.
-fn advise_file(file: &File, pattern: Pattern) {
-    let advice = match pattern {
-        Pattern::Normal => Advice::Normal,
-        Pattern::Random => Advice::Random,
-        Pattern::Sequential => Advice::Sequential,
-    };
-    let _ = attempt(Call::Fadvise, || fadvise(file, 0, None, advice));
 }
 
 /// So many ranges of one array are brought in at the same time; more are not worth their while.

@@ -1,16 +1,148 @@
 //! Changing values in place, many at once.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
+use crate::storage::array::state::State;
+use crate::storage::array::writer::Writer;
 use crate::storage::error::{Error, Result};
-use crate::storage::threads::pool::Cancel;
+use crate::storage::memory::available::buffer;
+use crate::storage::threads::cancel::Cancel;
 
 /// How much of a range is filled before others have their turn, in bytes.
 const FILLED_AT_ONCE: u64 = 1 << 20;
 
+impl Writer<'_> {
+    /// Sets values in place: the i-th of `indices` becomes the i-th of the encoded values.
+    ///
+    /// # Errors
+    /// If an index is out of range; then nothing was set.
+    pub fn set(&mut self, indices: &[u64], bytes: &[u8]) -> Result<()> {
+        let (array, state) = (self.array, &mut *self.state);
+        if let Some(index) = indices.iter().find(|&&index| index >= state.count) {
+            return Err(array.out_of_range(state, index));
+        }
+        array.store_at(state, indices, bytes)
+    }
+
+    /// Overwrites the values from `index` on with encoded ones.
+    ///
+    /// # Errors
+    /// If they reach beyond the last value; then nothing was set.
+    pub fn set_from(&mut self, index: u64, bytes: &[u8]) -> Result<()> {
+        let values = bytes.len() as u64 / self.array.item_size();
+        if index
+            .checked_add(values)
+            .is_none_or(|end| end > self.state.count)
+        {
+            let last = index.saturating_add(values).saturating_sub(1);
+            return Err(self.array.out_of_range(&self.state, last));
+        }
+        self.overwrite(index, bytes)
+    }
+
+    /// Overwrites values that are there.
+    pub(in crate::storage) fn overwrite(&mut self, index: u64, bytes: &[u8]) -> Result<()> {
+        let (array, state) = (self.array, &mut *self.state);
+        let at = array.layout.offset(index);
+        array.write(state, at, bytes)?;
+        array.wrote_between(state, at..at + bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Changes values in place: `change` gets the position in `indices` and the value's bytes. An index may come
+    /// more than once. Returns the new values, one for each index.
+    ///
+    /// # Errors
+    /// If an index is out of range, or as `change`; then nothing was set.
+    pub fn update<E: From<Error>>(
+        &mut self,
+        indices: &[u64],
+        mut change: impl FnMut(usize, &mut [u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Vec<u8>, E> {
+        let (array, state) = (self.array, &mut *self.state);
+        let size = array.item().size();
+        let mut values = buffer(indices.len() * size).map_err(Error::from)?;
+        let mut seen = HashMap::new();
+        seen.try_reserve(indices.len()).map_err(Error::from)?;
+        for (position, &index) in indices.iter().enumerate() {
+            if index >= state.count {
+                return Err(array.out_of_range(state, index).into());
+            }
+            let (before, rest) = values.split_at_mut(position * size);
+            let value = &mut rest[..size];
+            match seen.insert(index, position) {
+                Some(earlier) => value.copy_from_slice(&before[earlier * size..][..size]),
+                None => state
+                    .map
+                    .read(array.layout.offset(index), value)
+                    .map_err(|fault| array.lose(state, fault))?,
+            }
+            change(position, value)?;
+        }
+        array.store_at(state, indices, &values)?;
+        Ok(values)
+    }
+}
+
 impl Array {
+    /// Writes values that are known to be there.
+    pub(in crate::storage) fn store_at(
+        self: &Arc<Self>,
+        state: &mut State,
+        indices: &[u64],
+        bytes: &[u8],
+    ) -> Result<()> {
+        let (mut lowest, mut highest) = (u64::MAX, 0);
+        for (&index, value) in indices.iter().zip(bytes.chunks_exact(self.item().size())) {
+            let at = self.layout.offset(index);
+            self.write(state, at, value)?;
+            lowest = lowest.min(at);
+            highest = highest.max(at + self.item_size());
+        }
+        self.wrote_between(state, lowest..highest);
+        Ok(())
+    }
+
+    pub(in crate::storage) fn out_of_range(
+        &self,
+        state: &State,
+        index: impl std::fmt::Display,
+    ) -> Error {
+        Error::IndexOutOfRange {
+            index: index.to_string(),
+            path: self.path.to_string(),
+            count: state.count,
+        }
+    }
+
+    /// Overwrites whole values.
+    pub(in crate::storage) fn write(
+        &self,
+        state: &mut State,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let from = self.layout.count_up_to(offset);
+        let to = self.layout.count_up_to(offset + bytes.len() as u64);
+        state.snapshots.before_change(&state.map, from, to);
+        self.overwrite(state, offset, bytes)
+    }
+
+    pub(in crate::storage) fn overwrite(
+        &self,
+        state: &mut State,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
+        state
+            .map
+            .write(offset, bytes)
+            .map_err(|fault| self.lose(state, fault))
+    }
+
     /// To be asked under the lock before each part of a long write: who cancels it and then takes the lock knows that
     /// nothing of it follows.
     pub(in crate::storage) fn not_cancelled(&self, cancel: &Cancel) -> Result<()> {

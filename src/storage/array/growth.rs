@@ -10,26 +10,18 @@ use std::time::Instant;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use crate::storage::array::handle::{Array, End, LONG_TRUNCATION, PREFAULT_WINDOW, State};
+use crate::storage::array::handle::{Array, PREFAULT_WINDOW};
+use crate::storage::array::limit::len_with_record;
 use crate::storage::array::lock::Locked;
-use crate::storage::array::state::budget::Budget;
+use crate::storage::array::state::{End, State};
 use crate::storage::error::{Error, Result};
+use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
-use crate::storage::files::limits;
-use crate::storage::files::root::Access;
 use crate::storage::format::record;
 use crate::storage::format::record::Record;
 use crate::storage::memory::mapping::Mapping;
 use crate::storage::primitives::others_go_on;
-use crate::storage::store::worker::Job;
 use crate::storage::system::{Call, attempt};
-
-/// Smallest step by which a burst makes a file grow, in bytes, where `mmap.max-slack` allows it: of small writes, and of
-/// such that come at 100 MB/s. The worker has a tenth of a second for the next then.
-const SMALLEST_STEP: u64 = 4 << 20;
-const SMALLEST_LARGE_STEP: u64 = 16 << 20;
-/// So many writes of its average length the smallest step has room for.
-const WRITES_IN_STEP: u64 = 512;
 
 /// A growth, decided under the lock and carried out without it.
 struct Plan {
@@ -50,13 +42,6 @@ struct Plan {
 pub(in crate::storage) struct Grown {
     file_len: u64,
     map: Arc<Mapping>,
-}
-
-/// Length of a file whose slack holds values up to `end`, in bytes.
-fn len_with_record(end: u64) -> u64 {
-    end.saturating_add(record::SIZE)
-        .checked_next_multiple_of(record::ALIGNMENT)
-        .unwrap_or(u64::MAX)
 }
 
 /// The command that needs the space tries for itself, and its client is told.
@@ -160,12 +145,6 @@ impl Array {
         }
     }
 
-    /// Whether so many bytes more can be appended to slack.
-    #[inline]
-    pub(in crate::storage) fn has_room(&self, state: &State, bytes: u64) -> bool {
-        state.slack && self.end_of_values(state) + bytes + record::SIZE <= state.file_len
-    }
-
     /// Gives back what a growth allocated after it was called off.
     fn give_back(&self, plan: &Plan) {
         let mut state = self.state.lock();
@@ -174,50 +153,12 @@ impl Array {
         }
     }
 
-    /// Makes room for so many bytes more, growing the file here and now if the worker has not done so. While it waits,
-    /// others may do anything to the array, even give it another file: what the caller knew of it is void, and whether
-    /// it may be written to is found out afresh.
-    #[cold]
-    pub(in crate::storage) fn wait_for_room<'a>(
-        self: &Arc<Self>,
-        mut state: Locked<'a>,
-        bytes: u64,
-    ) -> Result<Locked<'a>> {
-        let start = Instant::now();
-        while !self.has_room(&state, bytes) {
-            if state.end != End::Free {
-                self.shared.stats.growth_waits.add_one();
-                state = self.wait_for_end(state)?;
-                self.check_writable(&mut state)?;
-                continue;
-            }
-            let end = self.end_of_values(&state) + bytes;
-            self.may_hold(end)?;
-            let wanted = len_with_record(end + self.step(&state, end));
-            self.grow_now(&mut state, len_with_record(end), wanted)?;
-            self.shared.stats.growths_inline.add_one();
-            self.shared.send(Job::Watch(Arc::clone(self)));
-        }
-        self.shared.stats.wait_time.record_since(start);
-        self.may_hold(self.end_of_values(&state) + bytes)?;
-        Ok(state)
-    }
-
-    /// Gives an exact file slack for values up to `end` and no more, to be trimmed again soon.
-    pub(in crate::storage) fn make_momentary_room(
+    pub(super) fn grow_now(
         self: &Arc<Self>,
         state: &mut State,
-        end: u64,
+        needed: u64,
+        wanted: u64,
     ) -> Result<()> {
-        let start = Instant::now();
-        self.call_off_growth(state);
-        let needed = len_with_record(end);
-        self.grow_now(state, needed, needed)?;
-        self.shared.stats.wait_time.record_since(start);
-        Ok(())
-    }
-
-    fn grow_now(self: &Arc<Self>, state: &mut State, needed: u64, wanted: u64) -> Result<()> {
         let plan = self.plan(state, needed, wanted)?;
         self.prepare(&plan)
             .and_then(|grown| {
@@ -230,134 +171,6 @@ impl Array {
                 self.adopt(state, grown)
             })
             .inspect_err(|_| self.free_unused(state))
-    }
-
-    /// Gives back the blocks that a failed growth allocated behind the end of the file.
-    pub(in crate::storage) fn free_unused(&self, state: &mut State) {
-        if state.lost.is_none()
-            && let Err(error) = self.cut_overlong(state)
-        {
-            tracing::error!("{error}; it is tried again before the next write");
-        }
-    }
-
-    /// Cuts what lies behind the end of the file.
-    pub(in crate::storage) fn cut_overlong(&self, state: &mut State) -> Result<()> {
-        let cut = disk::set_len(&*self.file(state)?, state.file_len);
-        state.overlong = cut.is_err();
-        cut.map_err(|e| self.failed("shorten", e))
-    }
-
-    /// Makes the end of the file the caller's: a growth is called off, a cut is waited for. While it waits, others may
-    /// do anything to the array, even close it or give it another file.
-    pub(in crate::storage) fn claim_end<'a>(&self, mut state: Locked<'a>) -> Result<Locked<'a>> {
-        self.call_off_growth(&mut state);
-        self.wait_for_end(state)
-    }
-
-    /// Makes the end of the file the caller's, unless it is being cut: a file of exact length never is.
-    pub(in crate::storage) fn call_off_growth(&self, state: &mut State) {
-        debug_assert!(state.slack || state.end != End::Cutting);
-        if state.end == End::Growing {
-            state.growth_number += 1;
-            state.growth_asked = false;
-            // A record that announces the growth may stand behind the true one already.
-            self.free_unused(state);
-            self.state.free_end(state);
-        }
-    }
-
-    fn wait_for_end<'a>(&self, state: Locked<'a>) -> Result<Locked<'a>> {
-        state.wait_for_end(|| self.shared.worker_alive())
-    }
-
-    /// By how much a file grows: as much as it holds, within bounds, and no further than it may hold values. What is free is
-    /// for other files, too: half of that at most.
-    fn step(&self, state: &State, bytes: u64) -> u64 {
-        let average = bytes / state.writes.max(1);
-        let least = average
-            .saturating_mul(WRITES_IN_STEP)
-            .clamp(SMALLEST_STEP, SMALLEST_LARGE_STEP);
-        let free = state.file.as_ref().and_then(|file| disk::free_bytes(file));
-        let most = self.shared.settings.max_slack();
-        let most = free.map_or(most, |free| most.min(free / 2));
-        let step = bytes.clamp(least.min(most), most);
-        self.within_limit(bytes + step).saturating_sub(bytes)
-    }
-
-    /// Has the other arrays on the same file system give back what they hold ahead of need; whether there was anything. To be
-    /// called without any lock.
-    #[cold]
-    pub(in crate::storage) fn have_slack_given_back(&self) -> bool {
-        let mut any = false;
-        for other in self.shared.arrays() {
-            if !std::ptr::eq(&*other, self) && other.id().device == self.id().device {
-                any |= other.give_back_slack();
-            }
-        }
-        any
-    }
-
-    /// Gives the file its exact length, calling off a growth; whether there was anything to give back.
-    fn give_back_slack(&self) -> bool {
-        let state = self.state.lock();
-        let has_some = state.slack || state.end != End::Free;
-        if !has_some || state.access == Access::ReadOnly || state.lost.is_some() {
-            return false;
-        }
-        let given = self.claim_end(state).and_then(|mut state| {
-            // It is the worker's again when the next values come.
-            state.budget = Budget::full();
-            self.trim(&mut state)
-        });
-        given
-            .inspect_err(|error| tracing::warn!("while making room for another file: {error}"))
-            .is_ok()
-    }
-
-    fn within_limit(&self, end: u64) -> u64 {
-        self.slack_end().map_or(end, |furthest| end.min(furthest))
-    }
-
-    /// Where the values of a file with slack may end, in bytes, by the settings and by the system.
-    fn slack_end(&self) -> Option<u64> {
-        let by_system = limits::file_size().map(|limit| {
-            let len = limit - limit % record::ALIGNMENT;
-            len.saturating_sub(record::SIZE)
-        });
-        self.furthest_end().into_iter().chain(by_system).min()
-    }
-
-    /// Where values may end, in bytes, by the settings. What comes before them in the file does not count.
-    #[inline]
-    fn furthest_end(&self) -> Option<u64> {
-        let limit = self.shared.settings.max_file_bytes()?;
-        Some(self.layout.data_at().saturating_add(limit))
-    }
-
-    /// The length of a file with slack that holds all the values it may.
-    fn longest(&self) -> Option<u64> {
-        self.slack_end().map(len_with_record)
-    }
-
-    /// # Errors
-    /// If values may not end at that byte.
-    #[inline]
-    pub(in crate::storage) fn may_hold(&self, end: u64) -> Result<()> {
-        match self.furthest_end() {
-            Some(furthest) if end > furthest => Err(self.too_long(end, furthest)),
-            _ => Ok(()),
-        }
-    }
-
-    #[cold]
-    fn too_long(&self, end: u64, furthest: u64) -> Error {
-        Error::TooLong {
-            path: self.path.to_string(),
-            values: self.layout.count_up_to(end),
-            room: self.layout.count_up_to(furthest),
-            limit: furthest - self.layout.data_at(),
-        }
     }
 
     fn plan(&self, state: &mut State, needed: u64, wanted: u64) -> Result<Plan> {
@@ -482,128 +295,6 @@ impl Array {
             .saturating_sub(PREFAULT_WINDOW / 2)
             .max(1);
         Ok(())
-    }
-
-    /// The values have come near the end of what is prepared: asks the worker for more.
-    #[cold]
-    pub(in crate::storage) fn ask_for_more(self: &Arc<Self>, state: &mut State, end: u64) {
-        if end >= state.grow_at && !state.growth_asked {
-            state.growth_asked = true;
-            self.shared.send(Job::Grow(Arc::clone(self)));
-        }
-        if end >= state.prefault_at {
-            state.prefault_at = u64::MAX;
-            self.shared.send(Job::Prefault(Arc::clone(self)));
-        }
-    }
-
-    /// Takes the page faults of the next window. The worker calls it.
-    pub(in crate::storage) fn prefault(&self) {
-        let (map, from, to) = {
-            let state = self.state.lock();
-            if !state.slack {
-                return;
-            }
-            let end = self.end_of_values(&state);
-            let to = (end + PREFAULT_WINDOW).min(state.file_len);
-            (Arc::clone(&state.map), end.max(state.prefaulted_to), to)
-        };
-        map.populate(from, to);
-        let mut state = self.state.lock();
-        if !Arc::ptr_eq(&state.map, &map) || !state.slack || state.file_len < to {
-            // It has another file or another length: what comes next asks for its own window.
-            return;
-        }
-        state.prefaulted_to = to;
-        state.prefault_at = if to == state.file_len {
-            u64::MAX
-        } else {
-            to.saturating_sub(PREFAULT_WINDOW / 2).max(1)
-        };
-    }
-
-    /// Cuts a file with slack to its exact length. The end of the file must not be the worker's.
-    pub(in crate::storage) fn trim(&self, state: &mut State) -> Result<()> {
-        if !state.slack || state.access == Access::ReadOnly {
-            return Ok(());
-        }
-        let exact = self.end_of_values(state);
-        let file = self.file_as_left(state)?;
-        disk::set_len(&file, exact).map_err(|e| self.failed("shorten", e))?;
-        state.file_len = exact;
-        state.slack = false;
-        let count = state.count;
-        self.write_header(state, count)?;
-        state.growth_asked = false;
-        state.grow_at = u64::MAX;
-        state.prefault_at = u64::MAX;
-        state.prefaulted_to = 0;
-        // The new length is to be on disk in time, too.
-        state.soil(exact);
-        self.shared.stats.trims.add_one();
-        Ok(())
-    }
-
-    /// As [`Self::trim`], after values were appended: should it fail, only the length is to be put right later.
-    pub(in crate::storage) fn trim_now_or_later(self: &Arc<Self>, state: &mut State) {
-        if let Err(error) = self.trim(state) {
-            tracing::warn!("{error}; it is tried again");
-            self.shared.send(Job::Watch(Arc::clone(self)));
-        }
-    }
-
-    /// The worker's trim: frees much space without keeping commands waiting.
-    ///
-    /// It is a growth in reverse. A record nearer to the values becomes the true one, the one at the end of
-    /// the file points to it, and then the file is cut behind it with no lock held.
-    ///
-    /// # Errors
-    /// The system's; the array stays as it is then, and can be trimmed later.
-    pub(in crate::storage) fn trim_from_worker(&self) -> Result<()> {
-        let mut state = self.state.lock();
-        if !state.slack || state.file.is_none() || state.access == Access::ReadOnly {
-            return Ok(());
-        }
-        let start = Instant::now();
-        let file = self.file_as_left(&mut state)?;
-        let near = len_with_record(self.end_of_values(&state) + LONG_TRUNCATION / 2);
-        if near + LONG_TRUNCATION < state.file_len {
-            let record = Record::new(self.item().size(), near, state.count, state.synced, 0);
-            let far = state.file_len;
-            state
-                .map
-                .write(near - record::SIZE, &record.to_bytes())
-                .and_then(|()| {
-                    state
-                        .map
-                        .store(far - record::SIZE + record::PREVIOUS_AT, near)
-                })
-                .map_err(|fault| self.lose(&mut state, fault))?;
-            state.file_len = near;
-            state.end = End::Cutting;
-            let result;
-            (state, result) = state.unlocked(|| disk::set_len(&file, near));
-            self.state.free_end(&mut state);
-            if let Err(error) = result {
-                // The record at the end must be the true one again.
-                state.file_len = far;
-                self.reinstate_record(&mut state)?;
-                return Err(self.failed("shorten", error));
-            }
-        }
-        drop(file);
-        self.trim(&mut state)?;
-        self.shared.stats.trim_time.record_since(start);
-        state.budget = Budget::full();
-        Ok(())
-    }
-
-    /// Makes the record at the end of the file the true one again.
-    fn reinstate_record(&self, state: &mut State) -> Result<()> {
-        let count = state.count;
-        self.set_count(state, count)?;
-        self.publish_synced(state)?;
-        self.store_in_record(state, record::PREVIOUS_AT, 0)
     }
 }
 

@@ -1,50 +1,39 @@
-//! How many values were removed at the head of an array, ever: a position counts from the first value that there was.
+//! The head of an array: how many values were dropped from it, and the beginning of dropping some.
 
-use std::fs::File;
+use std::ops::Range;
 
-use crate::storage::array::handle::{Array, State};
+use crate::storage::array::handle::Array;
+use crate::storage::array::state::State;
+use crate::storage::array::state::watch::Watch;
+use crate::storage::array::writer::Writer;
 use crate::storage::error::{Error, Result};
-use crate::storage::files::calls as disk;
-use crate::storage::files::path::FilePath;
+use crate::storage::format::dropped;
 
-/// The extended attribute with the number of values that were removed at the head of this file so far: 8 bytes,
-/// little-endian. A file that never lost its head has none.
-const ATTRIBUTE: &str = "user.mmap.head";
-/// The most values that may be dropped from the head of a file, ever. A position is that number and an index, and an index is
-/// below 2^63, as the length of a file is: so a position always fits into 64 bits, wherever the number comes from.
-const MOST: u64 = 1 << 62;
-/// Number of values that were removed at the head of a file.
-///
-/// # Errors
-/// The system's, and [`Error::Head`].
-pub(in crate::storage) fn of(file: &File, path: &FilePath) -> Result<u64> {
-    let mut bytes = [0_u8; 8];
-    let read = disk::attribute(file, ATTRIBUTE, &mut bytes)
-        .map_err(|errno| Error::io("read the attributes of", path, errno))?;
-    if read != Some(bytes.len()) {
-        return Ok(0);
-    }
-    check(u64::from_le_bytes(bytes), path)
+/// Asks whether the values before a position, ever counted, may go from now on, and waits for the answer. Where they may, that
+/// is known to others already.
+pub type MayGo = Box<dyn FnOnce(u64) -> bool + Send>;
+
+/// A trim that has begun.
+pub struct Trim {
+    /// Which one of its array it is.
+    pub(in crate::storage) number: u64,
+    /// So many values went at the end.
+    pub tail: u64,
+    /// So many are to go at the head.
+    pub head: u64,
+    /// To be asked before they go.
+    pub(in crate::storage) may_go: Option<MayGo>,
 }
 
-/// A number of values dropped from the head of the file at `path`, as somebody else says, if it is possible.
-///
-/// # Errors
-/// [`Error::Head`].
-pub fn check(head: u64, path: &FilePath) -> Result<u64> {
-    if head > MOST {
-        return Err(Error::Head {
-            path: path.to_string(),
-            head,
-            most: MOST,
-        });
+impl Trim {
+    /// Has somebody asked when the copy is made, before it takes the place of the file. Where the answer is no, the head stays;
+    /// after a yes, the trim cannot be cancelled any more.
+    pub fn asking(self, may_go: MayGo) -> Self {
+        Self {
+            may_go: Some(may_go),
+            ..self
+        }
     }
-    Ok(head)
-}
-
-pub(in crate::storage) fn note(file: &File, head: u64) -> rustix::io::Result<()> {
-    // Where there are no attributes, the number starts at 0 again when the file is opened anew.
-    disk::set_attribute(file, ATTRIBUTE, &head.to_le_bytes()).map(drop)
 }
 
 impl Array {
@@ -66,15 +55,65 @@ impl Array {
         Ok(())
     }
 
-    /// Says how many they are, in the file, too.
-    ///
-    /// # Errors
-    /// If they cannot be so many, or it cannot be noted.
-    pub(in crate::storage) fn note_head(&self, state: &mut State, head: u64) -> Result<()> {
-        check(head, &self.path)?;
+    fn note_head(&self, state: &mut State, head: u64) -> Result<()> {
+        dropped::check(head, &self.path)?;
         let file = self.file(state)?;
-        note(&file, head).map_err(|e| self.failed("mark", e))?;
+        dropped::note(&file, head).map_err(|e| self.failed("mark", e))?;
         self.publish_head(state, head);
         Ok(())
+    }
+}
+
+impl Writer<'_> {
+    /// Removes all values, and counts those as dropped from the head that were ever before a position.
+    ///
+    /// # Errors
+    /// If they cannot be removed, or it cannot be noted in the file.
+    pub fn clear_at(&mut self, position: u64) -> Result<()> {
+        dropped::check(position, &self.array.path)?;
+        self.clear()?;
+        self.array.note_head(&mut self.state, position)
+    }
+
+    /// Begins to keep a range of values: removes the tail at once, and notes from now on what becomes of the rest,
+    /// so that what comes later is not taken for a part of what was to go.
+    ///
+    /// # Errors
+    /// If the array's head is being removed already, or the tail cannot be removed; then nothing was removed.
+    pub fn begin_trim(&mut self, range: &Range<u64>) -> Result<Trim> {
+        if range.is_empty() {
+            let tail = self.clear()?;
+            return Ok(Trim {
+                number: 0,
+                tail,
+                head: 0,
+                may_go: None,
+            });
+        }
+        if range.start > 0 && self.state.watch.is_some() {
+            return Err(Error::Trimming {
+                path: self.array.path.to_string(),
+                why: "another client is removing its head",
+            });
+        }
+        self.begin_trim_of(range)
+    }
+
+    pub(in crate::storage) fn begin_trim_of(&mut self, range: &Range<u64>) -> Result<Trim> {
+        let head = range.start;
+        let tail = self.state.count.saturating_sub(range.end);
+        self.truncate(range.end)?;
+        let state = &mut *self.state;
+        state.trims += 1;
+        let number = state.trims;
+        if head > 0 {
+            state.watch = Some(Watch::new(number, state.count));
+        }
+        Ok(Trim {
+            number,
+            tail,
+            head,
+            may_go: None,
+        })
     }
 }

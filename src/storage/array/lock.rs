@@ -5,7 +5,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::storage::array::handle::{End, State};
+use crate::storage::array::state::{End, State};
 use crate::storage::error::Result;
 use crate::storage::primitives::{Condvar, Mutex, MutexGuard};
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use rustix::fs::fstat;
 
-use crate::storage::array::handle::{Array, End, State};
+use crate::storage::array::handle::Array;
+use crate::storage::array::state::{End, State};
 use crate::storage::clock;
 use crate::storage::error::{Error, Result};
-use crate::storage::files::root::Access;
+use crate::storage::files::access::Access;
 use crate::storage::memory::guard::Fault;
 
 impl Array {

@@ -5,87 +5,22 @@ use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::FromRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
-use crate::storage::array::handle::{Array, State};
-use crate::storage::array::writer::Extent;
+use crate::storage::array::handle::Array;
+use crate::storage::array::state::State;
+use crate::storage::array::state::span::Span;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::calls as disk;
+use crate::storage::files::identity;
+use crate::storage::files::identity::Identity;
 use crate::storage::files::path::FilePath;
-use crate::storage::files::root;
-use crate::storage::files::root::Identity;
 use crate::storage::format::recovery::Contents;
 use crate::storage::types::ItemType;
 
 /// How much of a whole array is read at a time, in bytes.
 const PIECE: usize = 1 << 20;
-
-/// What a forked child may know: locks may be held in it for ever, by threads that it does not have. Descriptor and head
-/// change together, by one store, as the server may fork at any instruction of another thread.
-pub(in crate::storage) struct Published {
-    slots: [Slot; 2],
-    current: AtomicUsize,
-}
-
-struct Slot {
-    /// -1 once the file is closed.
-    fd: AtomicI32,
-    head: AtomicU64,
-    count: AtomicU64,
-}
-
-impl Slot {
-    fn new(fd: i32, extent: Extent) -> Self {
-        Self {
-            fd: AtomicI32::new(fd),
-            head: AtomicU64::new(extent.head),
-            count: AtomicU64::new(extent.count),
-        }
-    }
-}
-
-impl Published {
-    pub fn new(file: &File, extent: Extent) -> Self {
-        let slot = || Slot::new(file.as_raw_fd(), extent);
-        Self {
-            slots: [slot(), slot()],
-            current: AtomicUsize::new(0),
-        }
-    }
-
-    fn current(&self) -> &Slot {
-        &self.slots[self.current.load(Ordering::Acquire)]
-    }
-
-    pub fn head(&self) -> u64 {
-        self.current().head.load(Ordering::Acquire)
-    }
-
-    pub fn count(&self) -> u64 {
-        self.current().count.load(Ordering::Acquire)
-    }
-
-    /// Under the lock of the array, as all that changes it.
-    pub fn set_count(&self, count: u64) {
-        self.current().count.store(count, Ordering::Release);
-    }
-
-    pub fn set_head(&self, head: u64) {
-        self.current().head.store(head, Ordering::Release);
-    }
-
-    pub fn replace(&self, file: Option<&File>, extent: Extent) {
-        let next = 1 - self.current.load(Ordering::Acquire);
-        let slot = &self.slots[next];
-        let fd = file.map_or(-1, AsRawFd::as_raw_fd);
-        slot.fd.store(fd, Ordering::Release);
-        slot.head.store(extent.head, Ordering::Release);
-        slot.count.store(extent.count, Ordering::Release);
-        self.current.store(next, Ordering::Release);
-    }
-}
 
 /// A file that is read: the array's own, or in a forked child the one that it inherited.
 enum Source {
@@ -109,7 +44,7 @@ impl Deref for Source {
 pub struct Moment<'a> {
     array: &'a Array,
     file: Source,
-    extent: Extent,
+    extent: Span,
 }
 
 impl Array {
@@ -119,22 +54,15 @@ impl Array {
     /// If the file is closed.
     pub fn moment(&self) -> Result<Moment<'_>> {
         let (file, extent) = if self.shared.is_child() {
-            let slot = self.published.current();
-            let fd = slot.fd.load(Ordering::Acquire);
-            if fd < 0 {
-                return Err(self.closed());
-            }
+            let (fd, span) = self.published.get();
+            let fd = fd.ok_or_else(|| self.closed())?;
             // SAFETY: the descriptor was open when the child was forked, which has its own and no thread that closes it; and
             // it is not closed here.
             let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
-            let extent = Extent {
-                head: slot.head.load(Ordering::Acquire),
-                count: slot.count.load(Ordering::Acquire),
-            };
-            (Source::Inherited(file), extent)
+            (Source::Inherited(file), span)
         } else {
             let state = self.state.lock();
-            (Source::Own(self.file(&state)?), state.extent())
+            (Source::Own(self.file(&state)?), state.span())
         };
         Ok(Moment {
             array: self,
@@ -167,7 +95,7 @@ impl Array {
         &self,
         state: &mut State,
         file: Option<Arc<File>>,
-        extent: Extent,
+        extent: Span,
     ) -> Option<Arc<File>> {
         // No mark may come late to a file that others can have by then.
         let _marking = self.marking.lock();
@@ -175,14 +103,14 @@ impl Array {
         state.head = extent.head;
         state.count = extent.count;
         let old = std::mem::replace(&mut state.file, file)?;
-        self.shared.unmap(self.shared.windows.take_those_of(&old));
+        self.unmap(self.shared.windows.take_those_of(&old));
         Some(old)
     }
 }
 
 impl Moment<'_> {
     /// Which values there were.
-    pub fn extent(&self) -> Extent {
+    pub fn extent(&self) -> Span {
         self.extent
     }
 
@@ -196,7 +124,7 @@ impl Moment<'_> {
 
     /// Which file it is, for other servers. All zeros, which no file has, if the system does not say.
     pub fn identity(&self) -> Identity {
-        root::identity(&*self.file).unwrap_or([0; 40])
+        identity::identity(&*self.file).unwrap_or([0; 40])
     }
 
     /// Reads values from `index` on, as many of them as there are and `out` has room for, and says how many bytes.

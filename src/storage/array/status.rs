@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
-use crate::storage::files::root::Access;
+use crate::storage::files::access::Access;
 use crate::storage::format::record;
 use crate::storage::memory::residency::resident_bytes;
+use crate::storage::stats::Totals;
 
 /// What an array is fit for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +48,38 @@ pub struct Status {
 }
 
 impl Array {
+    /// What it adds to the totals.
+    pub(in crate::storage) fn totals(&self) -> Totals {
+        let state = self.state.lock();
+        Totals {
+            arrays: 1,
+            values: state.count,
+            bytes_used: state.count * self.item_size(),
+            bytes_mapped: state.map.len(),
+            slack_bytes: if state.slack {
+                state.file_len - self.end_of_values(&state)
+            } else {
+                0
+            },
+            unsynced: u64::from(state.dirty_from.is_some()),
+            refused: u64::from(state.refusal.is_some()),
+            lost: u64::from(state.lost.is_some()),
+            unlinked: u64::from(state.unlinked.is_some()),
+            incomplete: u64::from(self.is_incomplete()),
+        }
+    }
+
+    /// Number of writes so far.
+    pub(in crate::storage) fn writes(&self) -> u64 {
+        self.state.lock().writes
+    }
+
+    /// Whether the file is longer than its values.
+    pub(in crate::storage) fn has_slack(&self) -> bool {
+        let state = self.state.lock();
+        state.slack && state.file.is_some() && state.access == Access::Writable
+    }
+
     /// The array as it is, and as it was found when its name was looked at last.
     pub(in crate::storage) fn status(&self) -> Status {
         // A view looks at the file; that it fails is part of the answer.

@@ -6,16 +6,17 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::storage::array::handle::{Array, State};
+use crate::storage::array::attendant::Chore;
+use crate::storage::array::handle::Array;
+use crate::storage::array::state::State;
 use crate::storage::array::state::pace::Share;
 use crate::storage::error::{Error, Result};
+use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
-use crate::storage::files::root::Access;
 use crate::storage::format::mark::{Mark, Marked};
 use crate::storage::format::record;
 use crate::storage::memory::guard::Fault;
 use crate::storage::memory::mapping::Mapping;
-use crate::storage::store::worker::Job;
 
 /// What a sync is about.
 struct Work {
@@ -231,7 +232,7 @@ impl Array {
         self.shared.stats.sync_errors.add_one();
         if state.refusal.is_none() {
             tracing::error!("{error}; writes to it are refused until a sync succeeds");
-            self.shared.send(Job::SyncAgain(Arc::clone(self)));
+            self.ask(Chore::SyncAgain);
         }
         state.refusal = Some(error.to_string());
         state.rewrite = true;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rustix::fs::fstat;
 
-use crate::storage::array::handle::{Array, State};
+use crate::storage::array::handle::Array;
+use crate::storage::array::state::State;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::root::Root;
 

@@ -2,4 +2,6 @@
 //!
 //! Uses `array`, `memory`, `threads`.
 
+pub(in crate::storage) mod bring_in;
+pub(in crate::storage) mod drop_pages;
 pub mod touched;

@@ -15,9 +15,11 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::storage::error::{Error, Result};
+use crate::storage::files::identity::FileId;
 use crate::storage::files::path::FilePath;
-use crate::storage::files::root::{FileId, Root, descriptor_link};
+use crate::storage::files::root::Root;
 use crate::storage::files::unnamed::Nameless;
+use crate::storage::system::descriptor_link;
 use crate::storage::system::{Call, attempt};
 
 /// A file without a name, until it takes that of another.

@@ -9,7 +9,9 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{fstat, stat};
 
-use crate::storage::files::root::{FileId, descriptor_link, real_path};
+use crate::storage::files::identity::FileId;
+use crate::storage::files::root::real_path;
+use crate::storage::system::descriptor_link;
 
 /// Names in a directory that are reserved: those that begin and end so.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,84 +1,27 @@
 //! The directory below which all files lie, and the only way to open one.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{File, read_link};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use parking_lot::RwLock;
-use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, StatxFlags, fcntl_lock,
-    fstat, fstatvfs, linkat, open, openat, renameat, renameat_with, statat, statx, unlinkat,
-};
-use rustix::io::Errno;
-use rustix::process::{Flock, FlockType, fcntl_getlk};
+use rustix::fs::{FileType, Mode, OFlags, fstat, fstatvfs, open};
 
 use crate::storage::error::{Error, Result};
+use crate::storage::files::access::{Access, lock};
+use crate::storage::files::destination::{Above, Destination};
+use crate::storage::files::identity::{FileId, identity};
 use crate::storage::files::path;
-use crate::storage::files::path::{FilePath, REPLACED};
+use crate::storage::files::path::FilePath;
 use crate::storage::files::reserved::{Place, Reserved, deepest};
 use crate::storage::files::unnamed::Nameless;
-use crate::storage::format::record::this_boot;
 use crate::storage::system;
-use crate::storage::system::{Call, Missing, attempt};
-
-/// What a file is opened for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
-    /// Reading; the file must exist.
-    ReadOnly,
-    /// Reading and appending, as the only writer.
-    Writable,
-}
-
-/// What makes a file that file, under whatever name: device and inode.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct FileId {
-    pub(in crate::storage) device: u64,
-    pub(in crate::storage) inode: u64,
-}
-
-impl FileId {
-    pub(in crate::storage) fn of(stat: &Stat) -> Self {
-        Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-        }
-    }
-
-    fn of_file(file: &File, path: &FilePath) -> Result<Self> {
-        let stat = fstat(file).map_err(|errno| Error::io("look up", path, errno))?;
-        Ok(Self::of(&stat))
-    }
-}
-
-/// Tells a file from all others of a machine, in all processes and containers on it, and from those that had its inode
-/// before: boot id, device, inode, time of birth in nanoseconds (0 where the file system does not keep it).
-pub type Identity = [u8; 40];
-
-/// The identity of an open file.
-///
-/// # Errors
-/// The system's.
-pub(in crate::storage) fn identity(file: impl AsFd) -> rustix::io::Result<Identity> {
-    let FileId { device, inode } = FileId::of(&fstat(&file)?);
-    let born = statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BTIME)
-        .ok()
-        .filter(|stat| stat.stx_mask & StatxFlags::BTIME.bits() != 0)
-        .map_or(0, |stat| {
-            stat.stx_btime.tv_sec * 1_000_000_000 + i64::from(stat.stx_btime.tv_nsec)
-        });
-    let mut bytes = [0; 40];
-    bytes[..16].copy_from_slice(&this_boot());
-    bytes[16..24].copy_from_slice(&device.to_le_bytes());
-    bytes[24..32].copy_from_slice(&inode.to_le_bytes());
-    bytes[32..].copy_from_slice(&born.to_le_bytes());
-    Ok(bytes)
-}
+use crate::storage::system::{Missing, descriptor_link};
 
 /// A regular file that was found but not opened, so that looking at it disturbs nothing:
 /// a FIFO does not block, and closing the handle drops no POSIX lock (`O_PATH`, see `open(2)`).
@@ -89,8 +32,8 @@ pub struct Found {
 
 impl Found {
     /// Whether it is the file that another server has told of.
-    pub fn is(&self, identity: &[u8]) -> bool {
-        self::identity(&self.handle).is_ok_and(|ours| ours == identity)
+    pub fn is(&self, theirs: &[u8]) -> bool {
+        identity(&self.handle).is_ok_and(|ours| ours == theirs)
     }
 
     /// The path by which this process reaches it.
@@ -380,11 +323,6 @@ impl Root {
     }
 }
 
-/// The name by which this process reaches what it has open.
-pub(in crate::storage) fn descriptor_link(open: &impl AsRawFd) -> String {
-    format!("/proc/self/fd/{}", open.as_raw_fd())
-}
-
 /// The path of what is at `path`, without links and dots.
 ///
 /// # Errors
@@ -394,202 +332,8 @@ pub fn real_path(path: &Path) -> io::Result<PathBuf> {
     read_link(descriptor_link(&open(path, flags, Mode::empty())?))
 }
 
-/// What becomes of directories that are missing above a new file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Above {
-    /// There can be no such file.
-    MustExist,
-    /// They are made.
-    IsMade,
-}
-
-/// Where a file without a name is to go.
-pub struct Destination {
-    /// The descriptor of the file, which is another's.
-    link: RawFd,
-    id: FileId,
-    place: Nameless,
-    name: OsString,
-}
-
-impl Destination {
-    /// Gives the file its name, in place of any that has it. It is on disk when the file is, not before: on ext4, XFS and
-    /// btrfs `fsync` of a file that was renamed takes its name along.
-    ///
-    /// # Errors
-    /// The system's; then nothing has changed.
-    pub fn install(mut self, path: &FilePath) -> Result<()> {
-        self.link_and_rename()
-            .map_err(|errno| Error::io("create", path, errno))
-    }
-
-    /// As [`Self::install`], but keeps the file that has the name, if there is one, with `.replaced` behind its name. At
-    /// each moment one of the two has the name. `aside_gives_way` says whether a file that was set aside so before may go:
-    /// there is never more than one. Says how all that is undone.
-    ///
-    /// # Errors
-    /// [`Error::SetAside`] if it may not; the system's; then nothing has changed.
-    pub fn install_beside_former(mut self, path: &FilePath, aside_gives_way: bool) -> Result<Undo> {
-        let dir = self.place.dir().try_clone();
-        let mut undo = Undo {
-            dir: dir.map_err(|error| Error::io("create", path, error))?,
-            aside: None,
-            name: self.name.clone(),
-            path: path.clone(),
-        };
-        undo.aside = self
-            .set_former_aside(aside_gives_way)
-            .map_err(|errno| match errno {
-                Errno::EXIST => Error::SetAside {
-                    path: path.to_string(),
-                    aside: path.aside().to_string(),
-                },
-                errno => Error::io("set aside", path, errno),
-            })?;
-        // The name is as much a part of the file as its bytes.
-        let named = self.link_and_rename();
-        if let Err(errno) = named.and_then(|()| self.place.sync_directory()) {
-            undo.carry_out();
-            return Err(Error::io("create", path, errno));
-        }
-        Ok(undo)
-    }
-
-    /// Gives the file that has the final name another one, and says which.
-    fn set_former_aside(&self, aside_gives_way: bool) -> rustix::io::Result<Option<OsString>> {
-        let mut aside = self.name.clone();
-        aside.push(REPLACED);
-        let mut named = self.name_aside(&aside);
-        if named == Err(Errno::EXIST) && aside_gives_way {
-            unlinkat(self.place.dir(), &*aside, AtFlags::empty())?;
-            named = self.name_aside(&aside);
-        }
-        match named {
-            Ok(()) => Ok(Some(aside)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(errno),
-        }
-    }
-
-    /// Gives the file a second name, so that it keeps the first until the new file takes that; where the file system
-    /// knows no second names, another one.
-    fn name_aside(&self, aside: &OsStr) -> rustix::io::Result<()> {
-        let dir = self.place.dir();
-        let linked = attempt(Call::Linkat, || {
-            linkat(dir, &*self.name, dir, aside, AtFlags::empty())
-        });
-        match linked {
-            Ok(Some(())) => return Ok(()),
-            Ok(None) | Err(Errno::MLINK) => {}
-            Err(errno) => return Err(errno),
-        }
-        let renamed = attempt(Call::RenameNoReplace, || {
-            renameat_with(dir, &*self.name, dir, aside, RenameFlags::NOREPLACE)
-        })?;
-        match renamed {
-            Some(()) => Ok(()),
-            None => self.reserve_and_rename(aside),
-        }
-    }
-
-    /// Renames the file to a name that nothing has.
-    fn reserve_and_rename(&self, aside: &OsStr) -> rustix::io::Result<()> {
-        let dir = self.place.dir();
-        statat(dir, &*self.name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        // Once a file of ours has the name, only that one is replaced.
-        drop(openat(dir, aside, flags, Mode::RUSR | Mode::WUSR)?);
-        renameat(dir, &*self.name, dir, aside).inspect_err(|_| {
-            // What is left is an empty file of ours, and the error is the caller's.
-            let _ = unlinkat(dir, aside, AtFlags::empty());
-        })
-    }
-
-    fn link_and_rename(&mut self) -> rustix::io::Result<()> {
-        self.place.give_name(&self.link)?;
-        self.place.rename_to(&self.name, self.id)
-    }
-}
-
-/// How a file that was given its name gives way again to the one that had it.
-pub struct Undo {
-    dir: Dir,
-    name: OsString,
-    /// The name of the file that was there before, if one was.
-    aside: Option<OsString>,
-    path: FilePath,
-}
-
-impl Undo {
-    /// Says in the log that another file was there before.
-    pub fn report(&self) {
-        if let Some(aside) = &self.aside {
-            tracing::warn!(
-                "file '{}' held something else: that is now in '{}', beside it",
-                self.path,
-                aside.display()
-            );
-        }
-    }
-
-    /// Gives the name back, whether the new file has it by now or not.
-    pub fn carry_out(self) {
-        let dir = &self.dir;
-        let remove = |name: &OsStr| match unlinkat(dir, name, AtFlags::empty()) {
-            Err(Errno::NOENT) => Ok(()),
-            result => result,
-        };
-        let result = match &self.aside {
-            // Two names of one file are left as they are by `rename`; then one of them goes here.
-            Some(aside) => renameat(dir, &**aside, dir, &*self.name).and_then(|()| remove(aside)),
-            None => remove(&self.name),
-        };
-        if let Err(errno) = result {
-            tracing::error!("{}", Error::io("take back", &self.path, errno));
-        }
-    }
-}
-
-/// Takes the advisory lock that keeps a second writer away, or says who holds it.
-///
-/// A POSIX lock and not `flock`: a child of `fork` does not inherit it, so a background save that
-/// outlives a killed server does not keep the next server out. Its known flaw, that closing *any*
-/// descriptor of the file drops it, is why each file is open at most once (see [`crate::storage::store::registry`]).
-///
-/// # Errors
-/// [`Error::Locked`] if another process holds it.
-pub fn lock(file: &File, path: &FilePath) -> Result<()> {
-    match fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(()),
-        Err(Errno::AGAIN | Errno::ACCESS) => {
-            let asked = Flock::from(FlockType::WriteLock);
-            let holder = match fcntl_getlk(file, &asked) {
-                Ok(Some(Flock { pid: Some(pid), .. })) => format!("pid {}", pid.as_raw_nonzero()),
-                _ => "unknown pid".to_owned(),
-            };
-            Err(Error::Locked {
-                path: path.to_string(),
-                holder,
-            })
-        }
-        Err(errno) => Err(Error::io("lock", path, errno)),
-    }
-}
-
-/// Gives up the lock that [`lock`] took, and keeps the file open.
-///
-/// # Errors
-/// Any I/O error of the operating system.
-pub fn unlock(file: &File, path: &FilePath) -> Result<()> {
-    fcntl_lock(file, FlockOperation::NonBlockingUnlock)
-        .map_err(|errno| Error::io("unlock", path, errno))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-    use std::time::{Duration, Instant};
-
     use super::*;
 
     #[test]
@@ -600,26 +344,5 @@ mod tests {
         std::os::unix::fs::symlink(&real, &link).unwrap();
         assert_eq!(Root::open(&link.join("../link/.")).unwrap().path(), real);
         assert!(Root::open(Path::new(".")).unwrap().path().is_absolute());
-    }
-
-    #[test]
-    fn a_file_with_the_inode_of_a_former_one_is_another() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("f");
-        let make = || {
-            let file = File::create(&path).unwrap();
-            std::fs::remove_file(&path).unwrap();
-            (file.metadata().unwrap().ino(), identity(&file).unwrap())
-        };
-        let (inode, former) = make();
-        // The clock by which files are born ticks every few milliseconds.
-        let start = Instant::now();
-        loop {
-            let (next, identity) = make();
-            if next != inode || identity != former {
-                break;
-            }
-            assert!(start.elapsed() < Duration::from_secs(5));
-        }
     }
 }

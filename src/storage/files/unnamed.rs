@@ -12,7 +12,8 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, Result};
 
-use crate::storage::files::root::{FileId, descriptor_link};
+use crate::storage::files::identity::FileId;
+use crate::storage::system::descriptor_link;
 use crate::storage::system::{Call, attempt, is_refusal};
 
 /// Makes names of this process unique.

@@ -3,8 +3,8 @@
 use std::fs::File;
 
 use crate::storage::error::{Error, Result};
+use crate::storage::files::access::Access;
 use crate::storage::files::path::FilePath;
-use crate::storage::files::root::Access;
 use crate::storage::format::npy::Header;
 use crate::storage::format::record;
 use crate::storage::types::ItemType;

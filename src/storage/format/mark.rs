@@ -9,8 +9,8 @@
 
 use std::fs::File;
 
+use crate::storage::files::boot::{BootId, this_boot};
 use crate::storage::files::calls as disk;
-use crate::storage::format::record::{BootId, this_boot};
 
 const NAME: &str = "user.mmap";
 const SIZE: usize = 24;

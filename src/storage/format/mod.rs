@@ -2,6 +2,7 @@
 //!
 //! Uses `files` and `types`. Knows no mapping and no lock.
 
+pub(in crate::storage) mod dropped;
 pub(in crate::storage) mod layout;
 pub(in crate::storage) mod mark;
 pub(in crate::storage) mod npy;

@@ -5,7 +5,8 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::LazyLock;
+
+use crate::storage::files::boot::{BootId, this_boot};
 
 /// Size of a record in bytes.
 pub const SIZE: u64 = 64;
@@ -21,21 +22,6 @@ pub const PREVIOUS_AT: u64 = 56;
 /// Not text, not a number anyone stores, and damaged by a transfer that treats the file as text.
 const MAGIC: [u8; 6] = [0x89, b'M', b'M', b'A', b'P', 0x0a];
 const VERSION: u16 = 1;
-
-/// Identifies this boot of the machine: what the page cache held is gone when it differs.
-pub type BootId = [u8; 16];
-
-static BOOT_ID: LazyLock<BootId> = LazyLock::new(|| {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let hex: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    // Without /proc the id is 0; a reboot is then taken for a crash of the server alone.
-    u128::from_str_radix(&hex, 16).unwrap_or(0).to_be_bytes()
-});
-
-/// The boot of the machine that is running.
-pub fn this_boot() -> BootId {
-    *BOOT_ID
-}
 
 /// A record, in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,9 +6,9 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::fstat;
 
 use crate::storage::error::{Error, Result};
+use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
 use crate::storage::files::path::FilePath;
-use crate::storage::files::root::Access;
 use crate::storage::format::layout::Layout;
 use crate::storage::format::mark::Mark;
 use crate::storage::format::npy;

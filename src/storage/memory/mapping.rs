@@ -24,12 +24,12 @@ use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use rustix::param::page_size;
 
-use crate::storage::array::advice::Pattern;
+use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
-use crate::storage::files::limits;
-use crate::storage::files::root::Access;
 use crate::storage::memory::guard::{Fault, guarded, guarded_with_others};
+use crate::storage::memory::pattern::Pattern;
 use crate::storage::memory::stream;
+use crate::storage::system::limits;
 use crate::storage::system::{Call, attempt, result_of};
 
 /// Granularity of the page table, in bytes.

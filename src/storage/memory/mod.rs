@@ -3,8 +3,11 @@
 //! Uses `files`. Knows no array.
 
 pub mod available;
+pub(in crate::storage) mod cachestat;
 pub(in crate::storage) mod guard;
 pub(in crate::storage) mod mapping;
+pub mod pattern;
+pub(in crate::storage) mod presence;
 pub(in crate::storage) mod residency;
 pub(in crate::storage) mod stream;
 pub(in crate::storage) mod window;

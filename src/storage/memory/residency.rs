@@ -2,38 +2,18 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 
 use rustix::param::page_size;
 
-use crate::storage::cold::touched::Look;
-use crate::storage::files::calls as disk;
+use crate::storage::memory::cachestat::cached_pages;
 use crate::storage::memory::mapping::Mapping;
-use crate::storage::system::{Call, SYS_CACHESTAT, attempt, result_of};
+use crate::storage::memory::presence::Look;
 
 /// As many bytes are looked at, however long the file is: well under a millisecond's work where `cachestat` is
 /// there, a few where it is not.
 const MOST: u64 = 256 << 20;
 /// A longer file is looked at in windows of so many bytes, evenly spread.
 const WINDOW: u64 = 4 << 20;
-
-/// `struct cachestat_range`
-#[repr(C)]
-struct CacheStatRange {
-    offset: u64,
-    len: u64,
-}
-
-/// `struct cachestat`, all in pages.
-#[repr(C)]
-#[derive(Default)]
-struct CacheStat {
-    cache: u64,
-    dirty: u64,
-    writeback: u64,
-    evicted: u64,
-    recently_evicted: u64,
-}
 
 /// How many of the first `len` bytes of a file are in the page cache, in whole pages. Of a file longer than 256 MiB
 /// it is an estimate from a sample.
@@ -72,33 +52,6 @@ fn windows(len: u64, most: u64, window: u64) -> Vec<(u64, u64)> {
             (start, start + window)
         })
         .collect()
-}
-
-/// Number of pages of a range of bytes that are in the page cache, by `cachestat`.
-///
-/// # Errors
-/// The system's, and where it does not know.
-pub(in crate::storage) fn cached_pages(file: &File, from: u64, to: u64) -> io::Result<u64> {
-    let range = CacheStatRange {
-        offset: from,
-        len: to - from,
-    };
-    let mut stat = CacheStat::default();
-    let looked = attempt(Call::CacheStat, || {
-        let file = file.as_raw_fd();
-        // SAFETY: both structures are laid out as the kernel's and outlive the call; it writes to the second only.
-        let status =
-            unsafe { libc::syscall(SYS_CACHESTAT, file, &raw const range, &raw mut stat, 0) };
-        result_of(status)
-    })?;
-    match looked {
-        // The file that has the pages is another.
-        Some(_) if stat.cache == 0 && disk::is_on_overlayfs(file) => {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-        Some(_) => Ok(stat.cache),
-        None => Err(io::ErrorKind::Unsupported.into()),
-    }
 }
 
 #[cfg(test)]

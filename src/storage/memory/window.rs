@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::storage::array::advice::Pattern;
 use crate::storage::memory::guard::Fault;
 use crate::storage::memory::mapping::Mapping;
+use crate::storage::memory::pattern::Pattern;
 
 /// Length of a window in bytes, and where windows begin: at the multiples of it.
 const LEN: u64 = 1 << 30;

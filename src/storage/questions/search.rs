@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::storage::array::handle::View;
+use crate::storage::array::view::View;
 use crate::storage::error::Result;
 use crate::storage::questions::aggregate::Extended;
 use crate::storage::types::{ItemType, Value};

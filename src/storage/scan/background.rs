@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::storage::array::handle::{Array, View};
+use crate::storage::array::handle::Array;
+use crate::storage::array::view::View;
 use crate::storage::error::{Error, Result};
 use crate::storage::memory::window::Window;
 use crate::storage::scan::snapshot::{Broken, Snapshot};
-use crate::storage::threads::pool::{Cancel, Job, Queue};
+use crate::storage::threads::cancel::Cancel;
+use crate::storage::threads::pool::{Job, Queue};
 
 /// What one step of a job goes over, in bytes.
 const BLOCK: u64 = 4 << 20;

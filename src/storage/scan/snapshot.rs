@@ -9,163 +9,19 @@
 //! a window fails, `pread` says what is wrong. In either way a page that is not in memory is read by the thread that
 //! asks.
 
-use std::collections::{BTreeMap, TryReserveError};
+use std::collections::TryReserveError;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
-use crate::storage::array::handle::{Array, State};
+use crate::storage::array::handle::Array;
+use crate::storage::array::state::undo::Undo;
 use crate::storage::error::{Error, Result};
-use crate::storage::files::root::Access;
+use crate::storage::files::access::Access;
 use crate::storage::memory::guard::Fault;
-use crate::storage::memory::mapping::Mapping;
 use crate::storage::memory::window::Window;
-
-/// Most values of one write that are kept for a snapshot: more would cost the writer milliseconds.
-const MOST_VALUES: u64 = 4096;
-/// Most memory that a snapshot keeps, in bytes, and what one value costs beside its own size.
-const MOST_BYTES: usize = 64 << 20;
-const BYTES_PER_VALUE: usize = 64;
-
-/// What was changed since a snapshot was taken.
-#[derive(Debug)]
-pub(in crate::storage) struct Undo {
-    item_size: u64,
-    /// Where the first value begins in the file, in bytes.
-    data_at: u64,
-    /// Number of values at the time of the snapshot.
-    count: u64,
-    /// The old values by index. The first that is kept of an index is the one of the snapshot.
-    old: Mutex<BTreeMap<u64, Box<[u8]>>>,
-    /// Whether there are any, so that a reader need not look.
-    changed: AtomicBool,
-    /// The least number of values that the array had since: the file has what is before, `old` what is after.
-    intact: AtomicU64,
-    /// Too much was changed.
-    broken: AtomicBool,
-    /// The file is not this array's any more.
-    closed: AtomicBool,
-}
-
-impl Undo {
-    fn break_off(&self) {
-        self.broken.store(true, Ordering::Release);
-    }
-
-    /// Where the value at an index begins in the file, in bytes.
-    fn offset(&self, index: u64) -> u64 {
-        self.data_at + index * self.item_size
-    }
-
-    fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
-    }
-
-    /// Keeps the values from index `from` to `to`, which are about to change.
-    fn keep(&self, map: &Mapping, from: u64, to: u64) {
-        // What is after these was kept when the array was cut, and is not in the file any more.
-        let to = to.min(self.intact.load(Ordering::Acquire));
-        if from >= to || self.is_broken() {
-            return;
-        }
-        let size = self.item_size as usize;
-        let mut old = self.old.lock();
-        let bytes = (old.len() + (to - from) as usize).saturating_mul(size + BYTES_PER_VALUE);
-        let mut item = vec![0; size];
-        if to - from > MOST_VALUES || bytes > MOST_BYTES {
-            return self.break_off();
-        }
-        for index in from..to {
-            if map.read(self.offset(index), &mut item).is_err() {
-                return self.break_off();
-            }
-            old.entry(index).or_insert_with(|| item.as_slice().into());
-        }
-        self.changed.store(true, Ordering::Release);
-    }
-
-    /// Lays the old values over those that were read from index `from` on.
-    fn restore(&self, from: u64, out: &mut [u8]) {
-        if !self.changed.load(Ordering::Acquire) {
-            return;
-        }
-        let size = self.item_size as usize;
-        let to = from + (out.len() / size) as u64;
-        for (index, item) in self.old.lock().range(from..to) {
-            let at = (index - from) as usize * size;
-            out[at..at + size].copy_from_slice(item);
-        }
-    }
-}
-
-/// The snapshots of one array that are being read.
-#[derive(Debug, Default)]
-pub(in crate::storage) struct Snapshots {
-    undos: Vec<Arc<Undo>>,
-    /// Whether the write that is being carried out has told us what it changes.
-    told: bool,
-}
-
-impl Snapshots {
-    /// To be called before the values from index `from` to `to` are overwritten or removed.
-    #[inline]
-    pub(in crate::storage) fn before_change(&mut self, map: &Mapping, from: u64, to: u64) {
-        if !self.undos.is_empty() {
-            self.keep(map, from, to);
-        }
-    }
-
-    #[cold]
-    fn keep(&mut self, map: &Mapping, from: u64, to: u64) {
-        for undo in &self.undos {
-            undo.keep(map, from, to);
-        }
-        self.told = true;
-        // A reader that sees a new value must also see that the old one was kept.
-        fence(Ordering::SeqCst);
-    }
-
-    /// To be called before the array is cut to `count` values.
-    pub(in crate::storage) fn before_cut(&mut self, map: &Mapping, count: u64) {
-        self.before_change(map, count, u64::MAX);
-        for undo in &self.undos {
-            undo.intact.fetch_min(count, Ordering::AcqRel);
-        }
-        fence(Ordering::SeqCst);
-    }
-
-    /// To be called when the file is another from now on.
-    pub(in crate::storage) fn break_off(&mut self) {
-        for undo in &self.undos {
-            undo.break_off();
-        }
-    }
-
-    /// To be called after every write, with the first byte that was written: one that did not tell before what it
-    /// changes breaks the snapshots that had these values.
-    #[inline]
-    pub(in crate::storage) fn after_write(&mut self, from: u64) {
-        if !self.undos.is_empty() {
-            self.check(from);
-        }
-    }
-
-    #[cold]
-    fn check(&mut self, from: u64) {
-        if std::mem::take(&mut self.told) {
-            return;
-        }
-        for undo in &self.undos {
-            if from < undo.offset(undo.intact.load(Ordering::Acquire)) {
-                undo.break_off();
-            }
-        }
-    }
-}
 
 /// The values of an array at one moment. Several threads may read it.
 pub struct Snapshot {
@@ -199,31 +55,13 @@ impl Array {
         let mut state = self.state.lock();
         let count = state.count;
         let file = self.file(&state)?;
-        let undo = Arc::new(Undo {
-            item_size: self.item_size(),
-            data_at: self.layout.data_at(),
-            count,
-            old: Mutex::default(),
-            changed: AtomicBool::new(false),
-            intact: AtomicU64::new(count),
-            broken: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-        });
-        state.snapshots.undos.push(Arc::clone(&undo));
+        let undo = Arc::new(Undo::new(self.item_size(), self.layout.data_at(), count));
+        state.snapshots.add(&undo);
         Ok(Snapshot {
             array: Arc::clone(self),
             file: Arc::downgrade(&file),
             undo,
         })
-    }
-
-    /// Has all readers let go of the file, which is about to be closed: a descriptor that were closed later would take
-    /// the lock of the file with it.
-    pub(in crate::storage) fn close_snapshots(&self, state: &mut State) {
-        for undo in state.snapshots.undos.drain(..) {
-            undo.closed.store(true, Ordering::SeqCst);
-        }
-        drop(self.reading.write());
     }
 
     /// Why the file is shorter than its values.
@@ -240,7 +78,7 @@ impl Array {
 impl Snapshot {
     /// Number of values.
     pub fn count(&self) -> u64 {
-        self.undo.count
+        self.undo.count()
     }
 
     /// Reads the values from `index` on, as many as `out` holds. They must exist.
@@ -264,7 +102,7 @@ impl Snapshot {
     ) -> std::result::Result<(), Broken> {
         self.read_by(index, out, |offset, out| {
             // Behind these, values were cut off: they may be there no more.
-            let intact = self.undo.offset(self.undo.intact.load(Ordering::Acquire));
+            let intact = self.undo.offset(self.undo.intact());
             let is_there = offset + out.len() as u64 <= intact;
             if is_there && self.read_windows(window, offset, out)?.is_ok() {
                 return Ok(out.len());
@@ -286,8 +124,8 @@ impl Snapshot {
         let read = read(self.undo.offset(index), out)?;
         // What was seen to change has been kept before: the writer has a fence between the two.
         fence(Ordering::Acquire);
-        let intact = self.undo.intact.load(Ordering::Acquire) * self.undo.item_size;
-        let expected = intact.saturating_sub(index * self.undo.item_size);
+        let intact = self.undo.intact() * self.undo.item_size();
+        let expected = intact.saturating_sub(index * self.undo.item_size());
         if (read as u64) < expected.min(out.len() as u64) {
             return Err(self.array.explain_short_file());
         }
@@ -322,7 +160,7 @@ impl Snapshot {
             *window = Some(shown);
         }
         fence(Ordering::Acquire);
-        if self.undo.closed.load(Ordering::Acquire) {
+        if self.undo.is_closed() {
             return Err(self.closed());
         }
         Ok(Ok(()))
@@ -330,10 +168,10 @@ impl Snapshot {
 
     /// The window at an offset; `None` if the system has none.
     fn window_at(&self, offset: u64) -> std::result::Result<Option<Arc<Window>>, Broken> {
-        let shared = &self.array.shared;
-        let shown = self.with_file(|file| shared.windows.showing(file, offset))?;
+        let windows = &self.array.shared.windows;
+        let shown = self.with_file(|file| windows.showing(file, offset))?;
         Ok(shown.ok().map(|(window, gone)| {
-            shared.unmap(gone);
+            self.array.unmap(gone);
             window
         }))
     }
@@ -341,7 +179,7 @@ impl Snapshot {
     /// Does something with the file, which is not closed meanwhile.
     fn with_file<R>(&self, work: impl FnOnce(&Arc<File>) -> R) -> std::result::Result<R, Broken> {
         let _reading = self.array.reading.read();
-        if self.undo.closed.load(Ordering::SeqCst) {
+        if self.undo.is_closed() {
             return Err(self.closed());
         }
         let file = self.file.upgrade().ok_or_else(|| self.closed())?;
@@ -395,7 +233,7 @@ impl Snapshot {
         let len = len.map_err(|error| Broken::Failed(self.array.failed("look at", error)))?;
         // What the array cut off itself it had noted before.
         fence(Ordering::SeqCst);
-        if len < self.undo.offset(self.undo.intact.load(Ordering::Acquire)) {
+        if len < self.undo.offset(self.undo.intact()) {
             return Err(self.array.explain_short_file());
         }
         Ok(())
@@ -405,8 +243,7 @@ impl Snapshot {
 impl Drop for Snapshot {
     fn drop(&mut self) {
         let mut state = self.array.state.lock();
-        let undos = &mut state.snapshots.undos;
-        undos.retain(|undo| !Arc::ptr_eq(undo, &self.undo));
+        state.snapshots.remove(&self.undo);
     }
 }
 
@@ -607,8 +444,8 @@ mod tests {
         let store = store_in(dir.path());
         let bound = array(&store);
         let snapshots = [bound.snapshot().unwrap(), bound.snapshot().unwrap()];
-        assert_eq!(bound.state.lock().snapshots.undos.len(), 2);
+        assert_eq!(bound.state.lock().snapshots.len(), 2);
         drop(snapshots);
-        assert!(bound.state.lock().snapshots.undos.is_empty());
+        assert_eq!(bound.state.lock().snapshots.len(), 0);
     }
 }

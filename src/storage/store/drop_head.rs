@@ -13,20 +13,24 @@ use std::sync::Arc;
 use rustix::fs::copy_file_range;
 use rustix::io::Errno;
 
-use crate::storage::array::handle::{Array, State, map};
-use crate::storage::array::head;
-use crate::storage::array::writer::{Extent, Writer};
+use crate::storage::array::handle::Array;
+use crate::storage::array::head::{MayGo, Trim};
+use crate::storage::array::open::map;
+use crate::storage::array::state::State;
+use crate::storage::array::state::span::Span;
 use crate::storage::error::{Error, Result};
+use crate::storage::files::access;
+use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
 use crate::storage::files::replacement::Replacement;
-use crate::storage::files::root;
-use crate::storage::files::root::{Access, Root};
+use crate::storage::files::root::Root;
+use crate::storage::format::dropped;
 use crate::storage::format::mark::Mark;
 use crate::storage::memory::mapping::Mapping;
 use crate::storage::settings::Fsync;
 use crate::storage::store::registry::Registry;
 use crate::storage::system::{Call, attempt};
-use crate::storage::threads::pool::Cancel;
+use crate::storage::threads::cancel::Cancel;
 
 /// How much is copied while the array is locked, in bytes.
 const LAST_ROUND: u64 = 1 << 20;
@@ -35,72 +39,8 @@ const SYNCED_AT_ONCE: u64 = 128 << 20;
 /// So often is copied again what was written meanwhile.
 const ROUNDS: u32 = 32;
 
-/// What happens to an array while it is copied.
-#[derive(Clone, Debug)]
-pub(in crate::storage) struct Watch {
-    /// Of which trim it is.
-    trim: u64,
-    /// What was written, in bytes from the begin of the file; empty if nothing was.
-    written: Range<u64>,
-    /// The least number of values there were, since the last round and ever.
-    lowest: u64,
-    lowest_ever: u64,
-}
-
-impl Watch {
-    fn new(trim: u64, count: u64) -> Self {
-        Self {
-            trim,
-            written: 0..0,
-            lowest: count,
-            lowest_ever: count,
-        }
-    }
-
-    #[cold]
-    pub fn wrote(&mut self, bytes: Range<u64>) {
-        self.written = if self.written.is_empty() {
-            bytes
-        } else {
-            self.written.start.min(bytes.start)..self.written.end.max(bytes.end)
-        };
-    }
-
-    pub fn shortened(&mut self, count: u64) {
-        self.lowest = self.lowest.min(count);
-        self.lowest_ever = self.lowest_ever.min(count);
-    }
-}
-
-/// Asks whether the values before a position, ever counted, may go from now on, and waits for the answer. Where they may, that
-/// is known to others already.
-pub type MayGo = Box<dyn FnOnce(u64) -> bool + Send>;
-
-/// A trim that has begun.
-pub struct Trim {
-    /// Which one of its array it is.
-    number: u64,
-    /// So many values went at the end.
-    pub tail: u64,
-    /// So many are to go at the head.
-    pub head: u64,
-    /// To be asked before they go.
-    may_go: Option<MayGo>,
-}
-
-impl Trim {
-    /// Has somebody asked when the copy is made, before it takes the place of the file. Where the answer is no, the head stays;
-    /// after a yes, the trim cannot be cancelled any more.
-    pub fn asking(self, may_go: MayGo) -> Self {
-        Self {
-            may_go: Some(may_go),
-            ..self
-        }
-    }
-}
-
 /// A copy without the head, on its way.
-struct Copy<'a> {
+struct HeadDrop<'a> {
     array: &'a Arc<Array>,
     /// Which trim it is for.
     trim: u64,
@@ -125,7 +65,7 @@ impl Array {
         registry: &Registry,
     ) -> Result<()> {
         let mut writer = self.writer()?;
-        let Extent { head, count } = writer.extent();
+        let Span { head, count } = writer.extent();
         let values = position.saturating_sub(head);
         if values == 0 {
             return Ok(());
@@ -163,11 +103,11 @@ impl Array {
         trim: &mut Trim,
         root: &Root,
         cancel: &'a Cancel,
-    ) -> Result<Copy<'a>> {
+    ) -> Result<HeadDrop<'a>> {
         let mut state = self.lock_for_writing()?;
         let old = self.file_as_left(&mut state)?;
         let new = Replacement::of(&old, self.id(), &self.path, root)?;
-        Ok(Copy {
+        Ok(HeadDrop {
             array: self,
             trim: trim.number,
             head: trim.head,
@@ -180,66 +120,12 @@ impl Array {
     }
 }
 
-impl Writer<'_> {
-    /// Removes all values, and counts those as dropped from the head that were ever before a position.
-    ///
-    /// # Errors
-    /// If they cannot be removed, or it cannot be noted in the file.
-    pub fn clear_at(&mut self, position: u64) -> Result<()> {
-        head::check(position, &self.array.path)?;
-        self.clear()?;
-        self.array.note_head(&mut self.state, position)
-    }
-
-    /// Begins to keep a range of values: removes the tail at once, and notes from now on what becomes of the rest,
-    /// so that what comes later is not taken for a part of what was to go.
-    ///
-    /// # Errors
-    /// If the array's head is being removed already, or the tail cannot be removed; then nothing was removed.
-    pub fn begin_trim(&mut self, range: &Range<u64>) -> Result<Trim> {
-        if range.is_empty() {
-            let tail = self.clear()?;
-            return Ok(Trim {
-                number: 0,
-                tail,
-                head: 0,
-                may_go: None,
-            });
-        }
-        if range.start > 0 && self.state.watch.is_some() {
-            return Err(Error::Trimming {
-                path: self.array.path.to_string(),
-                why: "another client is removing its head",
-            });
-        }
-        self.begin_trim_of(range)
-    }
-
-    fn begin_trim_of(&mut self, range: &Range<u64>) -> Result<Trim> {
-        let head = range.start;
-        let tail = self.state.count.saturating_sub(range.end);
-        self.truncate(range.end)?;
-        let state = &mut *self.state;
-        state.trims += 1;
-        let number = state.trims;
-        if head > 0 {
-            state.watch = Some(Watch::new(number, state.count));
-        }
-        Ok(Trim {
-            number,
-            tail,
-            head,
-            may_go: None,
-        })
-    }
-}
-
 /// Whether so much is not copied while the array is locked.
 fn is_much(bytes: &Range<u64>) -> bool {
     bytes.end - bytes.start > LAST_ROUND
 }
 
-impl Copy<'_> {
+impl HeadDrop<'_> {
     fn carry_out(mut self, registry: &Registry) -> Result<()> {
         let data_at = self.array.layout.data_at();
         if data_at > 0 {
@@ -427,10 +313,10 @@ impl Copy<'_> {
         }
         let len = array.layout.offset(kept);
         disk::set_len(file, len).map_err(failed)?;
-        head::note(file, head::check(state.head + self.head, &array.path)?)
+        dropped::note(file, dropped::check(state.head + self.head, &array.path)?)
             .and_then(|()| Mark::set(file, synced).map(drop))
             .map_err(|errno| failed(errno.into()))?;
-        root::lock(file, &array.path)?;
+        access::lock(file, &array.path)?;
         map(file, &array.path, len, Access::Writable)
     }
 
@@ -439,7 +325,7 @@ impl Copy<'_> {
         let len = array.layout.offset(kept);
         array.replace_map(state, map);
         state.snapshots.break_off();
-        let extent = Extent {
+        let extent = Span {
             head: state.head + self.head,
             count: kept,
         };

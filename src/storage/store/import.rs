@@ -5,15 +5,17 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use crate::storage::array::head;
 use crate::storage::array::moment::Moment;
 use crate::storage::array::owner::Owner;
 use crate::storage::array::peers as copies;
-use crate::storage::array::writer::Extent;
+use crate::storage::array::state::span::Span;
 use crate::storage::error::{Error, Result};
+use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
+use crate::storage::files::destination::{Above, Destination, Undo};
 use crate::storage::files::path::FilePath;
-use crate::storage::files::root::{Above, Access, Destination, Found, Undo};
+use crate::storage::files::root::Found;
+use crate::storage::format::dropped;
 use crate::storage::format::layout::Layout;
 use crate::storage::format::recovery::Contents;
 use crate::storage::store::likeness::Likeness;
@@ -66,7 +68,7 @@ impl Store {
     /// If the path leaves the root, or no file can be made there.
     pub fn import(&self, path: &FilePath, item: ItemType, above: Above) -> Result<Import> {
         let (file, id, place) = self.root.create_nameless(path, above)?;
-        let array = self.registry.adopt(&self.shared, file, id, path, item)?;
+        let array = self.registry.adopt(file, id, path, item)?;
         array.set_unnamed(true);
         Ok(Import {
             bound: Bound {
@@ -88,7 +90,7 @@ impl Store {
     /// # Errors
     /// As [`Self::import`]; also if no file can have lost that many values.
     pub fn import_copy(&self, path: &FilePath, item: ItemType, head: u64) -> Result<Import> {
-        head::check(head, path)?;
+        dropped::check(head, path)?;
         let like = Likeness::of(self, path, item, head);
         let import = self.import(path, item, Above::IsMade)?;
         import.set_head(head)?;
@@ -344,7 +346,7 @@ fn is_there_already(store: &Store, path: &FilePath, made: &Bound) -> Result<bool
 /// A file that no key is bound to, as binding it would find it.
 struct Unbound {
     layout: Layout,
-    extent: Extent,
+    extent: Span,
 }
 
 impl Unbound {
@@ -357,8 +359,8 @@ impl Unbound {
             let layout = Layout::of(file, path, item, Access::ReadOnly)?;
             let found = Contents::look(file, path, &layout)?;
             let is_whole = found.slack || layout.offset(found.count) == found.file_len;
-            let head = head::of(file, path)?;
-            let extent = Extent {
+            let head = dropped::of(file, path)?;
+            let extent = Span {
                 head,
                 count: found.count,
             };

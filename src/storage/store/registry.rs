@@ -3,25 +3,29 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use crate::storage::array::handle::{Array, State};
-use crate::storage::array::lock::Locked;
+use crossbeam_channel::Sender;
+
+use crate::storage::array::attendant::{Attendant, Chore};
+use crate::storage::array::close::Unsynced;
+use crate::storage::array::handle::Array;
 use crate::storage::array::shared::Shared;
 use crate::storage::error::{Error, Result};
+use crate::storage::files::access::Access;
+use crate::storage::files::identity::FileId;
 use crate::storage::files::path::FilePath;
-use crate::storage::files::root;
-use crate::storage::files::root::{Access, FileId, Root};
-use crate::storage::format::mark::Mark;
+use crate::storage::files::root::Root;
 use crate::storage::format::npy::Header;
 use crate::storage::primitives::{Mutex, MutexGuard};
 use crate::storage::stats::Totals;
-use crate::storage::store::worker::Job;
+use crate::storage::store::post::{Job, Post};
 use crate::storage::types::ItemType;
 
 /// The open files of a server. Its lock is taken before that of an array, never after.
-#[derive(Default)]
 pub struct Registry {
+    shared: Arc<Shared>,
+    post: Arc<Post>,
     entries: Mutex<Entries>,
     /// Files that arrays were done with while another thread still worked on them: closing one drops the lock of the
     /// array that the same file has got since. Locked under `entries`.
@@ -36,15 +40,6 @@ pub(in crate::storage) struct Entry {
     bindings: usize,
     /// How many of them may write. When the last of them goes, the array becomes read-only.
     writers: usize,
-}
-
-/// What was not on disk when an array was closed.
-struct Unsynced {
-    /// The first byte of it.
-    from: u64,
-    /// See `State::rewrite` and `State::refusal`.
-    rewrite: bool,
-    refusal: Option<String>,
 }
 
 impl Entry {
@@ -66,6 +61,25 @@ impl Entry {
 }
 
 impl Registry {
+    /// Of no files yet, whose arrays have their chores sent to `jobs`.
+    pub(in crate::storage) fn new(shared: &Arc<Shared>, jobs: Sender<Job>) -> Arc<Self> {
+        Arc::new_cyclic(|registry| Self {
+            shared: Arc::clone(shared),
+            post: Arc::new(Post::new(jobs, Weak::clone(registry))),
+            entries: Mutex::default(),
+            lingering: Mutex::default(),
+        })
+    }
+
+    /// The way to the worker.
+    pub(in crate::storage) fn post(&self) -> &Arc<Post> {
+        &self.post
+    }
+
+    fn context(&self) -> (Arc<Shared>, Arc<dyn Attendant<Array>>) {
+        (Arc::clone(&self.shared), Arc::clone(&self.post) as _)
+    }
+
     /// Opens the file at `path`, or finds that it is open already, and counts one more binding.
     /// `create` makes a missing file, where it is to be writable.
     ///
@@ -73,7 +87,6 @@ impl Registry {
     /// Whatever keeps the file from being opened as an array of that type.
     pub(in crate::storage) fn bind(
         &self,
-        shared: &Arc<Shared>,
         root: &Root,
         path: &FilePath,
         item: ItemType,
@@ -94,13 +107,14 @@ impl Registry {
                 });
             }
             let (file, id) = root.create(path)?;
-            let array =
-                Array::new(shared, (file, id), path, item, access).inspect_err(|error| {
+            let array = Array::new(self.context(), (file, id), path, item, access).inspect_err(
+                |error| {
                     // Where somebody else has locked it meanwhile, it is theirs.
                     if !matches!(error, Error::Locked { .. }) {
                         root.remove(path);
                     }
-                })?;
+                },
+            )?;
             entries.insert(id, Entry::new(&array, access));
             return Ok(array);
         };
@@ -140,7 +154,7 @@ impl Registry {
             None => {}
         }
         let file = root.open_found(&found, path, access)?;
-        let array = Array::new(shared, (file, found.id), path, item, access)?;
+        let array = Array::new(self.context(), (file, found.id), path, item, access)?;
         if let Some(unsynced) = unsynced {
             array.take_over(unsynced);
         }
@@ -152,13 +166,12 @@ impl Registry {
     /// Takes in a new file that has no name yet, as bound once.
     pub(in crate::storage) fn adopt(
         &self,
-        shared: &Arc<Shared>,
         file: File,
         id: FileId,
         path: &FilePath,
         item: ItemType,
     ) -> Result<Arc<Array>> {
-        let array = Array::new(shared, (file, id), path, item, Access::Writable)?;
+        let array = Array::new(self.context(), (file, id), path, item, Access::Writable)?;
         let entry = Entry::new(&array, Access::Writable);
         self.entries.lock().insert(id, entry);
         Ok(array)
@@ -269,7 +282,7 @@ impl Registry {
         } else {
             return;
         }
-        array.shared.send(Job::Retire(Arc::clone(array)));
+        array.ask(Chore::Retire);
     }
 
     /// Takes a binding that may write for one that only reads. The array stays open for writing.
@@ -351,129 +364,5 @@ impl Registry {
             totals += entry.array.totals();
         }
         totals
-    }
-}
-
-impl Array {
-    pub fn is_writable(&self) -> bool {
-        self.state.lock().access == Access::Writable
-    }
-
-    /// Gives the file its exact length, calling off a growth, if it is open and what it was left as.
-    fn make_exact<'a>(&self, state: Locked<'a>) -> Result<Locked<'a>> {
-        let mut state = self.claim_end(state)?;
-        if state.file.is_some() && state.lost.is_none() {
-            self.trim(&mut state)?;
-        }
-        Ok(state)
-    }
-
-    /// Nobody may find slack in a file that no key is bound to.
-    fn trim_at_unbinding(&self) {
-        let mut state = self.state.lock();
-        state.unbound = true;
-        self.report_loss_at_unbinding(&state);
-        if let Err(error) = self.make_exact(state) {
-            tracing::error!("on unbinding: {error}");
-        }
-    }
-
-    /// No key may write it any more: the file gets its exact length, and from now on it is looked at as one that other
-    /// processes write. What is left is [`Self::end_settling`].
-    fn stop_writing(&self) {
-        if let Err(error) = self.become_read_only(self.state.lock()) {
-            tracing::error!("when the last writable key went: {error}; it is tried again");
-        }
-    }
-
-    fn become_read_only<'a>(&self, state: Locked<'a>) -> Result<Locked<'a>> {
-        if state.access == Access::ReadOnly {
-            return Ok(state);
-        }
-        let mut state = self.make_exact(state)?;
-        state.access = Access::ReadOnly;
-        state.settling = true;
-        Ok(state)
-    }
-
-    /// Lets other processes write a file that no key may write, once all of it is on disk.
-    fn end_settling(self: &Arc<Self>) -> Result<()> {
-        // Where writing could not be stopped at once it is now.
-        let mut state = self.become_read_only(self.state.lock())?;
-        if !state.settling {
-            return Ok(());
-        }
-        let is_on_disk = state.dirty_from.is_none() && state.syncing_from.is_none();
-        if !is_on_disk && state.lost.is_none() {
-            self.shared.send(Job::Retire(Arc::clone(self)));
-            return Ok(());
-        }
-        self.unmark(&mut state);
-        root::unlock(&*self.file(&state)?, &self.path)?;
-        state.settling = false;
-        Ok(())
-    }
-
-    /// Gives the file its exact length and lets go of it: once it is dropped, other processes may write it. Says what
-    /// may not be on disk yet.
-    fn close(&self) -> Result<(Option<Arc<File>>, Option<Unsynced>)> {
-        let mut state = self.make_exact(self.state.lock())?;
-        self.unmark(&mut state);
-        self.close_snapshots(&mut state);
-        let extent = state.extent();
-        let file = self.publish_file(&mut state, None, extent);
-        // A sync that is under way may fail yet, and nobody will be told.
-        let interrupted = state.syncing_from;
-        let from = state.dirty_from.into_iter().chain(interrupted).min();
-        let unsynced = from.map(|from| Unsynced {
-            from,
-            rewrite: state.rewrite || interrupted.is_some(),
-            refusal: state.refusal.take(),
-        });
-        Ok((file, unsynced))
-    }
-
-    /// Syncs what an array of the same file left when it was closed; a failed sync is not forgotten.
-    fn take_over(self: &Arc<Self>, unsynced: Unsynced) {
-        let mut state = self.state.lock();
-        state.soil(unsynced.from);
-        state.rewrite = unsynced.rewrite;
-        if unsynced.refusal.is_some() {
-            state.refusal = unsynced.refusal;
-            self.shared.send(Job::SyncAgain(Arc::clone(self)));
-        }
-    }
-
-    /// Takes the mark off a file that is settled: exact, and all of it on disk.
-    fn unmark(&self, state: &mut State) {
-        if state.mark.is_some()
-            && state.dirty_from.is_none()
-            && state.syncing_from.is_none()
-            && !state.slack
-            && let Ok(file) = self.file(state)
-        {
-            Mark::remove(&file);
-            state.mark = None;
-        }
-    }
-
-    /// Gives the file its exact length now.
-    pub(in crate::storage) fn make_exact_now(&self) -> Result<()> {
-        self.make_exact(self.state.lock()).map(drop)
-    }
-
-    /// Has the worker sync what is not on disk: what was left to the system so far, or to a server before.
-    pub(in crate::storage) fn sync_in_time(self: &Arc<Self>) {
-        self.schedule_sync(&mut self.state.lock());
-    }
-
-    /// Gives the file its exact length and waits until it is on disk, whatever the settings say: a server
-    /// that shuts down leaves nothing to chance.
-    pub(in crate::storage) fn settle(self: &Arc<Self>) -> Result<()> {
-        let synced = self.sync();
-        drop(self.make_exact(self.state.lock())?);
-        synced.and_then(|()| self.sync())?;
-        self.unmark(&mut self.state.lock());
-        Ok(())
     }
 }

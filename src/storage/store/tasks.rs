@@ -12,12 +12,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::storage::array::handle::Array;
+use crate::storage::array::head::Trim;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::root::Root;
-pub use crate::storage::store::drop_head::MayGo;
-use crate::storage::store::drop_head::Trim;
 use crate::storage::store::registry::Registry;
-use crate::storage::threads::pool::{Cancel, Job, Pool};
+use crate::storage::threads::cancel::Cancel;
+use crate::storage::threads::pool::{Habits, Job, Pool};
 
 /// How many tasks are carried out side by side. They wait for the disk, mostly.
 const THREADS: usize = 4;
@@ -166,7 +166,7 @@ impl TaskThreads {
         Ok(Self {
             tasks,
             queues: Queues::default(),
-            pool: Pool::new("tasks", THREADS, || (), || ())?,
+            pool: Pool::new("tasks", THREADS, Habits::default())?,
         })
     }
 

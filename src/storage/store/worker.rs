@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
+use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
 use crate::storage::array::shared::Shared;
 use crate::storage::error::Error;
 use crate::storage::files::root::Root;
 use crate::storage::memory::mapping::Mapping;
 use crate::storage::settings::Fsync;
+use crate::storage::store::post::{Done, Job};
 use crate::storage::store::registry::Registry;
 
 /// How often arrays with slack are looked at.
@@ -31,41 +33,6 @@ const fn sync_interval(fsync: Fsync) -> Duration {
         // The kernel has written them by then (`vm.dirty_expire_centisecs`); this is how it becomes known.
         Fsync::No => Duration::from_secs(30),
     }
-}
-
-/// Called with the outcome of a sync that somebody waits for, on the worker's thread.
-pub type Done = Box<dyn FnOnce(Result<(), &Error>) + Send>;
-
-/// What the worker is asked to do.
-pub(in crate::storage) enum Job {
-    /// Grow a file before it is needed.
-    Grow(Arc<Array>),
-    /// Take the page faults of the next window.
-    Prefault(Arc<Array>),
-    /// Trim the file once the load pauses: a command gave it slack.
-    Watch(Arc<Array>),
-    /// Sync the array soon, without saying so.
-    SyncSoon(Arc<Array>),
-    /// A sync of the array failed: writes are refused until one succeeds.
-    SyncAgain(Arc<Array>),
-    /// The array was written to after a sync.
-    Dirty(Arc<Array>),
-    /// Sync what was written now: it has become much.
-    WriteBack,
-    /// Give the file its exact length soon: the array was cleared.
-    Trim(Arc<Array>),
-    /// Sync, and say so. With `exact`, the file gets its exact length, too.
-    Sync {
-        array: Arc<Array>,
-        exact: bool,
-        done: Done,
-    },
-    /// Close the file if no key is bound to it any more.
-    Retire(Arc<Array>),
-    /// Unmap what is not used any more.
-    Unmap(Arc<Mapping>),
-    /// End.
-    Stop,
 }
 
 /// Starts the thread.
@@ -109,16 +76,26 @@ pub(in crate::storage) fn start(
         })
 }
 
-impl Job {
-    /// Whether both ask the same of the same array.
-    fn is_same_as(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::SyncSoon(a), Self::SyncSoon(b))
-            | (Self::Watch(a), Self::Watch(b))
-            | (Self::Retire(a), Self::Retire(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        }
-    }
+/// What may wait for the disk.
+enum Slow {
+    /// Sync the array soon, without saying so.
+    SyncSoon(Arc<Array>),
+    Trim(Arc<Array>),
+    Sync {
+        array: Arc<Array>,
+        exact: bool,
+        done: Done,
+    },
+    Retire(Arc<Array>),
+    Unmap(Arc<Mapping>),
+}
+
+/// What failed and is tried again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    Sync,
+    Watch,
+    Retire,
 }
 
 struct Worker {
@@ -133,9 +110,9 @@ struct Worker {
     /// Arrays written to since their names were looked at.
     written: Vec<Arc<Array>>,
     /// Jobs that may wait for the disk: they come after all that commands may soon wait for.
-    slow: Vec<Job>,
-    /// Jobs to be tried again, all at once.
-    failed: Vec<Job>,
+    slow: Vec<Slow>,
+    /// What is to be tried again, all at once.
+    failed: Vec<(Arc<Array>, Retry)>,
     next_retry: Instant,
     next_tick: Instant,
     next_name_check: Instant,
@@ -191,50 +168,52 @@ impl Worker {
 
     fn accept(&mut self, job: Job) {
         match job {
-            Job::Grow(array) => {
+            Job::Chore(array, chore) => self.accept_chore(array, chore),
+            Job::Sync { array, exact, done } => self.slow.push(Slow::Sync { array, exact, done }),
+            Job::Unmap(map) => self.slow.push(Slow::Unmap(map)),
+            Job::Stop => self.stopping = true,
+        }
+    }
+
+    fn accept_chore(&mut self, array: Arc<Array>, chore: Chore) {
+        match chore {
+            Chore::Grow => {
                 array.grow_ahead();
                 array.prefault();
                 self.watch(array);
             }
-            Job::Prefault(array) => array.prefault(),
-            Job::Watch(array) => {
+            Chore::Prefault => array.prefault(),
+            Chore::Watch => {
                 self.watch(Arc::clone(&array));
                 // A command gave the array slack, and could not wait for what its record vouches for.
-                self.slow.push(Job::SyncSoon(array));
+                self.slow.push(Slow::SyncSoon(array));
             }
-            Job::Dirty(array) => {
+            Chore::SyncInTime => {
                 if self.written.is_empty() {
                     self.next_name_check = Instant::now() + NAME_CHECK;
                 }
                 self.written.push(Arc::clone(&array));
                 self.dirty.push(array);
             }
-            Job::SyncAgain(array) => self.try_again(Job::SyncSoon(array)),
+            Chore::SyncAgain => self.try_again(array, Retry::Sync),
             // What is to be done is seen when all jobs are taken.
-            Job::WriteBack => {}
-            Job::Stop => self.stopping = true,
-            slow @ (Job::SyncSoon(_)
-            | Job::Trim(_)
-            | Job::Sync { .. }
-            | Job::Retire(_)
-            | Job::Unmap(_)) => {
-                self.slow.push(slow);
-            }
+            Chore::WriteBack => {}
+            Chore::Trim => self.slow.push(Slow::Trim(array)),
+            Chore::Retire => self.slow.push(Slow::Retire(array)),
         }
     }
 
     fn do_slow_job(&mut self) {
         match self.slow.remove(0) {
-            Job::SyncSoon(array) => self.sync(array),
-            Job::Trim(array) => {
+            Slow::SyncSoon(array) => self.sync(array),
+            Slow::Trim(array) => {
                 if !trim(&array) {
-                    self.try_again(Job::Watch(array));
+                    self.try_again(array, Retry::Watch);
                 }
             }
-            Job::Sync { array, exact, done } => self.sync_for_all(&array, exact, done),
-            Job::Retire(array) => self.retire(&array),
-            Job::Unmap(map) => drop(map),
-            _ => unreachable!("only slow jobs are put off"),
+            Slow::Sync { array, exact, done } => self.sync_for_all(&array, exact, done),
+            Slow::Retire(array) => self.retire(&array),
+            Slow::Unmap(map) => drop(map),
         }
     }
 
@@ -244,7 +223,7 @@ impl Worker {
         self.slow = std::mem::take(&mut self.slow)
             .into_iter()
             .filter_map(|job| match job {
-                Job::Sync {
+                Slow::Sync {
                     array: other,
                     exact: other_exact,
                     done,
@@ -277,7 +256,7 @@ impl Worker {
         };
         if let Err(error) = closed {
             tracing::error!("on closing: {error}; it is tried again");
-            self.try_again(Job::Retire(Arc::clone(array)));
+            self.try_again(Arc::clone(array), Retry::Retire);
         }
     }
 
@@ -286,25 +265,32 @@ impl Worker {
         match array.sync() {
             // The next command finds out, and says so.
             Ok(()) | Err(Error::Lost { .. }) => {}
-            Err(_) => self.try_again(Job::SyncSoon(array)),
+            Err(_) => self.try_again(array, Retry::Sync),
         }
     }
 
-    /// Does a slow job, or one that leads to some, in a while.
-    fn try_again(&mut self, job: Job) {
-        if self.failed.iter().any(|other| other.is_same_as(&job)) {
+    /// Does something for an array again in a while.
+    fn try_again(&mut self, array: Arc<Array>, what: Retry) {
+        let is_same =
+            |(other, kind): &(Arc<Array>, Retry)| *kind == what && Arc::ptr_eq(other, &array);
+        if self.failed.iter().any(is_same) {
             return;
         }
         if self.failed.is_empty() {
             self.next_retry = Instant::now() + RETRY;
         }
-        self.failed.push(job);
+        self.failed.push((array, what));
     }
 
     fn retry(&mut self) {
-        if !self.failed.is_empty() && Instant::now() >= self.next_retry {
-            for job in std::mem::take(&mut self.failed) {
-                self.accept(job);
+        if self.failed.is_empty() || Instant::now() < self.next_retry {
+            return;
+        }
+        for (array, what) in std::mem::take(&mut self.failed) {
+            match what {
+                Retry::Sync => self.slow.push(Slow::SyncSoon(array)),
+                Retry::Watch => self.accept_chore(array, Chore::Watch),
+                Retry::Retire => self.slow.push(Slow::Retire(array)),
             }
         }
     }
@@ -332,9 +318,9 @@ impl Worker {
         for (array, seen) in std::mem::take(&mut self.watched) {
             let writes = array.writes();
             let calm = writes - seen <= CALM_WRITES;
-            // What is cut to its exact length must be on disk first: see R4 in docs/design.md.
+            // What is cut to its exact length must be on disk first: see "What reaches the disk, and when" in docs/design.md.
             if calm && !(array.sync().is_ok() && trim(&array)) {
-                self.try_again(Job::Watch(array));
+                self.try_again(array, Retry::Watch);
             } else if array.has_slack() {
                 self.watched.push((array, writes));
             }

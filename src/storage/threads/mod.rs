@@ -2,4 +2,5 @@
 //!
 //! Knows nothing of arrays.
 
+pub(in crate::storage) mod cancel;
 pub mod pool;

@@ -6,14 +6,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use rustix::process::setpriority_process;
 
-use crate::storage::memory::window::KEPT_FOR;
 use crate::storage::system::{Call, attempt, result_of};
 
 /// How much less of a CPU the threads get than the server where both want it: see nice(1).
@@ -26,31 +26,13 @@ pub trait Job: Send {
     fn step(self: Box<Self>) -> Option<Box<dyn Job>>;
 }
 
-/// A word to a job that nobody waits for it any more. Clones are the same word.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel {
-    said: Arc<AtomicBool>,
-    /// What cancels this job as well.
-    also: Option<Arc<AtomicBool>>,
-}
-
-impl Cancel {
-    /// A word of its own that is also said when `other` is.
-    pub fn also_by(other: &Self) -> Self {
-        Self {
-            said: Arc::default(),
-            also: Some(Arc::clone(&other.said)),
-        }
-    }
-
-    pub fn cancel(&self) {
-        self.said.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        let is_said = |word: &Arc<AtomicBool>| word.load(Ordering::Relaxed);
-        is_said(&self.said) || self.also.as_ref().is_some_and(is_said)
-    }
+/// What the threads of a pool do besides its work.
+#[derive(Clone, Default)]
+pub struct Habits {
+    /// The first that each does.
+    pub first: Option<fn()>,
+    /// What each does when it has had nothing to do for that long after some work.
+    pub when_idle: Option<(Duration, Arc<dyn Fn() + Send + Sync>)>,
 }
 
 enum Message {
@@ -93,17 +75,11 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts that many threads, at least one. `name` begins their names, `prepare` is the first that each does, and
-    /// `rest` what it does when it has had nothing to do for [`KEPT_FOR`] after some work.
+    /// Starts that many threads, at least one. `name` begins their names.
     ///
     /// # Errors
     /// The system's, if there can be no more threads.
-    pub fn new(
-        name: &str,
-        threads: usize,
-        prepare: fn(),
-        rest: impl Fn() + Clone + Send + 'static,
-    ) -> std::io::Result<Self> {
+    pub fn new(name: &str, threads: usize, habits: Habits) -> std::io::Result<Self> {
         let threads = threads.max(1);
         let (jobs, messages) = crossbeam_channel::unbounded();
         let mut pool = Self {
@@ -117,12 +93,14 @@ impl Pool {
         };
         for number in 0..threads {
             let (queue, messages) = (pool.queue.clone(), pool.messages.clone());
-            let rest = rest.clone();
+            let habits = habits.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("mmap-{name}-{number}"))
                 .spawn(move || {
-                    prepare();
-                    work(&queue, &messages, rest);
+                    if let Some(first) = habits.first {
+                        first();
+                    }
+                    work(&queue, &messages, &habits);
                 })?;
             pool.threads.push(thread);
         }
@@ -166,17 +144,19 @@ pub fn give_way() {
     });
 }
 
-fn work(queue: &Queue, messages: &Receiver<Message>, rest: impl Fn()) {
+fn work(queue: &Queue, messages: &Receiver<Message>, habits: &Habits) {
     let next = || {
-        messages.recv_timeout(KEPT_FOR).or_else(|error| {
-            if error == RecvTimeoutError::Timeout {
-                rest();
+        if let Some((idle, rest)) = &habits.when_idle {
+            match messages.recv_timeout(*idle) {
+                Err(RecvTimeoutError::Timeout) => rest(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Ok(message) => return Some(message),
             }
-            // Until there is something to do it sleeps without waking.
-            messages.recv()
-        })
+        }
+        // Until there is something to do it sleeps without waking.
+        messages.recv().ok()
     };
-    while let Ok(Message::Work(job)) = next() {
+    while let Some(Message::Work(job)) = next() {
         queue.busy.fetch_add(1, Ordering::Relaxed);
         match catch_unwind(AssertUnwindSafe(|| job.step())) {
             Ok(Some(rest)) => queue.submit(rest),
@@ -213,6 +193,13 @@ mod tests {
         }
     }
 
+    fn gives_way() -> Habits {
+        Habits {
+            first: Some(give_way),
+            ..Habits::default()
+        }
+    }
+
     fn countdown(pool: &Pool, number: u32) -> mpsc::Receiver<u32> {
         let (said, hear) = mpsc::channel();
         pool.queue().submit(Box::new(Countdown { number, said }));
@@ -225,13 +212,13 @@ mod tests {
 
     #[test]
     fn a_job_is_done_step_by_step() {
-        let pool = Pool::new("pool", 3, give_way, || ()).unwrap();
+        let pool = Pool::new("pool", 3, gives_way()).unwrap();
         assert_eq!(all(&countdown(&pool, 5)), [5, 4, 3, 2, 1, 0]);
     }
 
     #[test]
     fn a_short_job_does_not_wait_for_a_long_one() {
-        let pool = Pool::new("pool", 1, give_way, || ()).unwrap();
+        let pool = Pool::new("pool", 1, gives_way()).unwrap();
         let long = countdown(&pool, u32::MAX);
         assert_eq!(all(&countdown(&pool, 1)), [1, 0]);
         let last = long.try_iter().last().unwrap();
@@ -240,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_panic_ends_the_job_and_not_the_thread() {
-        let pool = Pool::new("pool", 1, give_way, || ()).unwrap();
+        let pool = Pool::new("pool", 1, gives_way()).unwrap();
         assert_eq!(all(&countdown(&pool, 15)), [15, 14]);
         assert_eq!(all(&countdown(&pool, 1)), [1, 0]);
     }
@@ -248,7 +235,12 @@ mod tests {
     #[test]
     fn a_thread_rests_once_after_its_work() {
         let (said, hear) = mpsc::channel();
-        let pool = Pool::new("pool", 1, give_way, move || said.send(()).unwrap()).unwrap();
+        let rest = move || said.send(()).unwrap();
+        let habits = Habits {
+            when_idle: Some((Duration::from_millis(50), Arc::new(rest))),
+            ..gives_way()
+        };
+        let pool = Pool::new("pool", 1, habits).unwrap();
         for _ in 0..2 {
             assert_eq!(all(&countdown(&pool, 1)), [1, 0]);
             assert_eq!(hear.recv_timeout(DEADLINE), Ok(()));
@@ -258,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_dropped_pool_drops_its_jobs() {
-        let pool = Pool::new("pool", 2, give_way, || ()).unwrap();
+        let pool = Pool::new("pool", 2, gives_way()).unwrap();
         let hear = countdown(&pool, u32::MAX);
         assert_eq!(hear.recv_timeout(DEADLINE), Ok(u32::MAX));
         drop(pool);

@@ -1,0 +1,309 @@
+//! Appending values.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::storage::array::attendant::Chore;
+use crate::storage::array::handle::{Array, PAGE};
+use crate::storage::array::open::map;
+use crate::storage::array::state::State;
+use crate::storage::array::state::span::Span;
+use crate::storage::array::writer::Writer;
+use crate::storage::error::{Error, Result};
+use crate::storage::files::access::Access;
+use crate::storage::files::calls as disk;
+use crate::storage::format::record;
+use crate::storage::system::limits;
+
+/// How values are to be appended that there is room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Room {
+    /// The file is exact, and stays so by one `pwrite`: all lies in one page.
+    WithinPage { unhurried: bool },
+    /// The file is exact, and gets slack for as long as it takes.
+    Momentary,
+    /// There is slack.
+    Slack,
+}
+
+impl Writer<'_> {
+    /// Appends where that is a copy and a store, and says whether it did: under load it nearly always does.
+    #[inline]
+    fn append_to_free_slack(&mut self, bytes: &[u8]) -> Result<bool> {
+        let (array, state) = (self.array, &mut *self.state);
+        let len = bytes.len() as u64;
+        if !state.slack || !array.has_room(state, len) {
+            return Ok(false);
+        }
+        array.may_hold(array.end_of_values(state) + len)?;
+        self.append_within_slack(bytes)?;
+        Ok(true)
+    }
+
+    /// Appends to slack, in which there is room.
+    #[inline(always)]
+    fn append_within_slack(&mut self, bytes: &[u8]) -> Result<()> {
+        let (array, state) = (self.array, &mut *self.state);
+        let from = array.end_of_values(state);
+        let end = from + bytes.len() as u64;
+        array.append_to_slack(state, bytes)?;
+        if end >= state.grow_at || end >= state.prefault_at {
+            array.ask_for_more(state, end);
+        }
+        array.wrote(state, from);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn append_elsewhere(self, bytes: &[u8]) -> Result<Self> {
+        let array = self.array;
+        match self.append_to_what_is_free(bytes) {
+            Err(error) if error.is_full() && array.have_slack_given_back() => {
+                array.writer()?.append_to_what_is_free(bytes)
+            }
+            result => result,
+        }
+    }
+
+    fn append_to_what_is_free(mut self, bytes: &[u8]) -> Result<Self> {
+        let len = bytes.len() as u64;
+        loop {
+            match self.find_room(len)? {
+                Some(room) => {
+                    self.append_to(room, bytes)?;
+                    return Ok(self);
+                }
+                None => self = self.wait_for_room(len)?,
+            }
+        }
+    }
+
+    /// Where so many bytes more have room now; `None` if the file must grow first.
+    #[inline]
+    fn find_room(&mut self, len: u64) -> Result<Option<Room>> {
+        let (array, state) = (self.array, &mut *self.state);
+        let from = array.end_of_values(state);
+        array.may_hold(from + len)?;
+        if state.slack {
+            return Ok(array.has_room(state, len).then_some(Room::Slack));
+        }
+        let unhurried = state.budget.take(len);
+        if unhurried {
+            state.growth_asked = false;
+        }
+        if from / PAGE == (from + len - 1) / PAGE {
+            return Ok(Some(Room::WithinPage { unhurried }));
+        }
+        Ok(unhurried.then_some(Room::Momentary))
+    }
+
+    fn wait_for_room(self, len: u64) -> Result<Self> {
+        let Self { array, state } = self;
+        let state = array.wait_for_room(state, len)?;
+        Ok(Self { array, state })
+    }
+
+    #[inline]
+    fn append_to(&mut self, room: Room, bytes: &[u8]) -> Result<()> {
+        let (array, state) = (self.array, &mut *self.state);
+        let from = array.end_of_values(state);
+        let end = from + bytes.len() as u64;
+        match room {
+            Room::Slack => return self.append_within_slack(bytes),
+            Room::WithinPage { unhurried } => {
+                array.append_within_page(state, bytes)?;
+                if !unhurried && !state.growth_asked {
+                    state.growth_asked = true;
+                    array.ask(Chore::Grow);
+                }
+            }
+            // More than a page is not written at once, but must be appended at once: the record's count does it.
+            Room::Momentary => {
+                array.make_momentary_room(state, end)?;
+                array.append_to_slack(state, bytes)?;
+                array.trim_now_or_later(state);
+            }
+        }
+        array.wrote(state, from);
+        Ok(())
+    }
+
+    /// Makes the array at least `count` values long. The new ones are zeros: space is allocated for them, and nothing is
+    /// written. It may wait.
+    ///
+    /// # Errors
+    /// As [`Array::append`].
+    pub fn extend_to(self, count: u64) -> Result<Self> {
+        let array = self.array;
+        match self.extend_to_what_is_free(count) {
+            Err(error) if error.is_full() && array.have_slack_given_back() => {
+                array.writer()?.extend_to_what_is_free(count)
+            }
+            result => result,
+        }
+    }
+
+    fn extend_to_what_is_free(mut self, count: u64) -> Result<Self> {
+        if self.state.count >= count {
+            return Ok(self);
+        }
+        self = self.claim_end()?;
+        let (array, state) = (self.array, &mut *self.state);
+        if state.count >= count {
+            return Ok(self);
+        }
+        let from = array.end_of_values(state);
+        let end = array
+            .layout
+            .end_of(count)
+            .ok_or_else(|| Error::Unaddressable {
+                path: array.path.to_string(),
+                count,
+                item_size: array.item().size(),
+            })?;
+        array.may_hold(end)?;
+        // What lies behind the last value in slack may have been a value once. Behind an exact end there is nothing.
+        array.trim(state)?;
+        array.make_momentary_room(state, end)?;
+        array.set_count(state, count)?;
+        array.trim_now_or_later(state);
+        array.wrote(state, from);
+        Ok(self)
+    }
+
+    /// Makes the values from a position on these, whether they are there already or not. What lies before the head stays
+    /// away. It may wait.
+    ///
+    /// # Errors
+    /// If there is no value before the position, the array cannot be written to or the disk is full.
+    pub fn put(mut self, position: u64, bytes: &[u8]) -> Result<Self> {
+        let size = self.array.item_size();
+        if !(bytes.len() as u64).is_multiple_of(size) {
+            return Err(Error::NotWhole {
+                path: self.array.path.to_string(),
+                bytes: bytes.len(),
+                item_size: self.array.item().size(),
+            });
+        }
+        loop {
+            let Span { head, count } = self.extent();
+            let dropped = head.saturating_sub(position);
+            let bytes = bytes
+                .get(dropped.saturating_mul(size).min(bytes.len() as u64) as usize..)
+                .unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(self);
+            }
+            let index = position + dropped - head;
+            if index > count {
+                return Err(self.array.noted(Error::Gap {
+                    path: self.array.path.to_string(),
+                    count,
+                    index,
+                }));
+            }
+            let split = ((count - index) * size).min(bytes.len() as u64) as usize;
+            let (old, new) = bytes.split_at(split);
+            let room = if new.is_empty() {
+                None
+            } else {
+                let room = self.find_room(new.len() as u64)?;
+                if room.is_none() {
+                    self = self.wait_for_room(new.len() as u64)?;
+                    continue;
+                }
+                room
+            };
+            if !old.is_empty() {
+                self.overwrite(index, old)?;
+            }
+            if let Some(room) = room {
+                self.append_to(room, new)?;
+            }
+            return Ok(self);
+        }
+    }
+}
+
+/// One write, under one hold of the lock.
+impl Array {
+    /// Appends whole values, encoded back to back. It may wait for room; they are the last values when it returns, and it says
+    /// which values there are then.
+    ///
+    /// # Errors
+    /// If the array cannot be written to, the disk is full, or the file would be longer than it may be; then
+    /// nothing was appended.
+    #[inline]
+    pub fn append(self: &Arc<Self>, bytes: &[u8]) -> Result<Span> {
+        let mut writer = self.writer()?;
+        if !writer.append_to_free_slack(bytes)? {
+            writer = writer.append_elsewhere(bytes)?;
+        }
+        Ok(writer.extent())
+    }
+
+    /// As [`Writer::extend_to`].
+    ///
+    /// # Errors
+    /// As [`Writer::extend_to`].
+    pub fn extend_to(self: &Arc<Self>, count: u64) -> Result<()> {
+        self.writer()?.extend_to(count).map(drop)
+    }
+
+    /// Appends to slack, where there is room for it.
+    #[inline]
+    pub(in crate::storage) fn append_to_slack(
+        &self,
+        state: &mut State,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let from = self.end_of_values(state);
+        let count = self.layout.count_up_to(from + bytes.len() as u64);
+        let live_at = state.file_len - record::SIZE + record::LIVE_AT;
+        state
+            .map
+            .write_and_store(from, bytes, live_at, count)
+            .map_err(|fault| self.lose(state, fault))?;
+        self.publish(state, count);
+        Ok(())
+    }
+
+    /// Appends to a file of exact length, where that leaves all in one page.
+    pub(in crate::storage) fn append_within_page(
+        &self,
+        state: &mut State,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let from = self.end_of_values(state);
+        self.extend_within_page(state, from, bytes)?;
+        let count = self.layout.count_up_to(from + bytes.len() as u64);
+        self.set_count(state, count)?;
+        self.write_header(state, count)
+    }
+
+    /// Appends to a file of exact length by one `pwrite`: it makes the file longer only once the bytes are there.
+    fn extend_within_page(&self, state: &mut State, from: u64, bytes: &[u8]) -> Result<()> {
+        let file = self.file_as_left(state)?;
+        let end = from + bytes.len() as u64;
+        if state.map.len() < end {
+            let map = map(&file, &self.path, end, Access::Writable)?;
+            self.replace_map(state, map);
+        }
+        let written =
+            disk::write_at(&file, bytes, from).map_err(|e| self.failed("append to", e))?;
+        if written < bytes.len() {
+            self.free_unused(state);
+            // The next byte would have told why.
+            let is_too_long = limits::file_size().is_some_and(|limit| end > limit);
+            let why = if is_too_long {
+                Errno::FBIG
+            } else {
+                Errno::NOSPC
+            };
+            return Err(self.failed("append to", why));
+        }
+        state.file_len = end;
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! Whether an array holds all values that it should, and what else one server knows of the others' copies of it. See
+//! "Incomplete arrays" in `docs/design.md`.
+
+use std::sync::atomic::Ordering;
+
+use crate::storage::array::handle::Array;
+use crate::storage::array::peers::{Completeness, INCOMPLETE, short};
+use crate::storage::error::Result;
+use crate::storage::files::calls as disk;
+
+/// All of these are set on one thread only.
+impl Array {
+    /// Whether values are missing, so that what is there is not to be shown. Where the file system has extended attributes,
+    /// the file says so, too: it is so for whoever opens it next.
+    #[inline]
+    pub fn is_incomplete(&self) -> bool {
+        self.peers.completeness.load(Ordering::Relaxed) != Completeness::Whole as u8
+    }
+
+    /// Which values are missing, if any are.
+    pub fn completeness(&self) -> Completeness {
+        Completeness::of_number(self.peers.completeness.load(Ordering::Relaxed))
+    }
+
+    /// Why values are missing; empty if none are.
+    pub fn why_incomplete(&self) -> String {
+        match self.completeness() {
+            Completeness::Whole => String::new(),
+            _ => self.peers.why.lock().clone(),
+        }
+    }
+
+    fn become_(&self, completeness: Completeness, why: &str) {
+        why.clone_into(&mut self.peers.why.lock());
+        self.peers
+            .completeness
+            .store(completeness as u8, Ordering::Relaxed);
+    }
+
+    /// A change could not be applied: what is there is not to be shown until all contents are there again. Says whether
+    /// that is news.
+    ///
+    /// It holds at once. That it is noted in the file, too, is tried; where it cannot be, the log says so.
+    pub fn miss(&self, why: &str) -> bool {
+        let is_news = self.completeness() != Completeness::Missed;
+        if !is_news {
+            return false;
+        }
+        self.become_(Completeness::Missed, why);
+        self.set_sent_anew(false);
+        self.peers.gap_from.store(u64::MAX, Ordering::Relaxed);
+        if let Err(error) = self.note_incomplete(why) {
+            tracing::error!("{error}; a restart of this server may forget that values are missing");
+        }
+        true
+    }
+
+    /// This server may have missed changes, and cannot know. A file that says that values are missing goes on to say so.
+    pub fn doubt_contents(&self, why: &str) {
+        if self.completeness() == Completeness::Whole {
+            self.become_(Completeness::Doubted, why);
+        }
+    }
+
+    /// There is nobody any more who knows better.
+    pub fn trust_contents(&self) {
+        if self.completeness() == Completeness::Doubted {
+            self.become_(Completeness::Whole, "");
+        }
+    }
+
+    /// All contents come from now on, piece by piece; changes in between are applied.
+    ///
+    /// # Errors
+    /// If it cannot be noted in the file.
+    pub fn expect_contents(&self, why: &str) -> Result<()> {
+        self.note_incomplete(why)?;
+        self.peers.gap_from.store(u64::MAX, Ordering::Relaxed);
+        self.become_(Completeness::Filling, why);
+        Ok(())
+    }
+
+    /// A gap opens at a position, which may be closed again by what follows.
+    ///
+    /// # Errors
+    /// If it cannot be noted in the file.
+    pub fn note_gap(&self, position: u64, why: &str) -> Result<()> {
+        if self.completeness() == Completeness::Whole {
+            self.note_incomplete(why)?;
+            self.become_(Completeness::Gap, why);
+        }
+        self.peers.gap_from.fetch_min(position, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// There are no values any more from a position on: a gap that began there is gone.
+    ///
+    /// # Errors
+    /// If it cannot be noted in the file.
+    pub fn forget_gap_behind(&self, position: u64) -> Result<()> {
+        if self.peers.gap_from.load(Ordering::Relaxed) < position {
+            return Ok(());
+        }
+        self.peers.gap_from.store(u64::MAX, Ordering::Relaxed);
+        match self.completeness() {
+            Completeness::Gap => self.become_whole(),
+            _ => Ok(()),
+        }
+    }
+
+    /// All values are there, unless there is a gap.
+    ///
+    /// # Errors
+    /// If it cannot be noted in the file; then it goes on to be incomplete.
+    pub fn become_whole(&self) -> Result<()> {
+        if self.peers.gap_from.load(Ordering::Relaxed) != u64::MAX {
+            let why = self.why_incomplete();
+            self.become_(Completeness::Gap, &why);
+            return Ok(());
+        }
+        if self.is_incomplete() {
+            let file = self.file(&self.state.lock())?;
+            disk::remove_attribute(&file, INCOMPLETE).map_err(|e| self.failed("mark", e))?;
+            self.become_(Completeness::Whole, "");
+        }
+        Ok(())
+    }
+
+    /// Where there are no attributes, this process alone knows it, and the RDB files it saves.
+    fn note_incomplete(&self, why: &str) -> Result<()> {
+        let noted = self.file(&self.state.lock()).and_then(|file| {
+            disk::set_attribute(&file, INCOMPLETE, short(why)).map_err(|e| self.failed("mark", e))
+        });
+        let is_noted = matches!(noted, Ok(true));
+        self.peers.unnoted.store(!is_noted, Ordering::Relaxed);
+        noted.map(drop)
+    }
+
+    /// Whoever binds the array takes what is there for all there is.
+    ///
+    /// # Errors
+    /// As [`Self::become_whole`].
+    pub fn take_as_whole(&self) -> Result<()> {
+        self.peers.gap_from.store(u64::MAX, Ordering::Relaxed);
+        self.become_whole()
+    }
+
+    /// Whether its file has no name, and is to get one when it is whole.
+    pub(in crate::storage) fn is_unnamed(&self) -> bool {
+        self.peers.unnamed.load(Ordering::Relaxed)
+    }
+
+    /// Says whether that is so.
+    pub(in crate::storage) fn set_unnamed(&self, unnamed: bool) {
+        self.peers.unnamed.store(unnamed, Ordering::Relaxed);
+    }
+
+    /// Whether values are missing and the file cannot say so.
+    pub fn is_incomplete_unnoted(&self) -> bool {
+        self.is_incomplete() && self.peers.unnoted.load(Ordering::Relaxed)
+    }
+
+    /// Number of long writes of which not all is announced: another server that has this array, too, may have more of
+    /// them or less.
+    pub fn unannounced(&self) -> u32 {
+        self.peers.unannounced.load(Ordering::Relaxed)
+    }
+
+    /// Says how many they are.
+    pub fn set_unannounced(&self, writes: u32) {
+        self.peers.unannounced.store(writes, Ordering::Relaxed);
+    }
+
+    /// Whether another server sends all values anew, and what is there is a mixture until they have come.
+    pub fn is_sent_anew(&self) -> bool {
+        self.peers.sent_anew.load(Ordering::Relaxed)
+    }
+
+    /// Says whether it does.
+    pub fn set_sent_anew(&self, sent_anew: bool) {
+        self.peers.sent_anew.store(sent_anew, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,182 @@
+//! Opening a file as an array, and looking at it afresh.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::RwLock;
+
+use crate::storage::array::attendant::Attendant;
+use crate::storage::array::cold_check::ColdCheck;
+use crate::storage::array::handle::Array;
+use crate::storage::array::lock::Lock;
+use crate::storage::array::peers::Peers;
+use crate::storage::array::published::Published;
+use crate::storage::array::shared::Shared;
+use crate::storage::array::state::budget::Budget;
+use crate::storage::array::state::span::Span;
+use crate::storage::array::state::undo::Snapshots;
+use crate::storage::array::state::{End, State};
+use crate::storage::error::{Error, Result};
+use crate::storage::files::access;
+use crate::storage::files::access::Access;
+use crate::storage::files::identity::FileId;
+use crate::storage::files::path::FilePath;
+use crate::storage::format::dropped;
+use crate::storage::format::layout::Layout;
+use crate::storage::format::recovery::Contents;
+use crate::storage::memory::mapping::Mapping;
+use crate::storage::memory::pattern::Pattern;
+use crate::storage::memory::presence::Look;
+use crate::storage::primitives::Mutex;
+use crate::storage::types::ItemType;
+
+impl Array {
+    /// Makes an array of an open file. A writable file gets its exact length, whatever state a crash left it in.
+    ///
+    /// # Errors
+    /// If another process writes the file, if its length does not fit the type, or if it cannot be mapped.
+    pub(in crate::storage) fn new(
+        (shared, attendant): (Arc<Shared>, Arc<dyn Attendant<Self>>),
+        (file, id): (File, FileId),
+        path: &FilePath,
+        item: ItemType,
+        access: Access,
+    ) -> Result<Arc<Self>> {
+        if access == Access::Writable {
+            access::lock(&file, path)?;
+        }
+        let layout = Layout::of(&file, path, item, access)?;
+        let contents = Contents::recover(&file, path, &layout, access)?;
+        let map = map(&file, path, contents.file_len, access)?;
+        let dirty_from = (contents.synced < contents.count).then(|| layout.offset(contents.synced));
+        let cannot_read = |errno| Error::io("read the attributes of", path, errno);
+        let head = dropped::of(&file, path)?;
+        let peers = Peers::of(&file).map_err(cannot_read)?;
+        let look = Look::at(&file, access);
+        let extent = Span {
+            head,
+            count: contents.count,
+        };
+        let array = Self {
+            device: id.device,
+            inode: AtomicU64::new(id.inode),
+            path: path.clone(),
+            layout,
+            attendant,
+            published: Published::new(&file, extent),
+            went_down: contents.went_down,
+            peers,
+            state: Lock::new(State {
+                file: Some(Arc::new(file)),
+                access,
+                map,
+                look,
+                pattern: Pattern::default(),
+                count: contents.count,
+                file_len: contents.file_len,
+                header_count: contents.count,
+                head,
+                watch: None,
+                trims: 0,
+                slack: contents.slack,
+                settling: false,
+                unbound: false,
+                end: End::Free,
+                growth_number: 0,
+                growth_asked: false,
+                grow_at: u64::MAX,
+                prefaulted_to: 0,
+                prefault_at: u64::MAX,
+                writes: 0,
+                budget: Budget::full(),
+                synced: contents.synced,
+                mark: None,
+                dirty_from,
+                dirty: shared.dirty.share(),
+                syncing_from: None,
+                rewrite: false,
+                sync_scheduled: false,
+                overlong: false,
+                refusal: None,
+                lost: None,
+                unlinked: None,
+                checked_at: 0,
+                snapshots: Snapshots::default(),
+            }),
+            shared,
+            last_error: Mutex::new(None),
+            cold_check: ColdCheck::new(contents.count > 0),
+            marking: Mutex::new(()),
+            syncing: Mutex::new(()),
+            reading: RwLock::new(()),
+        };
+        Ok(Arc::new(array))
+    }
+
+    /// Looks at the file afresh, through another descriptor of it: to make a read-only array writable, or
+    /// after it was lost. `keep` gets the old descriptor if another thread still works with it.
+    pub(in crate::storage) fn reopen(
+        &self,
+        file: File,
+        access: Access,
+        keep: impl FnOnce(Arc<File>),
+    ) -> Result<()> {
+        let mut state = self.claim_end(self.state.lock())?;
+        // Closing a descriptor drops the lock, so the old one goes first, or not before the new one.
+        self.close_snapshots(&mut state);
+        let extent = state.span();
+        self.publish_file(&mut state, Some(Arc::new(file)), extent)
+            .filter(|old| Arc::strong_count(old) > 1)
+            .map(keep);
+        let file = self.file(&state)?;
+        if access == Access::Writable {
+            access::lock(&file, &self.path)?;
+        }
+        let layout = Layout::of(&file, &self.path, self.item(), access)?;
+        if layout.data_at() != self.layout.data_at() {
+            return Err(Error::Npy {
+                path: self.path.to_string(),
+                why: "its header has another length than when it was bound: DEL its keys first"
+                    .to_owned(),
+            });
+        }
+        let head = dropped::of(&file, &self.path).map_err(|e| self.noted(e))?;
+        let contents = Contents::recover(&file, &self.path, &layout, access)?;
+        let map = map(&file, &self.path, contents.file_len, access)?;
+        self.replace_map(&mut state, map);
+        state.access = access;
+        state.settling = false;
+        state.look = Look::at(&file, access);
+        self.cold_check.renew();
+        state.file_len = contents.file_len;
+        state.header_count = contents.count;
+        self.publish_head(&mut state, head);
+        state.slack = contents.slack;
+        state.synced = contents.synced;
+        state.mark = None;
+        state.prefaulted_to = 0;
+        state.prefault_at = u64::MAX;
+        state.grow_at = u64::MAX;
+        state.growth_asked = false;
+        state.overlong = false;
+        state.lost = None;
+        // Nothing vouches for what a sync was about that is under way, or that was cut off with a record.
+        if let Some(from) = state.syncing_from {
+            state.soil(from);
+        }
+        state.unlinked = None;
+        self.set_count(&mut state, contents.count)
+    }
+}
+
+pub(in crate::storage) fn map(
+    file: &File,
+    path: &FilePath,
+    bytes: u64,
+    access: Access,
+) -> Result<Arc<Mapping>> {
+    Mapping::covering(file, bytes, access)
+        .map(Arc::new)
+        .map_err(|e| Error::io("map", path, e))
+}

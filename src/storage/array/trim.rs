@@ -1,0 +1,117 @@
+//! Giving a file with slack its exact length again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::storage::array::attendant::Chore;
+use crate::storage::array::handle::{Array, LONG_TRUNCATION};
+use crate::storage::array::limit::len_with_record;
+use crate::storage::array::state::budget::Budget;
+use crate::storage::array::state::{End, State};
+use crate::storage::error::Result;
+use crate::storage::files::access::Access;
+use crate::storage::files::calls as disk;
+use crate::storage::format::record;
+use crate::storage::format::record::Record;
+
+impl Array {
+    /// Cuts a file with slack to its exact length. The end of the file must not be the worker's.
+    pub(in crate::storage) fn trim(&self, state: &mut State) -> Result<()> {
+        if !state.slack || state.access == Access::ReadOnly {
+            return Ok(());
+        }
+        let exact = self.end_of_values(state);
+        let file = self.file_as_left(state)?;
+        disk::set_len(&file, exact).map_err(|e| self.failed("shorten", e))?;
+        state.file_len = exact;
+        state.slack = false;
+        let count = state.count;
+        self.write_header(state, count)?;
+        state.growth_asked = false;
+        state.grow_at = u64::MAX;
+        state.prefault_at = u64::MAX;
+        state.prefaulted_to = 0;
+        // The new length is to be on disk in time, too.
+        state.soil(exact);
+        self.shared.stats.trims.add_one();
+        Ok(())
+    }
+
+    /// As [`Self::trim`], after values were appended: should it fail, only the length is to be put right later.
+    pub(in crate::storage) fn trim_now_or_later(self: &Arc<Self>, state: &mut State) {
+        if let Err(error) = self.trim(state) {
+            tracing::warn!("{error}; it is tried again");
+            self.ask(Chore::Watch);
+        }
+    }
+
+    /// The worker's trim: frees much space without keeping commands waiting.
+    ///
+    /// It is a growth in reverse. A record nearer to the values becomes the true one, the one at the end of
+    /// the file points to it, and then the file is cut behind it with no lock held.
+    ///
+    /// # Errors
+    /// The system's; the array stays as it is then, and can be trimmed later.
+    pub(in crate::storage) fn trim_from_worker(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        if !state.slack || state.file.is_none() || state.access == Access::ReadOnly {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let file = self.file_as_left(&mut state)?;
+        let near = len_with_record(self.end_of_values(&state) + LONG_TRUNCATION / 2);
+        if near + LONG_TRUNCATION < state.file_len {
+            let record = Record::new(self.item().size(), near, state.count, state.synced, 0);
+            let far = state.file_len;
+            state
+                .map
+                .write(near - record::SIZE, &record.to_bytes())
+                .and_then(|()| {
+                    state
+                        .map
+                        .store(far - record::SIZE + record::PREVIOUS_AT, near)
+                })
+                .map_err(|fault| self.lose(&mut state, fault))?;
+            state.file_len = near;
+            state.end = End::Cutting;
+            let result;
+            (state, result) = state.unlocked(|| disk::set_len(&file, near));
+            self.state.free_end(&mut state);
+            if let Err(error) = result {
+                // The record at the end must be the true one again.
+                state.file_len = far;
+                self.reinstate_record(&mut state)?;
+                return Err(self.failed("shorten", error));
+            }
+        }
+        drop(file);
+        self.trim(&mut state)?;
+        self.shared.stats.trim_time.record_since(start);
+        state.budget = Budget::full();
+        Ok(())
+    }
+
+    /// Makes the record at the end of the file the true one again.
+    fn reinstate_record(&self, state: &mut State) -> Result<()> {
+        let count = state.count;
+        self.set_count(state, count)?;
+        self.publish_synced(state)?;
+        self.store_in_record(state, record::PREVIOUS_AT, 0)
+    }
+
+    /// Gives back the blocks that a failed growth allocated behind the end of the file.
+    pub(in crate::storage) fn free_unused(&self, state: &mut State) {
+        if state.lost.is_none()
+            && let Err(error) = self.cut_overlong(state)
+        {
+            tracing::error!("{error}; it is tried again before the next write");
+        }
+    }
+
+    /// Cuts what lies behind the end of the file.
+    pub(in crate::storage) fn cut_overlong(&self, state: &mut State) -> Result<()> {
+        let cut = disk::set_len(&*self.file(state)?, state.file_len);
+        state.overlong = cut.is_err();
+        cut.map_err(|e| self.failed("shorten", e))
+    }
+}

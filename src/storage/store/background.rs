@@ -1,0 +1,123 @@
+//! What the store's threads do in the background: going over values, and bringing in those that are not in RAM.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::storage::array::handle::Array;
+use crate::storage::cold::bring_in::BringIn;
+use crate::storage::cold::drop_pages::DropPages;
+use crate::storage::cold::touched::{Cold, Touched};
+use crate::storage::error::Result;
+use crate::storage::memory::available::available;
+use crate::storage::scan::background::{Query, Request};
+use crate::storage::store::bound::Bound;
+use crate::storage::store::store::Store;
+use crate::storage::threads::cancel::Cancel;
+
+impl Store {
+    /// Goes over the values of an array on the pool. `range` is asked for the range once their number is known, and
+    /// `query` for a query, both anew for each attempt; `done` is called on one of the pool's threads with an answer
+    /// that is right for one moment after now. It is dropped uncalled if the scan is cancelled, or panics.
+    pub fn scan_in_background<Q: Query>(
+        &self,
+        bound: &Bound,
+        range: impl Fn(u64) -> Range<u64> + Send + 'static,
+        query: impl Fn() -> Q + Send + 'static,
+        cancel: Cancel,
+        done: impl FnOnce(Result<Q::Answer>) + Send + 'static,
+    ) {
+        let request = Request {
+            array: Arc::clone(&bound.array),
+            range: Box::new(range),
+            query: Box::new(query),
+            cancel,
+            done: Box::new(done),
+        };
+        request.submit(self.pool.queue());
+    }
+
+    /// Brings values in that are not in RAM; `done` is called on a thread of the store's when that is done, as far as it
+    /// can be. It is dropped uncalled if that is cancelled, or panics.
+    pub fn bring_in(&self, cold: Cold, cancel: Cancel, done: impl FnOnce() + Send + 'static) {
+        let shared = Arc::clone(&self.shared);
+        let done = move |began| {
+            shared.stats.cold_time.record_since(began);
+            done();
+        };
+        let job = BringIn::new(cold, cancel, Box::new(done));
+        self.readers.queue().submit(Box::new(job));
+    }
+
+    /// Brings values of an array in before the main thread comes to them; `done` as in [`Self::bring_in`].
+    pub fn read_ahead(
+        &self,
+        array: &Arc<Array>,
+        values: Range<u64>,
+        done: impl FnOnce() + Send + 'static,
+    ) {
+        let cold = Cold {
+            array: Arc::clone(array),
+            touched: Touched::Range(values),
+        };
+        let job = BringIn::new(cold, Cancel::default(), Box::new(|_| done()));
+        self.readers.queue().submit(Box::new(job));
+    }
+
+    /// Brings values of a range in that nobody waits for yet: as many as the memory that could be had may keep, and unless that is
+    /// being done already, or much else for the same array.
+    pub fn bring_in_ahead_of_need(&self, array: Arc<Array>, values: Range<u64>) {
+        let kept = available().map_or(u64::MAX, |bytes| bytes / 2 / array.item_size());
+        let values = values.start..values.end.min(values.start.saturating_add(kept));
+        if let Some(place) = self.advised.begin(&array, &values) {
+            let touched = Touched::Range(values);
+            let job = BringIn::ahead_of_need(Cold { array, touched }, place);
+            self.readers.queue().submit(Box::new(job));
+        }
+    }
+
+    /// Drops the pages of values from RAM, as far as they are on disk and nobody else uses them; `done` is called on a
+    /// thread of the store's.
+    pub fn drop_pages_in_background(
+        &self,
+        array: Arc<Array>,
+        values: Range<u64>,
+        done: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
+        let job = DropPages::new(array, values, Box::new(done));
+        self.readers.queue().submit(Box::new(job));
+    }
+
+    /// [`Self::drop_pages_in_background`], here and now.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn drop_pages(&self, array: Arc<Array>, values: Range<u64>) -> Result<()> {
+        DropPages::new(array, values, Box::new(|_| ())).drop_all()
+    }
+
+    /// Looks whether the main thread, which calls it now and then, had to wait for pages: then there may be more that
+    /// are not in RAM.
+    pub fn notice_faults(&self) {
+        let faults = major_faults();
+        let before = self.faults.swap(faults, Ordering::Relaxed);
+        if faults != before {
+            self.shared.stats.cold_faults.add(faults - before);
+            for array in self.registry.arrays() {
+                array.cold_check.renew();
+            }
+        }
+    }
+}
+
+/// Page faults for which this thread waited for a disk.
+pub(super) fn major_faults() -> u64 {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: it points at a structure of the right type, of integers, for which zero is a value.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    usage.ru_majflt.cast_unsigned()
+}

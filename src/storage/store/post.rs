@@ -1,0 +1,68 @@
+//! What the worker is asked to do, and how it comes to it.
+
+use std::sync::{Arc, Weak};
+
+use crossbeam_channel::Sender;
+
+use crate::storage::array::attendant::{Attendant, Chore};
+use crate::storage::array::handle::Array;
+use crate::storage::error::Error;
+use crate::storage::memory::mapping::Mapping;
+use crate::storage::store::registry::Registry;
+
+/// Called with the outcome of a sync that somebody waits for, on the worker's thread.
+pub type Done = Box<dyn FnOnce(Result<(), &Error>) + Send>;
+
+/// What the worker is asked to do.
+pub(in crate::storage) enum Job {
+    /// What an array asks for.
+    Chore(Arc<Array>, Chore),
+    /// Sync, and say so. With `exact`, the file gets its exact length, too.
+    Sync {
+        array: Arc<Array>,
+        exact: bool,
+        done: Done,
+    },
+    /// Unmap what is not used any more.
+    Unmap(Arc<Mapping>),
+    /// End.
+    Stop,
+}
+
+/// The way to the worker.
+pub(in crate::storage) struct Post {
+    jobs: Sender<Job>,
+    /// The arrays that it is for.
+    registry: Weak<Registry>,
+}
+
+impl Post {
+    pub fn new(jobs: Sender<Job>, registry: Weak<Registry>) -> Self {
+        Self { jobs, registry }
+    }
+
+    /// Hands a job to the worker. Where it died, the job is dropped: writes are refused then anyway.
+    pub fn send(&self, job: Job) {
+        let _ = self.jobs.send(job);
+    }
+
+    /// Number of jobs that the worker has not begun yet.
+    pub fn queued(&self) -> usize {
+        self.jobs.len()
+    }
+}
+
+impl Attendant<Array> for Post {
+    fn ask(&self, array: &Arc<Array>, chore: Chore) {
+        self.send(Job::Chore(Arc::clone(array), chore));
+    }
+
+    fn unmap(&self, map: Arc<Mapping>) {
+        self.send(Job::Unmap(map));
+    }
+
+    fn arrays(&self) -> Vec<Arc<Array>> {
+        let registry = self.registry.upgrade();
+        registry.map_or_else(Vec::new, |registry| registry.arrays())
+    }
+}

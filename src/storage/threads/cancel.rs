@@ -1,0 +1,31 @@
+//! How long work is told that nobody waits for it any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A word to a job that nobody waits for it any more. Clones are the same word.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel {
+    said: Arc<AtomicBool>,
+    /// What cancels this job as well.
+    also: Option<Arc<AtomicBool>>,
+}
+
+impl Cancel {
+    /// A word of its own that is also said when `other` is.
+    pub fn also_by(other: &Self) -> Self {
+        Self {
+            said: Arc::default(),
+            also: Some(Arc::clone(&other.said)),
+        }
+    }
+
+    pub fn cancel(&self) {
+        self.said.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        let is_said = |word: &Arc<AtomicBool>| word.load(Ordering::Relaxed);
+        is_said(&self.said) || self.also.as_ref().is_some_and(is_said)
+    }
+}
