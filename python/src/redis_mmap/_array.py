@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Optional
 
+import numpy as np
+import numpy.lib.mixins
 import numpy.typing as npt
 
 from ._client import SyncClient, is_async
@@ -12,7 +14,7 @@ from ._sync.array import BaseArray, bind
 from ._types import Key
 
 
-class Array(BaseArray):
+class Array(BaseArray, np.lib.mixins.NDArrayOperatorsMixin):
     """An array in a server that behaves as one of numpy. Made by :func:`redis_mmap.open`.
 
     >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
@@ -27,7 +29,12 @@ class Array(BaseArray):
     [1.5, 0.0, 0.0, 8.0]
     >>> a.sum().item(), a.argmax(), a.where(">", 1).tolist()
     (9.5, 3, [0, 3])
+    >>> (a * 2).tolist(), np.max(a).item()
+    ([3.0, 0.0, 0.0, 16.0], 8.0)
     """
+
+    # Two arrays are compared value by value, as numpy's.
+    __hash__ = None  # type: ignore[assignment]
 
     def __len__(self) -> int:
         return self.length()
@@ -66,6 +73,16 @@ class Array(BaseArray):
             raise ValueError("an array in a server cannot be had without a copy; its file can, by memmap()")
         values = self.to_numpy()
         return values if dtype is None else values.astype(dtype, copy=False)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """Operators and other functions that go value by value fetch all values: ``a * 2``, ``a == 5``, ``np.log(a)``."""
+        if any(isinstance(each, Array) for each in options.get("out", ())):
+            raise TypeError(
+                "an array in a server is not changed in place by an operator: use a[...] = values, or a.increment(indices, by) "
+                "and a.fill(value, start, stop), which the server carries out"
+            )
+        given = [each.to_numpy() if isinstance(each, Array) else each for each in inputs]
+        return getattr(ufunc, method)(*given, **options)
 
     def __repr__(self) -> str:
         try:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 #: An integer, a slice, or indices of any shape.
 Index = Union[int, slice, npt.NDArray[np.intp]]
 Indices = npt.NDArray[np.intp]
+# numpy 2 has it there, 1.23 does not.
+_AxisError: type[IndexError] = getattr(np, "exceptions", np).AxisError
 
 #: Bytes that cost about as much to read along as an index of its own costs to ask for.
 NEAR = 2048
@@ -68,6 +70,23 @@ def positions(indices: npt.NDArray[Any], count: int) -> Indices:
         raise out_of_bounds(int(indices[wrong][0]), count)
     at = indices.astype(np.intp)
     return np.where(at < 0, at + count, at)
+
+
+def check_axis(axis: Any, out: Any = None) -> None:
+    """Numpy's ``axis`` and ``out`` of a reduction: of one dimension there is one axis, and answers of the server are scalars.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If there is no such axis.
+    TypeError
+        If ``out`` is given.
+    """
+    if out is not None:
+        raise TypeError("what the server answers is returned, and cannot go into out=")
+    for each in axis if isinstance(axis, tuple) else () if axis is None else (axis,):
+        if not -1 <= operator.index(each) <= 0:
+            raise _AxisError(operator.index(each), 1)
 
 
 def out_of_bounds(index: int, count: int) -> IndexError:

@@ -134,9 +134,15 @@ class Memmap:
 
     def __array__(self, dtype: Optional[npt.DTypeLike] = None, copy: Optional[bool] = None) -> npt.NDArray[Any]:
         values = self.array()
-        if copy or (dtype is not None and np.dtype(dtype) != values.dtype):
-            return values.astype(dtype or values.dtype)
-        return values
+        if dtype is not None and np.dtype(dtype) != values.dtype:
+            if copy is False:
+                raise ValueError(f"values of dtype {values.dtype} cannot be had as {np.dtype(dtype)} without a copy")
+            return values.astype(dtype)
+        return values.copy() if copy else values
+
+    def __reduce__(self) -> Any:
+        # The file, as another process on this machine opens it.
+        return Memmap, (os.path.abspath(self.path), self.dtype)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.array())

@@ -21,16 +21,19 @@ class AsyncSender:
     def __init__(self, client: AsyncClient) -> None:
         self.client = client
 
-    async def send(self, request: Request[T]) -> T:
-        """The result of a command. An error of the server becomes an exception of :mod:`redis_mmap.exceptions`."""
+    async def execute(self, *words: Any) -> Any:
+        """The reply to a command, undecoded. An error of the server becomes an exception of :mod:`redis_mmap.exceptions`."""
         try:
-            reply = await self.client.execute_command(*request.words, NEVER_DECODE=True)
+            return await self.client.execute_command(*words, NEVER_DECODE=True)
         except Exception as error:
-            translated = translate(error, request.words[0])
+            translated = translate(error, words[0])
             if translated is None:
                 raise
             raise translated from None
-        return request.convert(reply)
+
+    async def send(self, request: Request[T]) -> T:
+        """The result of a command."""
+        return request.convert(await self.execute(*request.words))
 
     async def send_all(self, batch: list[Request[T]]) -> list[T]:
         """The results of several commands that are sent at once, in order; no transaction. The first error is raised."""

@@ -22,6 +22,7 @@ from .._indexing import (
     at_most,
     batches,
     bounds,
+    check_axis,
     condition,
     insertion,
     normalized,
@@ -75,6 +76,12 @@ class BaseArray:
         self._sender = Sender(client)
         self._key = key
         self._dtype = types.dtype_of(dtype)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"an array in a server has a connection, which no other process can have: send its key, and open it there: "
+            f"redis_mmap.open(client, {self._key!r})"
+        )
 
     # --8<-- what it is
 
@@ -162,7 +169,9 @@ class BaseArray:
         if type(index) is not int:
             index = normalized(index)
         if isinstance(index, int):
-            data = self._sender.send(requests.vgetraw(self._key, index, index))
+            # The one thing that is asked for in loops: nothing in between but the client library.
+            word = str(index)
+            data = self._sender.execute("VGETRAW", self._key, word, word)
             if not data:
                 raise out_of_bounds(index, self.length())
             return np.frombuffer(data, self._dtype)[0]
@@ -500,6 +509,7 @@ class BaseArray:
         self._sender.send(requests.vadvise(self._key, advice.upper(), first, last))
 
     # --8<-- questions that the server answers
+    # What numpy's own functions pass is taken, too: np.sum(a) calls a.sum(axis=None, out=None).
 
     def aggregate(self, *ops: str, start: int = 0, stop: Optional[int] = None, skipnan: bool = False) -> dict[str, Any]:
         """Several answers about a range from one pass over it, all of one moment.
@@ -532,36 +542,79 @@ class BaseArray:
             return int(reply)
         return np.float64(float(reply))
 
-    def sum(self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False) -> Any:
+    def sum(
+        self,
+        start: int = 0,
+        stop: Optional[int] = None,
+        *,
+        skipnan: bool = False,
+        axis: Any = None,
+        dtype: Optional[npt.DTypeLike] = None,
+        out: None = None,
+    ) -> Any:
         """The sum: of integers exact, an ``int``; of floats a ``float64``, added up with twice its precision."""
-        return (self.aggregate("sum", start=start, stop=stop, skipnan=skipnan))["sum"]
+        check_axis(axis, out)
+        found = (self.aggregate("sum", start=start, stop=stop, skipnan=skipnan))["sum"]
+        return _of_type(found, dtype)
 
-    def mean(self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False) -> np.float64:
+    def mean(
+        self,
+        start: int = 0,
+        stop: Optional[int] = None,
+        *,
+        skipnan: bool = False,
+        axis: Any = None,
+        dtype: Optional[npt.DTypeLike] = None,
+        out: None = None,
+    ) -> Any:
         """The arithmetic mean; NaN if there are no values."""
+        check_axis(axis, out)
         found = (self.aggregate("mean", start=start, stop=stop, skipnan=skipnan))["mean"]
         if found is None:
             warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=2)
-            return np.float64("nan")
-        return np.float64(found)
+            return _of_type(np.float64("nan"), dtype)
+        return _of_type(np.float64(found), dtype)
 
-    def var(self, start: int = 0, stop: Optional[int] = None, *, ddof: int = 0, skipnan: bool = False) -> np.float64:
+    def var(
+        self,
+        start: int = 0,
+        stop: Optional[int] = None,
+        *,
+        ddof: int = 0,
+        skipnan: bool = False,
+        axis: Any = None,
+        dtype: Optional[npt.DTypeLike] = None,
+        out: None = None,
+    ) -> Any:
         """The variance, divided by the number of values less ``ddof``; NaN if there are no values."""
+        check_axis(axis, out)
         found = self.aggregate("var", "count", start=start, stop=stop, skipnan=skipnan)
         count = found["count"]
         if found["var"] is None or count - ddof <= 0:
             warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=2)
-            return np.float64("nan")
-        return np.float64(found["var"] * (count / (count - ddof)) if ddof else found["var"])
+            return _of_type(np.float64("nan"), dtype)
+        return _of_type(np.float64(found["var"] * (count / (count - ddof)) if ddof else found["var"]), dtype)
 
-    def std(self, start: int = 0, stop: Optional[int] = None, *, ddof: int = 0, skipnan: bool = False) -> np.float64:
+    def std(
+        self,
+        start: int = 0,
+        stop: Optional[int] = None,
+        *,
+        ddof: int = 0,
+        skipnan: bool = False,
+        axis: Any = None,
+        dtype: Optional[npt.DTypeLike] = None,
+        out: None = None,
+    ) -> Any:
         """The standard deviation, as :meth:`var`."""
+        check_axis(axis, out)
         if ddof:
-            return np.float64(np.sqrt(self.var(start, stop, ddof=ddof, skipnan=skipnan)))
+            return _of_type(np.sqrt(self.var(start, stop, ddof=ddof, skipnan=skipnan)), dtype)
         found = (self.aggregate("std", start=start, stop=stop, skipnan=skipnan))["std"]
         if found is None:
             warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=2)
-            return np.float64("nan")
-        return np.float64(found)
+            return _of_type(np.float64("nan"), dtype)
+        return _of_type(np.float64(found), dtype)
 
     def _one_of(self, op: str, start: int, stop: Optional[int], skipnan: bool) -> Any:
         found = (self.aggregate(op, start=start, stop=stop, skipnan=skipnan))[op]
@@ -569,20 +622,32 @@ class BaseArray:
             raise ValueError(f"there is no {op} of no values")
         return found
 
-    def min(self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False) -> Any:
+    def min(
+        self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False, axis: Any = None, out: None = None
+    ) -> Any:
         """The least value. A NaN makes it NaN, unless it is skipped. ValueError if there are no values."""
+        check_axis(axis, out)
         return self._one_of("min", start, stop, skipnan)
 
-    def max(self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False) -> Any:
+    def max(
+        self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False, axis: Any = None, out: None = None
+    ) -> Any:
         """The greatest value, as :meth:`min`."""
+        check_axis(axis, out)
         return self._one_of("max", start, stop, skipnan)
 
-    def argmin(self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False) -> int:
+    def argmin(
+        self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False, axis: Any = None, out: None = None
+    ) -> int:
         """The index in the array of the first least value. ValueError if there are no values."""
+        check_axis(axis, out)
         return int(self._one_of("argmin", start, stop, skipnan))
 
-    def argmax(self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False) -> int:
+    def argmax(
+        self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False, axis: Any = None, out: None = None
+    ) -> int:
         """The index in the array of the first greatest value. ValueError if there are no values."""
+        check_axis(axis, out)
         return int(self._one_of("argmax", start, stop, skipnan))
 
     def buckets(
@@ -695,7 +760,7 @@ class BaseArray:
             return ["!=", float("nan")]
         return [">=", b"" if self._dtype.kind == "S" else np.iinfo(self._dtype).min]
 
-    def searchsorted(self, values: Any, side: str = "left") -> Any:
+    def searchsorted(self, values: Any, side: str = "left", sorter: None = None) -> Any:
         """Where values belong in an array that is sorted in ascending order, as ``numpy.searchsorted``.
 
         Parameters
@@ -704,11 +769,15 @@ class BaseArray:
             Of any number type: they are compared exactly.
         side : {'left', 'right'}
             Before the values that equal it, or after them.
+        sorter : None
+            Numpy's; the array itself is sorted here.
 
         Returns
         -------
         int or numpy.ndarray of int64
         """
+        if sorter is not None:
+            raise TypeError("the server searches an array that is sorted itself: use np.searchsorted(a[:], ..., sorter=sorter)")
         if self._dtype.kind == "S" and isinstance(values, bytes):
             return self._search(values, side)
         given = np.asarray(values)
@@ -755,6 +824,10 @@ def _word_of(op: str) -> str:
     if op not in _OPS:
         raise ValueError(f"unknown operation {op!r}: use {', '.join(_OPS)}")
     return _OPS[op]
+
+
+def _of_type(value: Any, dtype: Optional[npt.DTypeLike]) -> Any:
+    return value if dtype is None else np.dtype(dtype).type(value)
 
 
 def _broadcast(values: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:

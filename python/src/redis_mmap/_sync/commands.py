@@ -22,16 +22,19 @@ class Sender:
     def __init__(self, client: SyncClient) -> None:
         self.client = client
 
-    def send(self, request: Request[T]) -> T:
-        """The result of a command. An error of the server becomes an exception of :mod:`redis_mmap.exceptions`."""
+    def execute(self, *words: Any) -> Any:
+        """The reply to a command, undecoded. An error of the server becomes an exception of :mod:`redis_mmap.exceptions`."""
         try:
-            reply = self.client.execute_command(*request.words, NEVER_DECODE=True)
+            return self.client.execute_command(*words, NEVER_DECODE=True)
         except Exception as error:
-            translated = translate(error, request.words[0])
+            translated = translate(error, words[0])
             if translated is None:
                 raise
             raise translated from None
-        return request.convert(reply)
+
+    def send(self, request: Request[T]) -> T:
+        """The result of a command."""
+        return request.convert(self.execute(*request.words))
 
     def send_all(self, batch: list[Request[T]]) -> list[T]:
         """The results of several commands that are sent at once, in order; no transaction. The first error is raised."""
