@@ -13,7 +13,7 @@ help:
 	@echo 'make test-python-versions  the same tests with Python 3.9, 3.10, 3.12 and 3.13, and with the oldest libraries it allows'
 	@echo 'make wheels           python/dist: wheels of the Python package, with the module where dist/lib has it'
 	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test, half an hour each (MMAP_SECONDS) of Sentinel and Cluster (needs root, FUSE, loop devices)'
-	@echo 'make test-field       under the stock units of Debian 12 and 13 (needs root), under filters of system calls, on overlayfs'
+	@echo 'make test-field       under stock units of Debian (needs root), filters of system calls, overlayfs, musl, aarch64, newest servers'
 	@echo 'make bench            docs/benchmarks.md: tables and charts, on servers of its own; SUITEFLAGS=--long for long arrays'
 	@echo 'make bench-servers    the table of goals on the redis-server in the PATH, Redis 8.0 and Valkey 9.1'
 	@echo 'make guard            instructions of the hot commands, compared with benches/baseline.json'
@@ -74,6 +74,11 @@ test-crash: build
 test-field: build
 	@bash .ci/packages server test
 	cargo test --release --test field
+	bash tests/field/machine musl
+	bash tests/field/machine aarch64
+	bash .ci/servers sid-redis sid-valkey
+	MMAP_SERVER='$(CURDIR)/.servers/sid-redis/redis-server' cargo test --release --test suite
+	MMAP_SERVER='$(CURDIR)/.servers/sid-valkey/valkey-server' cargo test --release --test suite
 	bash tests/field/stock bookworm redis
 	bash tests/field/stock trixie valkey
 

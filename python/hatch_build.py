@@ -17,6 +17,8 @@ class Hook(BuildHookInterface):
         if bool(module) != bool(platform):
             raise ValueError("REDIS_MMAP_MODULE and REDIS_MMAP_PLATFORM are given together")
         if module:
+            if not os.access(module, os.X_OK):
+                raise ValueError(f"{module} is not executable, and a server would not load it: chmod 755 {module}")
             build_data["force_include"][os.path.abspath(module)] = "redis_mmap/libredis_mmap.so"
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{platform}"
