@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -152,6 +152,53 @@ def test_a_large_array_costs_no_memory_until_it_is_touched(plain: Any, name: str
     path.unlink()
 
 
+def test_a_long_append_from_a_memmap_takes_no_memory(client: Any, name: str, server: Server) -> None:
+    path = server.directory / f"{name}source"
+    # One value beyond the start of a page, and more bytes than memory may grow by.
+    size = 256 << 20
+    with open(path, "wb") as file:
+        file.truncate(size + 4096 + 8)
+    source = np.memmap(path, "f8", "r", offset=8)
+    a = redis_mmap.open(client, name, name)
+    a.append(source[: 4 << 17])
+    before, most = _resident(), 0
+
+    def progress(_: int) -> None:
+        nonlocal most
+        most = max(most, _resident())
+
+    assert a.append(source, progress=progress) == len(source)
+    assert most - before < 48 << 20
+    assert not source[-1000:].any()
+    a.clear()
+    path.unlink()
+
+
+def test_an_append_leaves_a_memmap_as_it_was(plain: Any, name: str, server: Server) -> None:
+    """Also what was changed of it and is not in the file yet, or never will be."""
+    path = server.directory / f"{name}source"
+    np.arange(600_000.0).tofile(path)
+    modes: tuple[Literal["r", "r+", "c"], ...] = ("r", "r+", "c")
+    for mode in modes:
+        source = np.memmap(path, "f8", mode)
+        if mode != "r":
+            source[::100] = -1
+        wanted = np.array(source)
+        for part in (source, source[3:-5], source[::-1], source[::2], source.reshape(-1, 10)[7]):
+            a = filled(plain, name, part)
+            assert np.array_equal(a[:], part)
+            assert np.array_equal(source, wanted)
+    path.unlink()
+
+
 def _anonymous() -> int:
+    return _status("RssAnon")
+
+
+def _resident() -> int:
+    return _status("VmRSS")
+
+
+def _status(name: str) -> int:
     with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) << 10 for line in status if line.startswith("RssAnon"))
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith(name))

@@ -30,6 +30,7 @@ from .._indexing import (
     runs,
 )
 from .._memmap import Memmap
+from .._memory import Passed, keep_large_blocks
 from .._requests import Request
 from .._types import Key
 from ..exceptions import MmapError, NotBound, interrupted
@@ -169,7 +170,7 @@ class AsyncBaseArray:
             index = normalized(index)
         if isinstance(index, int):
             # The one thing that is asked for in loops: nothing in between but the client library.
-            word = str(index)
+            word = b"%d" % index
             data = await self._sender.execute("VGETRAW", self._key, word, word)
             if not data:
                 raise out_of_bounds(index, await self.length())
@@ -233,6 +234,8 @@ class AsyncBaseArray:
         if out.ndim != 1 or not out.flags.c_contiguous or not out.flags.writeable:
             raise ValueError("values are read into a writable array of one dimension that lies in memory back to back")
         at_once = max(PIECE // self.itemsize, 1)
+        if len(out) > at_once:
+            keep_large_blocks()
         pieces = [(begin, min(begin + at_once, len(out))) for begin in range(0, len(out), at_once)]
         for group in range(0, len(pieces), _AHEAD):
             wanted = pieces[group : group + _AHEAD]
@@ -394,7 +397,7 @@ class AsyncBaseArray:
         """Appends values, in pieces between which the server answers others.
 
         Nothing is copied but what the client library copies, if the values have the array's dtype and lie back to back; a
-        ``numpy.memmap`` may be longer than the memory.
+        ``numpy.memmap`` may be longer than the memory, and what was sent of it is let go of.
 
         An append is *not* safe to repeat. If your client repeats commands by itself (redis-py does, three times, unless it is
         told otherwise), a piece may be appended twice when a connection breaks: for exactly once, make the client with
@@ -429,6 +432,9 @@ class AsyncBaseArray:
         given = given.reshape(-1)
         types.check_cast(given, self._dtype)
         at_once = max(piece // self.itemsize, 1)
+        if len(given) > at_once:
+            keep_large_blocks()
+        passed = Passed(given)
         done = 0
         while done < len(given):
             part = given[done : done + at_once].astype(self._dtype, copy=False)
@@ -443,6 +449,7 @@ class AsyncBaseArray:
                     raise
                 raise broken from error
             done += len(part)
+            passed.pass_over(len(part) * given.itemsize)
             if progress is not None:
                 progress(len(part))
         return done

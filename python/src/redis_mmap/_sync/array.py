@@ -31,6 +31,7 @@ from .._indexing import (
     runs,
 )
 from .._memmap import Memmap
+from .._memory import Passed, keep_large_blocks
 from .._requests import Request
 from .._types import Key
 from ..exceptions import MmapError, NotBound, interrupted
@@ -170,7 +171,7 @@ class BaseArray:
             index = normalized(index)
         if isinstance(index, int):
             # The one thing that is asked for in loops: nothing in between but the client library.
-            word = str(index)
+            word = b"%d" % index
             data = self._sender.execute("VGETRAW", self._key, word, word)
             if not data:
                 raise out_of_bounds(index, self.length())
@@ -234,6 +235,8 @@ class BaseArray:
         if out.ndim != 1 or not out.flags.c_contiguous or not out.flags.writeable:
             raise ValueError("values are read into a writable array of one dimension that lies in memory back to back")
         at_once = max(PIECE // self.itemsize, 1)
+        if len(out) > at_once:
+            keep_large_blocks()
         pieces = [(begin, min(begin + at_once, len(out))) for begin in range(0, len(out), at_once)]
         for group in range(0, len(pieces), _AHEAD):
             wanted = pieces[group : group + _AHEAD]
@@ -395,7 +398,7 @@ class BaseArray:
         """Appends values, in pieces between which the server answers others.
 
         Nothing is copied but what the client library copies, if the values have the array's dtype and lie back to back; a
-        ``numpy.memmap`` may be longer than the memory.
+        ``numpy.memmap`` may be longer than the memory, and what was sent of it is let go of.
 
         An append is *not* safe to repeat. If your client repeats commands by itself (redis-py does, three times, unless it is
         told otherwise), a piece may be appended twice when a connection breaks: for exactly once, make the client with
@@ -430,6 +433,9 @@ class BaseArray:
         given = given.reshape(-1)
         types.check_cast(given, self._dtype)
         at_once = max(piece // self.itemsize, 1)
+        if len(given) > at_once:
+            keep_large_blocks()
+        passed = Passed(given)
         done = 0
         while done < len(given):
             part = given[done : done + at_once].astype(self._dtype, copy=False)
@@ -444,6 +450,7 @@ class BaseArray:
                     raise
                 raise broken from error
             done += len(part)
+            passed.pass_over(len(part) * given.itemsize)
             if progress is not None:
                 progress(len(part))
         return done
