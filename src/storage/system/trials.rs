@@ -168,7 +168,7 @@ pub(super) const ROWS: [Row; 19] = [
             })
         },
         cost: Cost::Minor(
-            "reads that do not wait find out whether values are in RAM; without cachestat, too, VSTAT says nil for `resident`",
+            "whether values are in RAM is found out by reads that do not wait; without cachestat, too, VSTAT says nil for `resident`",
         ),
     },
     Row {
