@@ -1,6 +1,7 @@
 """VAGG, VBUCKETS, VFIND and VSEARCH against numpy: every type, random ranges, NaN, infinities, empty, one value.
 
-usage: aggregate_check.py [port] [seed]
+    pip install numpy redis
+    python examples/aggregate_check.py [port] [seed]
 
 The server at 127.0.0.1:port (default 6379) must have the module loaded and run on this machine. The files are made in
 its directory `mmap.dir` and removed at the end. Exits with 1 at the first difference and names the seed.

@@ -1,6 +1,6 @@
 """The recipe of live_count.py while the file is cut and grows between any two of its looks.
 
-usage: live_count_check.py
+    python examples/live_count_check.py        (Python alone)
 
 Exits with 1 if it ever counts what are no values.
 """

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compares the bulk commands with numpy, on random arrays of every type: ranges, bytes, increments, trims.
 
-    numpy_properties.py [port [seed]]        (default: 6379, a random one)
+    pip install numpy redis
+    python examples/numpy_properties.py [port [seed]]        (default: 6379, a random one)
 """
 
 import os

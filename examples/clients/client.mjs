@@ -1,6 +1,7 @@
 // Sends each command of table.json with node-redis and compares the replies.
 //
-// usage: node client.mjs port 2|3 [tag]        (the version of RESP)
+//     npm install --prefix examples/clients
+//     node examples/clients/client.mjs port 2|3 [tag]        (the version of RESP)
 //
 // With a hash tag it is a Cluster's client: it sends the rows of cluster.json, once for each line that it gets, and says when
 // it has.

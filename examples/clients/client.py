@@ -1,6 +1,7 @@
 """Sends each command of table.json with redis-py and compares the replies.
 
-usage: client.py port 2|3 [tag]        (the version of RESP)
+    pip install redis
+    python examples/clients/client.py port 2|3 [tag]        (the version of RESP)
 
 It also fails if a command of the module is not in the table. With a hash tag it is a Cluster's client: it sends the rows of
 cluster.json, once for each line that it gets, and says when it has.

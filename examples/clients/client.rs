@@ -1,6 +1,6 @@
 //! Sends each command of table.json with redis-rs and compares the replies.
 //!
-//! usage: client port 2|3 [tag]        (the version of RESP)
+//!     cargo run --release --example client -- port 2|3 [tag]        (the version of RESP)
 //!
 //! With a hash tag it is a Cluster's client: it sends the rows of cluster.json, once for each line that it gets, and
 //! says when it has.

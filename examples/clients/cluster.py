@@ -1,6 +1,9 @@
 """Cluster clients over a cluster of their own, through failovers and a reshard.
 
-usage: cluster.py path/to/rust-client        MMAP_SERVER: the server; MMAP_MODULE: the module
+    pip install redis && npm install --prefix examples/clients && cargo build --release --example client
+    python examples/clients/cluster.py target/release/examples/client
+
+MMAP_SERVER is the server (redis-server), MMAP_MODULE the module (target/release/...).
 
 Three primaries and three replicas start on free ports of the loopback interface, and are gone afterwards whatever happens.
 redis-py, node-redis and redis-rs, each in RESP2 and RESP3, repeat the rows of cluster.json, while each primary is replaced by its

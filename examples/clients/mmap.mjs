@@ -5,7 +5,10 @@
 //     await client.mmap.vaddraw("prices", Float64Array.of(9.99, 12.5));
 //     await client.mmap.vgetraw("prices", 0, -1, Float64Array);     // Float64Array [9.99, 12.5]
 //
-// Run as a program it tests itself: node mmap.mjs port [2|3]        (npm install @redis/client)
+// It needs the package @redis/client. Run as a program it tests itself:
+//
+//     npm install --prefix examples/clients
+//     node examples/clients/mmap.mjs port [2|3]        (the version of RESP)
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";

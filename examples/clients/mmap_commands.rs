@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Copy this file; it needs the crates `redis` and `bytemuck`. Run as a program it tests itself:
-//! `mmap_commands port 2|3` (the version of RESP).
+//!
+//!     cargo run --release --example mmap_commands -- port 2|3        (the version of RESP)
 
 use bytemuck::Pod;
 use redis::{Cmd, ConnectionLike, FromRedisValue, RedisResult, ToRedisArgs, cmd};

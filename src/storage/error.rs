@@ -45,7 +45,7 @@ pub enum Error {
         path: String,
         limit: u64,
     },
-    #[error("'{path}' is {kind}, not a regular file")]
+    #[error("'{path}' is {kind}, not a regular file: give the path of a file")]
     NotRegular { path: String, kind: &'static str },
     #[error(
         "file '{path}' is {len} bytes long, which is not a multiple of {item_size}, the size of one {type_name}: \
@@ -83,7 +83,9 @@ pub enum Error {
         "file '{path}' would be set aside as '{aside}', which is there already: move that file away, or remove it"
     )]
     SetAside { path: String, aside: String },
-    #[error("file '{path}' is bound already as {bound}; one file has one type")]
+    #[error(
+        "file '{path}' is bound already as {bound}, and one file has one type: MMAP it as that, or DEL its keys first"
+    )]
     TypeConflict { path: String, bound: String },
     #[error("file '{path}' is mapped read-only")]
     ReadOnly { path: String },
@@ -146,7 +148,9 @@ pub enum Error {
     Closed { path: String },
     #[error("file '{path}' cannot be bound as a .npy file: {why}")]
     Npy { path: String, why: String },
-    #[error("file '{path}' holds values of type {found}, as its header says, not {asked}")]
+    #[error(
+        "file '{path}' holds values of type {found}, as its header says, not {asked}: MMAP it without a type"
+    )]
     NpyType {
         path: String,
         found: String,

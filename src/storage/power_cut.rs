@@ -501,7 +501,7 @@ struct Run {
     boots: u8,
     /// Since the last sync that succeeded: its beginning and what came then.
     moments: Vec<Moment>,
-    /// From this value on the file was cut since then: see `docs/design.md`, "What a power cut may still do".
+    /// From this value on the file was cut since then: see `docs/design.md`, "Limits after a power cut".
     cut_from: usize,
     /// Where the events begin that no cut has fallen in yet.
     unchecked: usize,

@@ -49,8 +49,8 @@ const VALUES: [&str; 12] = [
     "0", "1", "-1", "1e308", "-1e-320", "inf", "nan", "127", "255", "abc", "", "1.5",
 ];
 
-const OPS: [&str; 10] = [
-    "COUNT", "SUM", "MIN", "MAX", "AVG", "VAR", "STD", "ARGMIN", "ARGMAX", "SKIPNAN",
+const OPS: [&str; 11] = [
+    "COUNT", "SUM", "MIN", "MAX", "AVG", "VAR", "STD", "ARGMIN", "ARGMAX", "SKIPNAN", "MEAN",
 ];
 
 /// An argument.
@@ -61,6 +61,7 @@ enum Arg {
     Op,
     Comparison,
     Advice,
+    FindOption,
     Bytes,
     /// A word that is often there, and often not.
     Maybe(&'static str),
@@ -68,9 +69,9 @@ enum Arg {
     Again(&'static [Arg]),
 }
 
-use Arg::{Advice, Again, Bytes, Comparison, Maybe, Number, Op, Value};
+use Arg::{Advice, Again, Bytes, Comparison, FindOption, Maybe, Number, Op, Value};
 
-const COMMANDS: [(&str, &[Arg]); 28] = [
+const COMMANDS: [(&str, &[Arg]); 31] = [
     ("VPUSH", &[Value, Again(&[Value])]),
     ("VADDRAW", &[Bytes]),
     ("VGET", &[Number]),
@@ -88,6 +89,7 @@ const COMMANDS: [(&str, &[Arg]); 28] = [
     ("VPOP", &[]),
     ("VCLEAR", &[]),
     ("VSIZE", &[]),
+    ("VLEN", &[]),
     ("VTYPE", &[]),
     ("VSTAT", &[]),
     ("VSYNC", &[]),
@@ -105,7 +107,31 @@ const COMMANDS: [(&str, &[Arg]); 28] = [
             Maybe("COUNT"),
         ],
     ),
-    ("VSEARCH", &[Value, Maybe("RIGHT")]),
+    (
+        "VFIND",
+        &[
+            Number,
+            Number,
+            Comparison,
+            Value,
+            Again(&[FindOption, Number, Maybe("-1")]),
+        ],
+    ),
+    (
+        "VFIND",
+        &[
+            Number,
+            Number,
+            Comparison,
+            Value,
+            Comparison,
+            Value,
+            FindOption,
+            Number,
+            Maybe("WITHVALUES"),
+        ],
+    ),
+    ("VSEARCH", &[Value, Again(&[Value]), Maybe("RIGHT")]),
     ("VADVISE", &[Advice, Number, Number]),
     ("DUMP", &[]),
     ("MEMORY USAGE", &[]),
@@ -120,8 +146,11 @@ fn push(words: &mut Vec<Vec<u8>>, args: &[Arg], random: &mut Random) {
             Value if random.once_in(3) => random.below(100).to_string(),
             Value => (*random.pick(&VALUES)).to_owned(),
             Op => (*random.pick(&OPS)).to_owned(),
-            Comparison => (*random.pick(&["=", "!=", "<", "<=", ">", ">=", "~"])).to_owned(),
+            Comparison => (*random.pick(&["=", "!=", "<", "<=", ">", ">=", "==", "~"])).to_owned(),
             Advice => (*random.pick(&["WILLNEED", "DONTNEED", "RANDOM", "NORMAL"])).to_owned(),
+            FindOption => {
+                (*random.pick(&["LIMIT", "COUNT", "COUNT", "WITHVALUES", "LEN"])).to_owned()
+            }
             Bytes => {
                 let len = *random.pick(&[0, 1, 8, 64, 4096, 65535, 100_000]);
                 words.push(vec![random.below(256) as u8; len]);

@@ -1,5 +1,7 @@
 //! What a file should hold, and what each command should answer.
 
+use std::ops::Range;
+
 use crate::random::Random;
 use crate::support::{Client, Reply};
 
@@ -115,7 +117,7 @@ impl File {
         (0..n).contains(&index).then_some(index as usize)
     }
 
-    fn range(&self, start: i64, stop: i64) -> std::ops::Range<usize> {
+    fn range(&self, start: i64, stop: i64) -> Range<usize> {
         let n = self.values.len() as i64;
         let from = |index: i64| if index < 0 { index + n } else { index };
         let (start, stop) = (from(start).max(0), from(stop).min(n - 1));
@@ -236,15 +238,58 @@ impl File {
                 });
                 (format!("VBUCKETS {key} {start} {stop} 3 SUM"), list(sums))
             }
-            12..15 => (format!("VSIZE {key}"), n.to_string()),
-            _ => {
-                let found = range
-                    .filter(|&i| self.values[i] == value)
-                    .map(|i| i.to_string());
-                (format!("VFIND {key} {start} {stop} = {value}"), list(found))
-            }
+            12..15 => (
+                format!("{} {key}", random.pick(&["VSIZE", "VCOUNT", "VLEN"])),
+                n.to_string(),
+            ),
+            _ => self.find(&key, start, stop, range, value, random),
         };
         (words.split(' ').map(str::to_owned).collect(), reply)
+    }
+
+    /// `VFIND` in one of its forms, and what it should answer.
+    fn find(
+        &self,
+        key: &str,
+        start: i64,
+        stop: i64,
+        range: Range<usize>,
+        value: i64,
+        random: &mut Random,
+    ) -> (String, String) {
+        let is_above = !self.is_string() && random.once_in(2);
+        let end = range.end;
+        let found: Vec<usize> = range
+            .filter(|&i| self.values[i] == value || is_above && self.values[i] > value)
+            .collect();
+        let comparison = if is_above {
+            // No integer type has this value.
+            format!("> {}.5", value - 1)
+        } else {
+            format!("= {value}")
+        };
+        let words = format!("VFIND {key} {start} {stop} {comparison}");
+        let indices = |found: &[usize]| list(found.iter().map(usize::to_string));
+        let [offset, count] = [0, 1].map(|least| least + random.below(4) as usize);
+        match random.below(4) {
+            0 => (words, indices(&found)),
+            1 => {
+                let rest = &found[offset.min(found.len())..];
+                let reply = indices(&rest[..count.min(rest.len())]);
+                (format!("{words} LIMIT {offset} {count}"), reply)
+            }
+            2 => {
+                let page = &found[..count.min(found.len())];
+                let next = page.last().map_or(0, |last| last + 1);
+                let is_last = page.len() < count || next == end;
+                let next = if is_last { 0 } else { next };
+                (
+                    format!("{words} COUNT {count}"),
+                    format!("[{next}, {}]", indices(page)),
+                )
+            }
+            _ => (format!("{words} LEN"), found.len().to_string()),
+        }
     }
 
     /// All values, by each way to read them.

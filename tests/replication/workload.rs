@@ -33,9 +33,9 @@ fn words(command: &str) -> Words {
 fn allowed_errors(command: &str) -> &'static [&'static str] {
     match command {
         "MMAP" => &["is bound already"],
-        "COPY" => &["not supported"],
+        "COPY" => &["failed to copy"],
         "RENAME" | "RENAMENX" => &["no such key"],
-        "VPUSH" | "VADDRAW" | "VPOP" | "VCLEAR" | "VTRIM" | "EVAL" => &["no such key"],
+        "VPUSH" | "VADDRAW" | "EVAL" => &["no such key"],
         "VSET" | "VSETRAW" | "VFILL" => &["no such key", "out of range"],
         "VINCRBY" => &[
             "no such key",

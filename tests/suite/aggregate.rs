@@ -115,6 +115,225 @@ fn values_are_found_by_one_or_two_conditions() {
 }
 
 #[test]
+fn a_list_of_matches_is_whole_or_says_where_to_go_on() {
+    let db = Server::start();
+    db.say("MMAP db f u1 WRITABLE");
+    let words: Vec<String> = (0..2000).map(|i| (i % 10).to_string()).collect();
+    db.say(&format!("VPUSH db {}", words.join(" ")));
+    let all: Vec<i64> = (0..2000).filter(|i| i % 10 == 7).collect();
+    let ints = |reply: Reply| -> Vec<i64> { reply.items().into_iter().map(Reply::int).collect() };
+    assert_eq!(ints(db.ask("VFIND db 0 -1 = 7")), all);
+
+    let (mut found, mut start, mut calls) = (Vec::new(), 0, 0);
+    loop {
+        let page = db
+            .ask(&format!("VFIND db {start} -1 == 7 COUNT 33"))
+            .items();
+        found.extend(ints(page[1].clone()));
+        start = page[0].clone().int();
+        calls += 1;
+        if start == 0 {
+            break;
+        }
+    }
+    assert_eq!((found, calls), (all.clone(), 7));
+
+    assert_eq!(ints(db.ask("VFIND db 0 -1 = 7 LIMIT 10 5")), all[10..15]);
+    assert_eq!(ints(db.ask("VFIND db 0 -1 = 7 LIMIT 190 -1")), all[190..]);
+    assert_eq!(ints(db.ask("VFIND db 0 -1 = 7 LIMIT 200 5")), []);
+    assert_eq!(db.int("VFIND db 0 -1 = 7 LIMIT 10 500 LEN"), 190);
+    assert_eq!(db.int("VFIND db 0 -1 = 7 LEN"), 200);
+    assert_eq!(db.say("VFIND nokey 0 -1 = 7 COUNT 5"), "[(integer) 0, []]");
+    // The range is done when its last value was looked at.
+    assert_eq!(
+        db.say("VFIND db 0 7 = 7 COUNT 1"),
+        "[(integer) 0, [(integer) 7]]"
+    );
+    assert_eq!(
+        db.say("VFIND db 0 8 = 7 COUNT 1"),
+        "[(integer) 8, [(integer) 7]]"
+    );
+    for (command, expected) in [
+        (
+            "VFIND db 0 -1 = 7 COUNT 0",
+            "count '0' (argument 7) is not an integer from 1",
+        ),
+        (
+            "VFIND db 0 -1 = 7 LIMIT -1 5",
+            "offset '-1' (argument 7) is not an integer from 0",
+        ),
+        ("VFIND db 0 -1 = 7 COUNT 5 LIMIT 0 5", "exclude each other"),
+        ("VFIND db 0 -1 = 7 COUNT 5 LEN", "LEN replies with a number"),
+        (
+            "VFIND db 0 -1 = 7 LEN WITHVALUES",
+            "LEN replies with a number",
+        ),
+        (
+            "VFIND db 0 -1 = 7 LIMIT",
+            "syntax error at 'LIMIT' (argument 6)",
+        ),
+        ("VFIND db 0 -1 =", "wrong number of arguments"),
+        ("VFIND db 0 -1 = 7 =", "syntax error at '=' (argument 6)"),
+        ("VFIND db 0 -1 LEN 7", "syntax error at 'LEN' (argument 4)"),
+    ] {
+        let error = db.error(command);
+        assert!(error.contains(expected), "{command}: {error}");
+    }
+}
+
+#[test]
+fn values_come_with_their_indices() {
+    let db = server_with(&[1.0, 5.5, 3.0, f64::NAN, 5.0]);
+    assert_eq!(
+        db.say("VFIND db 0 -1 >= 5 WITHVALUES"),
+        "[(integer) 1, 5.5, (integer) 4, 5]"
+    );
+    assert_eq!(
+        db.say("VFIND db 0 -1 > 0 WITHVALUES LIMIT 1 2"),
+        "[(integer) 1, 5.5, (integer) 2, 3]"
+    );
+    assert_eq!(
+        db.say("VFIND db 0 -1 != 0 COUNT 4 WITHVALUES"),
+        "[(integer) 4, [(integer) 0, 1, (integer) 1, 5.5, (integer) 2, 3, (integer) 3, nan]]"
+    );
+    let pair =
+        |index, value: &str| Reply::Array(vec![Reply::Int(index), Reply::Double(value.into())]);
+    assert_eq!(
+        db.client().resp3().ask("VFIND db 0 -1 >= 5 WITHVALUES"),
+        Reply::Array(vec![pair(1, "5.5"), pair(4, "5")])
+    );
+    assert_eq!(db.say("VFIND nokey 0 -1 > 0 WITHVALUES"), "[]");
+    // The same on the pool, in many blocks.
+    let db = server_with_many();
+    let last = MANY - 1;
+    let expected = format!("[(integer) 0, 0, (integer) {last}, {last}]");
+    let command = format!("VFIND db 0 -1 != 1 != 2 LIMIT {} 1 WITHVALUES", MANY - 3);
+    assert_eq!(db.say(&command), format!("[(integer) {last}, {last}]"));
+    db.say(&format!("VFILL db 1 {} 7", last - 1));
+    assert_eq!(db.say("VFIND db 0 -1 != 7 WITHVALUES"), expected);
+    assert!(db.stat("scans") > 1);
+}
+
+#[test]
+fn integers_compare_exactly_with_any_number() {
+    let db = Server::start();
+    db.say("MMAP i i int8 WRITABLE");
+    db.say("VPUSH i -128 -2 -1 0 1 2 127");
+    let at = |indices: std::ops::RangeInclusive<i64>| {
+        let words: Vec<_> = indices.map(|i| format!("(integer) {i}")).collect();
+        format!("[{}]", words.join(", "))
+    };
+    for (condition, expected) in [
+        ("> 1.5", at(5..=6)),
+        (">= 1.5", at(5..=6)),
+        ("< 1.5", at(0..=4)),
+        ("<= 1.5", at(0..=4)),
+        ("= 1.5", at(0..=-1)),
+        ("== 1.5", at(0..=-1)),
+        ("!= 1.5", at(0..=6)),
+        ("> -1.5", at(2..=6)),
+        ("< -1.5", at(0..=1)),
+        ("= 1.0", at(4..=4)),
+        (">= 12.7e1", at(6..=6)),
+        ("> 127.5", at(0..=-1)),
+        ("< 1000", at(0..=6)),
+        ("> -1000", at(0..=6)),
+        ("<= -1000", at(0..=-1)),
+        ("< inf", at(0..=6)),
+        ("> 0.5 < 1.5", at(4..=4)),
+    ] {
+        assert_eq!(
+            db.say(&format!("VFIND i 0 -1 {condition}")),
+            expected,
+            "{condition}"
+        );
+    }
+    for (value, expected) in [
+        ("1.5", 5),
+        ("-1.5", 2),
+        ("1000", 7),
+        ("-1000", 0),
+        ("2", 5),
+        ("2.0", 5),
+    ] {
+        assert_eq!(db.int(&format!("VSEARCH i {value}")), expected, "{value}");
+    }
+    assert_eq!(db.int("VSEARCH i 1.5 RIGHT"), 5);
+    assert_eq!(db.int("VSEARCH i 2.0 RIGHT"), 6);
+    // Beyond the 53 bits of a double.
+    db.say("MMAP u u uint64 WRITABLE");
+    db.say("VPUSH u 18446744073709551614 18446744073709551615");
+    assert_eq!(
+        db.say("VFIND u 0 -1 > 18446744073709551614.5"),
+        "[(integer) 1]"
+    );
+    assert_eq!(db.say("VFIND u 0 -1 > 18446744073709551615.5"), "[]");
+    for value in ["five", "nan", "1,5"] {
+        assert_eq!(
+            db.error(&format!("VFIND i 0 -1 > {value}")),
+            format!("ERR value '{value}' (argument 5) is not a number")
+        );
+    }
+    // What is too large for a float, and what is too long for a string, compares all the same.
+    db.say("MMAP f f float WRITABLE");
+    db.say("VPUSH f -inf -1 3e38 inf nan");
+    assert_eq!(db.say("VFIND f 0 -1 < 1e300"), at(0..=2));
+    assert_eq!(db.say("VFIND f 0 -1 >= 1e300"), at(3..=3));
+    assert_eq!(db.say("VFIND f 0 -1 = 1e300"), "[]");
+    assert_eq!(db.say("VFIND f 0 -1 <= -1e300"), at(0..=0));
+    db.say("MMAP s s string 2 WRITABLE");
+    db.say("VPUSH s a ab b");
+    assert_eq!(db.say("VFIND s 0 -1 < abc"), at(0..=1));
+    assert_eq!(db.say("VFIND s 0 -1 = abc"), "[]");
+    assert_eq!(db.int("VSEARCH s abc"), 2);
+}
+
+#[test]
+fn several_values_are_searched_for_at_once() {
+    let db = server_with(&[1.0, 2.0, 2.0, 3.0, f64::NAN]);
+    let three = |a, b, c| format!("[(integer) {a}, (integer) {b}, (integer) {c}]");
+    assert_eq!(db.say("VSEARCH db 2 0 nan"), three(1, 0, 4));
+    assert_eq!(db.say("VSEARCH db 2 0 nan LEFT"), three(1, 0, 4));
+    assert_eq!(db.say("VSEARCH db 2 0 nan right"), three(3, 0, 5));
+    assert_eq!(db.say("VSEARCH nokey 2 0 nan RIGHT"), three(0, 0, 0));
+    assert_eq!(
+        db.error("VSEARCH db 2 x 3"),
+        "ERR value 'x' (argument 3) is not a double"
+    );
+    db.say("MMAP s s string 8 WRITABLE");
+    db.say("VPUSH s LEFT MIDDLE RIGHT");
+    assert_eq!(db.int("VSEARCH s RIGHT"), 2);
+    assert_eq!(db.int("VSEARCH s RIGHT RIGHT"), 3);
+    assert_eq!(
+        db.say("VSEARCH s LEFT RIGHT LEFT"),
+        "[(integer) 0, (integer) 2]"
+    );
+}
+
+#[test]
+fn other_names_and_places_are_taken_as_well() {
+    let db = server_with(&[2.0, f64::NAN, 1.0]);
+    let expected = "[(integer) 2, 1.5, 1.5]";
+    for ops in [
+        "SKIPNAN COUNT AVG MEAN",
+        "COUNT SKIPNAN AVG MEAN",
+        "count mean avg skipnan",
+    ] {
+        assert_eq!(db.say(&format!("VAGG db 0 -1 {ops}")), expected, "{ops}");
+        assert_eq!(
+            db.say(&format!("VBUCKETS db 0 -1 1 {ops}")),
+            format!("[{expected}]")
+        );
+    }
+    assert_eq!(
+        db.error("VAGG db 0 -1 SKIPNAN COUNT x").split(':').next(),
+        Some("ERR unknown operation 'x' (argument 6)")
+    );
+    assert_eq!(db.int("VLEN db"), 3);
+    assert_eq!(db.int("VLEN nokey"), 0);
+}
+
+#[test]
 fn a_sorted_array_is_searched_from_either_side() {
     let db = server_with(&[1.0, 2.0, 2.0, 3.0, f64::NAN]);
     for (command, expected) in [
@@ -159,7 +378,7 @@ fn errors_name_the_argument() {
         ),
         (
             "VAGG db 0 1 SKIPNAN",
-            "no operation is given before SKIPNAN",
+            "no operation is given beside SKIPNAN",
         ),
         (
             "VBUCKETS db 0 1 0 SUM",
@@ -180,7 +399,7 @@ fn errors_name_the_argument() {
         ),
         (
             "VSEARCH db 1 MIDDLE",
-            "side 'MIDDLE' (argument 3) is neither LEFT nor RIGHT",
+            "value 'MIDDLE' (argument 3) is not a double, and neither LEFT nor RIGHT",
         ),
     ] {
         let error = db.error(command);

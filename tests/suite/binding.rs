@@ -373,7 +373,7 @@ fn a_read_only_key_stays_read_only_when_the_writable_key_is_gone() {
         assert_eq!(db.say("VSIZE b"), "(integer) 2", "{end}");
         assert_eq!(
             db.error("VPUSH b 3"),
-            "ERR file 'w' is bound read-only to this key: DEL the key and MMAP it again with WRITABLE"
+            "ERR file 'w' is bound read-only to key 'b': DEL the key and MMAP it again with WRITABLE"
         );
         append(&db.path("w"), 3);
         assert_eq!(db.ask("VSLICE b -1 -1"), ints(&[3]), "{end}");

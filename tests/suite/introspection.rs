@@ -111,9 +111,34 @@ fn the_documented_arguments_are_as_many_as_the_arity_says() {
 fn mmap_hints_its_types_and_its_mode() {
     let db = Server::start();
     let docs = db.ask("COMMAND DOCS MMAP").to_string();
-    for word in ["path", "int8", "long_double", "string", "size", "WRITABLE"] {
+    for word in [
+        "path",
+        "int8",
+        "long_double",
+        "string",
+        "size",
+        "numpy-dtype",
+        "WRITABLE",
+        "INCOMPLETE",
+    ] {
         assert!(docs.contains(word), "{word} is missing: {docs}");
     }
+}
+
+#[test]
+fn what_changed_in_a_command_is_told() {
+    let db = Server::start();
+    let change = docs(&db, "vpop")["history"]
+        .clone()
+        .items()
+        .remove(0)
+        .items();
+    assert_eq!(change[0].clone().text(), "0.3.0");
+    assert_eq!(
+        change[1].clone().text(),
+        "Answers nil for a key that does not exist"
+    );
+    assert!(!docs(&db, "vlen").contains_key("history"));
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod introspection;
 mod keyspace;
 mod limits;
 mod memory;
+mod mistakes;
 mod npy;
 mod own_files;
 mod persistence;

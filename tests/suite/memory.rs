@@ -71,6 +71,15 @@ fn replies_that_would_be_too_long_are_refused() {
             &format!("VFIND z 0 -1 = 0 LIMIT {MOST}"),
             "more than 16777216 values were found",
         ),
+        ("VFIND z 0 -1 = 0", "more than 16777216 values were found"),
+        (
+            "VFIND z 0 -1 = 0 LIMIT 16777210 10",
+            "more than 16777216 values were found",
+        ),
+        (
+            "VFIND z 0 -1 = 0 WITHVALUES",
+            "more than 8388608 values were found",
+        ),
         (
             "VFIND z 0 -1 = 0 LIMIT 16777217",
             "more than 16777216 values were found",
@@ -90,7 +99,34 @@ fn replies_that_would_be_too_long_are_refused() {
         1 << 30
     );
     assert_eq!(db.say(&format!("VFIND z 0 -1 != 0 LIMIT {MOST}")), "[]");
-    assert_eq!(db.ask("VFIND z 0 -1 = 0").items().len(), 1_000_000);
+    let page = db.ask(&format!("VFIND z 0 -1 = 0 COUNT {MOST}")).items();
+    assert_eq!(page[0], Reply::Int(16_777_216));
+    assert_eq!(page[1].clone().items().len(), 16_777_216);
+    assert_eq!(
+        db.say("VFIND z 0 -1 = 0 LIMIT 16777210 3"),
+        "[(integer) 16777210, (integer) 16777211, (integer) 16777212]"
+    );
+}
+
+/// Each would take 64 KiB if it were padded as values are.
+#[test]
+fn many_texts_that_are_searched_for_take_no_more_than_they_are_long() {
+    let mut db = server();
+    bind_zeros(&db, "s", 10 * 65_535, "string 65535");
+    let mut search = words("VSEARCH s");
+    search.resize(2 + 4096, "x".to_owned());
+    search.push("LEFT".to_owned());
+    let found = db.run(&search).items();
+    assert_eq!(found, vec![Reply::Int(10); 4096]);
+    search.insert(2, "x".to_owned());
+    refused(
+        &db,
+        &search,
+        "at most 4096 values, not 4097: send them in parts",
+    );
+    search.resize(100_000, "x".to_owned());
+    refused(&db, &search, "send them in parts");
+    assert!(db.is_running());
 }
 
 #[test]

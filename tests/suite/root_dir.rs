@@ -54,7 +54,7 @@ fn absolute_paths_that_lie_elsewhere_are_refused_with_what_to_type() {
     refused(&db, "/proc/self/mem");
     assert_eq!(
         db.error(&format!("MMAP db {}", db.path("root").display())),
-        "ERR '.' is a directory, not a regular file"
+        "ERR '.' is a directory, not a regular file: give the path of a file"
     );
     assert!(!db.path("outside/new").exists());
     let root = db.path("root");

@@ -119,7 +119,7 @@ fn a_head_that_cannot_go_stays_and_says_why() {
     let error = db.error("VTRIM db 1 -1");
     assert!(error.contains("moved or removed"), "{error}");
     assert_eq!(db.say("VSIZE db"), "(integer) 8");
-    assert!(db.error("VTRIM nokey 1 -1").contains("no such key"));
+    assert_eq!(db.int("VTRIM nokey 1 -1"), 0);
 }
 
 #[test]
@@ -243,7 +243,8 @@ fn a_key_that_is_deleted_during_a_trim_leaves_a_whole_file() {
     let reply = trimmer.receive();
     let kept = match reply {
         Reply::Int(1000) => 1000..10_000_000,
-        Reply::Error(_) => 0..10_000_000,
+        // It was deleted before the trim, or during it.
+        Reply::Int(0) | Reply::Error(_) => 0..10_000_000,
         other => panic!("{other}"),
     };
     assert!(db.read("f") == numbers(kept.clone()));

@@ -132,7 +132,7 @@ _KINDS = (
 _MESSAGES: list[tuple[str, type[MmapError]]] = [
     ("unknown command", ModuleMissing),
     ("no such key", NotBound),
-    ("is bound read-only to this key", ReadOnlyArray),
+    ("is bound read-only to", ReadOnlyArray),
     ("may not survive a power cut", WriteRefused),
     ("are refused", WriteRefused),
     ("would hold", NoSpace),

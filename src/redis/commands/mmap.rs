@@ -43,6 +43,10 @@ impl Command for Mmap {
         Arg::word(c"writable", c"WRITABLE").optional(),
         Arg::word(c"incomplete", c"INCOMPLETE").optional(),
     ];
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] = &[(
+        c"0.3.0",
+        c"numpy's codes for types, an absolute path, WRITABLE before the type, and INCOMPLETE",
+    )];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         args.expect_at_most(7)?;
@@ -58,7 +62,7 @@ impl Command for Mmap {
     }
 }
 
-/// The types, as they are hinted; only `string` needs a size.
+/// The types, as they are hinted; only `string` needs a size. A numpy dtype is `f8`, `<i4`, `S16` and so on.
 const TYPES: &[Arg] = &[
     Arg::word(c"int8", c"int8"),
     Arg::word(c"uint8", c"uint8"),
@@ -72,6 +76,7 @@ const TYPES: &[Arg] = &[
     Arg::word(c"double", c"double"),
     Arg::word(c"long_double", c"long_double"),
     Arg::integer(c"size").after(c"string"),
+    Arg::string(c"numpy-dtype"),
 ];
 
 /// What the arguments ask for.
@@ -197,11 +202,12 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
             }
             if wish.path == binding.path && !same_file {
                 return Err(Failure::Message(format!(
-                    "file '{}' was replaced or removed after it was bound to this key: DEL the key and MMAP it again",
-                    binding.path
+                    "file '{}' was replaced or removed after it was bound to key '{}': DEL the key and MMAP it again",
+                    binding.path,
+                    excerpt(key.name())
                 )));
             }
-            Err(bound_already(binding))
+            Err(bound_already(key, binding))
         }
         Target::Unavailable { .. } if wish.path == binding.path && fits => {
             let bound = store().bind(&binding.path, binding.item, binding.access, false)?;
@@ -213,7 +219,7 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
             replication::bound(key, binding, is_alone);
             Ok(count)
         }
-        Target::Unavailable { .. } => Err(bound_already(binding)),
+        Target::Unavailable { .. } => Err(bound_already(key, binding)),
     }
 }
 
@@ -240,13 +246,15 @@ fn take_as_it_is(bound: &Bound, incomplete: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn bound_already(binding: &Binding) -> Failure {
+fn bound_already(key: &Key<'_>, binding: &Binding) -> Failure {
     let mode = match binding.access {
         Access::Writable => "writable",
         Access::ReadOnly => "read-only",
     };
     Failure::Message(format!(
-        "this key is bound already to file '{}' as {}, {mode}: DEL the key first",
-        binding.path, binding.item
+        "key '{}' is bound already to file '{}' as {}, {mode}: DEL the key first",
+        excerpt(key.name()),
+        binding.path,
+        binding.item
     ))
 }

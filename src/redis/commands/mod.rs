@@ -45,6 +45,7 @@ pub fn register_all(ctx: &Ctx) -> Result<bool, String> {
         ("VCLEAR", register::<vclear::VClear>(ctx)),
         ("VSIZE", register::<vsize::VSize>(ctx)),
         ("VCOUNT", register::<vsize::VCount>(ctx)),
+        ("VLEN", register::<vsize::VLen>(ctx)),
         ("VITEMSIZE", register::<describe::VItemSize>(ctx)),
         ("VTYPE", register::<describe::VType>(ctx)),
         ("VFILEPATH", register::<describe::VFilePath>(ctx)),

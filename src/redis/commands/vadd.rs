@@ -27,7 +27,7 @@ impl Command for VAdd {
     #[inline]
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable()?;
+        let bound = binding.writable(&key)?;
         with_encoded(
             binding.item,
             args.from(2),

@@ -28,7 +28,7 @@ impl Command for VAddRaw {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable()?;
+        let bound = binding.writable(&key)?;
         let bytes = whole_values(args, 2, binding.item)?;
         if bytes.is_empty() {
             ctx.reply_count(0);

@@ -34,11 +34,22 @@ impl Command for VAdvise {
                 Arg::word(c"random", c"RANDOM"),
                 Arg::word(c"sequential", c"SEQUENTIAL"),
                 Arg::word(c"normal", c"NORMAL"),
-                Arg::word(c"willneed", c"WILLNEED"),
-                Arg::word(c"dontneed", c"DONTNEED"),
+                Arg::block(
+                    c"of-a-range",
+                    &[
+                        Arg::one_of(
+                            c"advice",
+                            &[
+                                Arg::word(c"willneed", c"WILLNEED"),
+                                Arg::word(c"dontneed", c"DONTNEED"),
+                            ],
+                        ),
+                        Arg::block(c"range", &[Arg::integer(c"start"), Arg::integer(c"stop")])
+                            .optional(),
+                    ],
+                ),
             ],
         ),
-        Arg::block(c"range", &[Arg::integer(c"start"), Arg::integer(c"stop")]).optional(),
     ];
     const SINCE: &'static CStr = c"0.2.0";
     const SUMMARY: &'static CStr = c"Says how an array is going to be read";
@@ -49,7 +60,7 @@ impl Command for VAdvise {
         let advice = Advice::parse(args)?;
         let wanted = range(args, &advice)?;
         let Some(binding) = binding::for_reading(ctx, args)? else {
-            return Err(binding::missing_key());
+            return Err(binding::missing_key(args));
         };
         let bound = binding.bound()?;
         let count = bound.view()?.count();

@@ -1,4 +1,4 @@
-//! `VAGG key start stop op [op ...] [SKIPNAN]`: what a range of values comes to.
+//! `VAGG key start stop op [op ...] [SKIPNAN]`: aggregates of a range of values.
 
 use std::ffi::{CStr, c_int};
 
@@ -23,6 +23,7 @@ pub const OP: Arg = Arg::one_of(
         Arg::word(c"min", c"MIN"),
         Arg::word(c"max", c"MAX"),
         Arg::word(c"avg", c"AVG"),
+        Arg::word(c"mean", c"MEAN"),
         Arg::word(c"var", c"VAR"),
         Arg::word(c"std", c"STD"),
         Arg::word(c"argmin", c"ARGMIN"),
@@ -56,6 +57,8 @@ impl Command for VAgg {
         c"Returns aggregates (sum, minimum, mean, ...) of a range of an array";
     const COMPLEXITY: &'static CStr =
         c"O(N) where N is the number of values in the range; done in the background if there are many";
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] =
+        &[(c"0.3.0", c"MEAN; SKIPNAN may stand anywhere")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
@@ -99,47 +102,45 @@ pub fn aggregate(
     reply_from_scan(ctx, binding.bound()?, wanted, number, query, reply)
 }
 
-/// The end of the arguments: `op [op ...] [SKIPNAN]`.
+/// The end of the arguments: `op [op ...] [SKIPNAN]`, where `SKIPNAN` may stand anywhere.
 pub struct Asked {
     ops: Vec<Op>,
     skip_nan: bool,
-    /// The number of the argument that the first is.
-    position: usize,
+    /// The numbers of the arguments that they are.
+    positions: Vec<usize>,
 }
 
 impl Asked {
     /// # Errors
     /// If there is an unknown word, or no `op`.
     pub fn parse(args: Args<'_>, position: usize) -> Result<Self, Failure> {
-        let words: Vec<&[u8]> = args.from(position).collect();
-        let (words, skip_nan) = match words.split_last() {
-            Some((last, rest)) if last.eq_ignore_ascii_case(b"SKIPNAN") => (rest, true),
-            _ => (&words[..], false),
+        let mut asked = Self {
+            ops: Vec::with_capacity(args.len() - position),
+            skip_nan: false,
+            positions: Vec::new(),
         };
-        if words.is_empty() {
+        for (position, word) in (position..).zip(args.from(position)) {
+            if word.eq_ignore_ascii_case(b"SKIPNAN") {
+                asked.skip_nan = true;
+                continue;
+            }
+            let op = operation(word).ok_or_else(|| {
+                Failure::Message(format!(
+                    "unknown operation '{}' (argument {position}): use {}, and SKIPNAN to leave NaN out",
+                    excerpt(word),
+                    names()
+                ))
+            })?;
+            asked.ops.push(op);
+            asked.positions.push(position);
+        }
+        if asked.ops.is_empty() {
             return Err(Failure::Message(format!(
-                "no operation is given before SKIPNAN: use {}",
+                "no operation is given beside SKIPNAN: use {}",
                 names()
             )));
         }
-        let op = |(i, word): (usize, &&[u8])| {
-            let known = Op::ALL
-                .iter()
-                .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
-            known.map(|&(_, op)| op).ok_or_else(|| {
-                Failure::Message(format!(
-                    "unknown operation '{}' (argument {}): use {}, and SKIPNAN at the end",
-                    excerpt(word),
-                    position + i,
-                    names()
-                ))
-            })
-        };
-        Ok(Self {
-            ops: words.iter().enumerate().map(op).collect::<Result<_, _>>()?,
-            skip_nan,
-            position,
-        })
+        Ok(asked)
     }
 
     /// The question, to values of that type.
@@ -147,7 +148,9 @@ impl Asked {
     /// # Errors
     /// If the type does not have an operation.
     fn of(&self, item: ItemType) -> Result<Question, Failure> {
-        let impossible = (self.position..)
+        let impossible = self
+            .positions
+            .iter()
             .zip(&self.ops)
             .find(|(_, op)| !op.is_possible(item.kind()));
         if let Some((position, op)) = impossible {
@@ -199,6 +202,16 @@ impl Asked {
             }
         }
     }
+}
+
+/// The operation of that name; `MEAN`, as numpy calls it, is `AVG`.
+fn operation(word: &[u8]) -> Option<Op> {
+    let word = word.to_ascii_uppercase();
+    if word == b"MEAN" {
+        return Some(Op::Avg);
+    }
+    let known = Op::ALL.iter().find(|(name, _)| word == name.as_bytes());
+    known.map(|&(_, op)| op)
 }
 
 fn names() -> String {

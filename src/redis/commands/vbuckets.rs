@@ -36,6 +36,8 @@ impl Command for VBuckets {
         c"Divides a range of an array into parts and returns aggregates of each";
     const COMPLEXITY: &'static CStr =
         c"O(N + M) where N is the number of values in the range and M that of parts; done in the background if there are many values";
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] =
+        &[(c"0.3.0", c"MEAN; SKIPNAN may stand anywhere")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;

@@ -20,10 +20,15 @@ impl Command for VClear {
     const KEY_ACCESS: KeyAccess = KeyAccess::Delete;
     const SUMMARY: &'static CStr = c"Removes all values of an array";
     const COMPLEXITY: &'static CStr = c"O(1)";
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] =
+        &[(c"0.3.0", c"Answers 0 for a key that does not exist")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable()?;
+        let Some((key, binding)) = binding::for_removal(ctx, args)? else {
+            ctx.reply_count(0);
+            return Ok(());
+        };
+        let bound = binding.writable(&key)?;
         let mut writer = bound.writer()?;
         let cleared = writer.clear()?;
         let end = writer.extent().end();

@@ -44,7 +44,7 @@ impl Command for VFill {
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable()?;
+        let bound = binding.writable(&key)?;
         // By position: other threads may drop values from the head before their turn comes.
         let Span { head, count } = bound.view()?.extent();
         let range = wanted.of(count);
@@ -52,7 +52,7 @@ impl Command for VFill {
         let bytes = (range.end - range.start) * binding.item.size() as u64;
         let long = bytes > LONG;
         if !ctx.may_block() {
-            expect_inline(bytes)?;
+            expect_inline(range.end - range.start, binding.item)?;
         }
         if !long {
             expect_in_ram_for_writing(ctx, bound, |_| Touched::Range(range.clone()))?;

@@ -1,29 +1,28 @@
-//! `VFIND key start stop comparison value [comparison value] [LIMIT n] [COUNT]`: where values are that fulfil conditions.
+//! `VFIND key start stop comparison value [comparison value] [LIMIT offset count | COUNT count] [WITHVALUES] [LEN]`: where
+//! values are that fulfil conditions.
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::execution::arguments::{count, one_encoded};
+use crate::redis::execution::arguments::{count, number, place};
 use crate::redis::execution::bounds;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::range::Wanted;
+use crate::redis::execution::reply::Replier;
 use crate::redis::execution::scan::reply_from_scan;
 use crate::redis::keys::binding;
-use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
+use crate::redis::server::context::{Args, Ctx, Failure, Outcome, Resp};
 use crate::redis::server::memory;
 use crate::redis::server::usage::Arg;
 use crate::storage::questions::aggregate::kernel::Comparison;
-use crate::storage::questions::find::{Condition, Find, Matches};
-use crate::storage::types::{ItemType, excerpt};
+use crate::storage::questions::find::{Condition, Find, Keep, Matches};
+use crate::storage::types::{ItemType, excerpt, parse_index};
 
-/// How many indices are replied with at most where no `LIMIT` is given.
-const DEFAULT_LIMIT: u64 = 1_000_000;
-/// With more indices a reply would be too long.
-const MOST_INDICES: u64 = bounds::LARGEST / bounds::NUMBER;
 /// Most conditions: those of an interval.
 const MOST_CONDITIONS: usize = 2;
 
-const COMPARISONS: [(&[u8], Comparison); 6] = [
+const COMPARISONS: [(&[u8], Comparison); 7] = [
     (b"=", Comparison::Equal),
+    (b"==", Comparison::Equal),
     (b"!=", Comparison::NotEqual),
     (b"<", Comparison::Less),
     (b"<=", Comparison::LessOrEqual),
@@ -44,10 +43,15 @@ const COMPARISON: Arg = Arg::one_of(
     ],
 );
 
-/// `VFIND key start stop comparison value [comparison value] [LIMIT n] [COUNT]`: replies with the indices, ascending, of
-/// the first `n` values in the range for which all comparisons hold; with `COUNT` with their number only.
+/// `VFIND key start stop comparison value [comparison value]`: replies with the indices, ascending, of all values in the
+/// range for which all comparisons hold. A value to compare with need not be one of the array's type.
 ///
-/// Fails if a word is unknown, or a value is not one of the array's type.
+/// With `LIMIT offset count`, as in `ZRANGE`, without the first `offset` of them and with at most `count`; `LIMIT count` is
+/// short for an offset of 0. With `COUNT count`, as in `XAUTOCLAIM`, replies with two things: the `start` for the next call,
+/// 0 when there are no more, and the first `count` indices. `WITHVALUES` adds each value after its index, as pairs in RESP3.
+/// With `LEN` (or, as in version 0.2, `COUNT` without a number) replies with their number only.
+///
+/// Fails if a word is unknown, a value cannot be compared with those of the array, or a list would be too long.
 pub struct VFind;
 
 impl Command for VFind {
@@ -60,119 +64,238 @@ impl Command for VFind {
         Arg::integer(c"start"),
         Arg::integer(c"stop"),
         Arg::block(c"condition", &[COMPARISON, Arg::string(c"value")]).multiple(),
-        Arg::integer(c"n").after(c"LIMIT").optional(),
-        Arg::word(c"count", c"COUNT").optional(),
+        Arg::one_of(
+            c"part",
+            &[
+                Arg::block(c"limit", &[Arg::integer(c"offset"), Arg::integer(c"count")])
+                    .after(c"LIMIT"),
+                Arg::integer(c"count").after(c"COUNT"),
+            ],
+        )
+        .optional(),
+        Arg::word(c"withvalues", c"WITHVALUES").optional(),
+        Arg::word(c"len", c"LEN").optional(),
     ];
     const SINCE: &'static CStr = c"0.2.0";
     const SUMMARY: &'static CStr = c"Returns the indices of the values that fulfil conditions";
     const COMPLEXITY: &'static CStr =
         c"O(N) where N is the number of values in the range; done in the background if there are many";
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] = &[(
+        c"0.3.0",
+        c"COUNT count, LIMIT with an offset, WITHVALUES, LEN and ==; integers compare with any number; a list is whole or an error",
+    )];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
         let wish = Wish::parse(args)?;
-        let count_only = wish.count_only;
-        let reply = move |ctx: &Ctx, matches: Matches| {
-            if count_only {
-                ctx.reply_count(matches.count);
-                return Ok(());
-            }
-            expect_indices(matches.count)?;
-            ctx.reply_array(matches.indices.len());
-            for index in matches.indices {
-                ctx.reply_count(index);
-            }
-            Ok(())
-        };
         let Some(binding) = binding::for_reading(ctx, args)? else {
-            return reply(ctx, Matches::default());
+            return wish.reply(ctx, ctx.resp(), ItemType::DOUBLE, &Matches::default());
         };
         let item = binding.item;
         let conditions = wish.conditions(args, item)?;
-        let query = move || Find::new(item, conditions.clone(), wish.limit, count_only);
-        reply_from_scan(
-            ctx,
-            binding.bound()?,
-            wanted,
-            1,
-            query,
-            move |ctx, _, matches| reply(ctx, matches),
-        )
+        let (limit, keep) = (wish.limit(item), wish.keep());
+        let query = move || Find::new(item, conditions.clone(), limit, keep);
+        let reply = move |ctx: &Ctx, resp, matches: Matches| wish.reply(ctx, resp, item, &matches);
+        reply_from_scan(ctx, binding.bound()?, wanted, 1, query, reply)
     }
+}
+
+/// Which of the values that are found the reply tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    /// At most so many after an offset.
+    List { offset: u64, count: u64 },
+    /// The first ones, and where to go on.
+    Page { count: u64 },
 }
 
 /// What the arguments ask for.
 struct Wish {
     /// Comparisons, and the numbers of the arguments that are compared with.
     comparisons: Vec<(Comparison, usize)>,
-    limit: u64,
-    count_only: bool,
+    part: Part,
+    with_values: bool,
+    /// Whether their number is enough.
+    is_number: bool,
 }
 
 impl Wish {
     fn parse(args: Args<'_>) -> Result<Self, Failure> {
         let mut wish = Self {
             comparisons: Vec::new(),
-            limit: u64::MAX,
-            count_only: false,
+            part: Part::List {
+                offset: 0,
+                count: u64::MAX,
+            },
+            with_values: false,
+            is_number: false,
         };
-        let mut limit = None;
         let mut position = 4;
-        while position < args.len() {
-            let word = args.get(position);
-            let has_value = position + 1 < args.len();
-            if word.eq_ignore_ascii_case(b"COUNT") && position > 4 {
-                wish.count_only = true;
-                position += 1;
-            } else if word.eq_ignore_ascii_case(b"LIMIT") && position > 4 && has_value {
-                limit = Some(count(args, position + 1)?);
-                position += 2;
-            } else {
-                let comparison = comparison(word).filter(|_| {
-                    has_value
-                        && limit.is_none()
-                        && !wish.count_only
-                        && wish.comparisons.len() < MOST_CONDITIONS
-                });
-                let comparison = comparison.ok_or_else(|| syntax_error(word, position))?;
-                wish.comparisons.push((comparison, position + 1));
-                position += 2;
+        while position < args.len() && wish.comparisons.len() < MOST_CONDITIONS {
+            let Some(comparison) = comparison(args.get(position)) else {
+                break;
+            };
+            if position + 1 == args.len() {
+                return Err(syntax_error(args, position));
             }
+            wish.comparisons.push((comparison, position + 1));
+            position += 2;
         }
-        let unlimited = if wish.count_only {
-            u64::MAX
-        } else {
-            DEFAULT_LIMIT
-        };
-        wish.limit = limit.unwrap_or(unlimited);
-        if !wish.count_only {
-            // One more than a reply has tells that there are more.
-            wish.limit = wish.limit.min(MOST_INDICES + 1);
+        if wish.comparisons.is_empty() {
+            return Err(syntax_error(args, position));
+        }
+        let mut has_part = false;
+        while position < args.len() {
+            let word = args.get(position).to_ascii_uppercase();
+            let numbers = (position + 1..args.len())
+                .take_while(|&next| parse_index(args.get(next)).is_ok())
+                .count();
+            position += match (word.as_slice(), numbers) {
+                (b"LIMIT" | b"COUNT", 1..) if has_part => {
+                    return Err(Failure::Message(format!(
+                        "syntax error at '{}' (argument {position}): LIMIT and COUNT exclude each other, and neither comes \
+                         twice",
+                        excerpt(args.get(position))
+                    )));
+                }
+                (b"COUNT", 1..) => {
+                    has_part = true;
+                    let count = number(args, position + 1, "count", 1)?;
+                    wish.part = Part::Page { count };
+                    2
+                }
+                (b"LIMIT", 2..) => {
+                    has_part = true;
+                    let offset = number(args, position + 1, "offset", 0)?;
+                    // As in ZRANGE, a negative count is no limit.
+                    let count = parse_index(args.get(position + 2)).unwrap_or(-1);
+                    let count = u64::try_from(count).unwrap_or(u64::MAX);
+                    wish.part = Part::List { offset, count };
+                    3
+                }
+                (b"LIMIT", _) if position + 1 < args.len() => {
+                    has_part = true;
+                    let count = count(args, position + 1)?;
+                    wish.part = Part::List { offset: 0, count };
+                    2
+                }
+                (b"WITHVALUES", _) => {
+                    wish.with_values = true;
+                    1
+                }
+                (b"LEN" | b"COUNT", _) => {
+                    wish.is_number = true;
+                    1
+                }
+                _ => return Err(syntax_error(args, position)),
+            };
+        }
+        if wish.is_number && (wish.with_values || matches!(wish.part, Part::Page { .. })) {
+            return Err(Failure::Message(
+                "syntax error: LEN replies with a number, which has no WITHVALUES and no COUNT"
+                    .to_owned(),
+            ));
         }
         Ok(wish)
     }
 
     fn conditions(&self, args: Args<'_>, item: ItemType) -> Result<Vec<Condition>, Failure> {
         let condition = |&(comparison, position)| {
-            let value = one_encoded(args, position, item)?;
-            Ok(Condition { comparison, value })
+            let place = place(args, position, item)?;
+            Ok(Condition::new(comparison, place, item)?)
         };
-        self.comparisons.iter().map(condition).collect()
+        let conditions = self.comparisons.iter().map(condition);
+        Ok(conditions
+            .collect::<Result<Vec<_>, Failure>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     }
-}
 
-/// Whether a reply may have so many indices.
-///
-/// # Errors
-/// If they are too many, or there is no memory for them.
-fn expect_indices(indices: u64) -> Outcome {
-    if indices > MOST_INDICES {
-        return Err(Failure::Message(format!(
-            "more than {MOST_INDICES} values were found, and a reply has no more indices: use COUNT or a smaller LIMIT, \
-             or go on from where a first reply ends"
-        )));
+    /// What one match takes in a reply at most, in bytes.
+    fn bytes_per_match(&self, item: ItemType) -> u64 {
+        bounds::NUMBER
+            + if self.with_values {
+                bounds::in_reply(item)
+            } else {
+                0
+            }
     }
-    memory::expect(indices * bounds::NUMBER)
+
+    /// How many matches a reply has at most.
+    fn most(&self, item: ItemType) -> u64 {
+        bounds::LARGEST / self.bytes_per_match(item)
+    }
+
+    /// How many matches are looked for at most.
+    fn limit(&self, item: ItemType) -> u64 {
+        match self.part {
+            Part::List { offset, count } if self.is_number => offset.saturating_add(count),
+            // One more than a reply has tells that there are more.
+            Part::List { offset, count } => offset.saturating_add(count).min(self.most(item) + 1),
+            Part::Page { count } => count.min(self.most(item)),
+        }
+    }
+
+    fn keep(&self) -> Keep {
+        match (self.is_number, self.with_values) {
+            (true, _) => Keep::Number,
+            (false, false) => Keep::Indices,
+            (false, true) => Keep::IndicesAndValues,
+        }
+    }
+
+    fn reply(&self, ctx: &Ctx, resp: Resp, item: ItemType, matches: &Matches) -> Outcome {
+        let offset = match self.part {
+            Part::List { offset, .. } => offset.min(matches.count),
+            Part::Page { .. } => 0,
+        };
+        if self.is_number {
+            ctx.reply_count(matches.count - offset);
+            return Ok(());
+        }
+        let most = self.most(item);
+        if matches.count > most {
+            return Err(Failure::Message(format!(
+                "more than {most} values were found, and a reply has no more: use COUNT n, whose reply says where to go on, \
+                 or LIMIT with a smaller offset and count"
+            )));
+        }
+        memory::expect(matches.count * self.bytes_per_match(item))?;
+        if let Part::Page { .. } = self.part {
+            ctx.reply_array(2);
+            ctx.reply_count(self.next(item, matches));
+        }
+        let (indices, size) = (&matches.indices[offset as usize..], item.size());
+        if !self.with_values {
+            ctx.reply_array(indices.len());
+            indices.iter().for_each(|&index| ctx.reply_count(index));
+            return Ok(());
+        }
+        // As HRANDFIELD has them.
+        ctx.reply_array(match resp {
+            Resp::Two => 2 * indices.len(),
+            Resp::Three => indices.len(),
+        });
+        let values = matches.values.chunks_exact(size).skip(offset as usize);
+        let replier = Replier::speaking(ctx, item, resp);
+        for (&index, value) in indices.iter().zip(values) {
+            if resp == Resp::Three {
+                ctx.reply_array(2);
+            }
+            ctx.reply_count(index);
+            replier.value(value);
+        }
+        Ok(())
+    }
+
+    /// The `start` from which the range is to be gone through next; 0 if that is done.
+    fn next(&self, item: ItemType, matches: &Matches) -> u64 {
+        match matches.indices.last() {
+            Some(&last) if matches.count == self.limit(item) && last + 1 < matches.end => last + 1,
+            _ => 0,
+        }
+    }
 }
 
 fn comparison(word: &[u8]) -> Option<Comparison> {
@@ -180,10 +303,10 @@ fn comparison(word: &[u8]) -> Option<Comparison> {
     found.map(|&(_, comparison)| comparison)
 }
 
-fn syntax_error(word: &[u8], position: usize) -> Failure {
+fn syntax_error(args: Args<'_>, position: usize) -> Failure {
     Failure::Message(format!(
         "syntax error at '{}' (argument {position}): expected VFIND key start stop comparison value \
-         [comparison value] [LIMIT n] [COUNT], where a comparison is one of = != < <= > >=",
-        excerpt(word)
+         [comparison value] [LIMIT offset count | COUNT n] [WITHVALUES] [LEN], where a comparison is one of = != < <= > >=",
+        excerpt(args.get(position))
     ))
 }

@@ -28,6 +28,8 @@ impl Command for VGet {
     const SUMMARY: &'static CStr = c"Returns the value at an index of an array";
     const COMPLEXITY: &'static CStr = c"O(1)";
     const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"index")];
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] =
+        &[(c"0.3.0", c"A negative index counts from the end")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let index = index(args, 2)?;

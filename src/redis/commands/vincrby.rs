@@ -39,11 +39,13 @@ impl Command for VIncrBy {
         .multiple(),
     ];
     const SINCE: &'static CStr = c"0.2.0";
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] =
+        &[(c"0.3.0", c"A negative index counts from the end")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         expect_pairs(args)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable()?;
+        let bound = binding.writable(&key)?;
         let item = binding.item;
         if item.kind() == Kind::String {
             return Err(strings(binding));

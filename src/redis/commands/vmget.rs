@@ -27,6 +27,8 @@ impl Command for VMGet {
     const SUMMARY: &'static CStr = c"Returns the values at several indices of an array";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of indices";
     const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"index").multiple()];
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] =
+        &[(c"0.3.0", c"A negative index counts from the end")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let indices = indices(args, 2)?;

@@ -15,9 +15,9 @@ use crate::redis::server::usage::Arg;
 use crate::storage::cold::touched::Touched;
 
 /// `VPOP key`: removes the last value and replies with it, nil if there is none.
-/// `VPOP key count`: the same for up to `count` values, as an array, the last value first.
+/// `VPOP key count`: the same for up to `count` values, as an array, the last value first. Nil if there is no such key.
 ///
-/// Fails if the key is bound read-only or not at all, or `count` is not a number of values.
+/// Fails if the key is bound read-only, or `count` is not a number of values.
 pub struct VPop;
 
 impl Command for VPop {
@@ -28,6 +28,8 @@ impl Command for VPop {
     const SUMMARY: &'static CStr = c"Removes and returns the last values of an array";
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
     const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"count").optional()];
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] =
+        &[(c"0.3.0", c"Answers nil for a key that does not exist")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         args.expect_at_most(3)?;
@@ -36,8 +38,12 @@ impl Command for VPop {
         } else {
             None
         };
-        let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable()?;
+        // As LPOP, also with a count.
+        let Some((key, binding)) = binding::for_removal(ctx, args)? else {
+            ctx.reply_null();
+            return Ok(());
+        };
+        let bound = binding.writable(&key)?;
         let item = binding.item;
         let most = bound.view()?.count().min(wanted.unwrap_or(1));
         expect_buffered_reply(most, item)?;

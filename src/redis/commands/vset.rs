@@ -35,11 +35,13 @@ impl Command for VSet {
         )
         .multiple(),
     ];
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] =
+        &[(c"0.3.0", c"A negative index counts from the end")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         expect_pairs(args)?;
         let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable()?;
+        let bound = binding.writable(&key)?;
         let indices = |count| paired_indices(args, count, binding);
         expect_in_ram_for_writing(ctx, bound, |count| {
             Touched::Each(indices(count).unwrap_or_default())

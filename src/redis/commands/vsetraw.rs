@@ -29,10 +29,12 @@ impl Command for VSetRaw {
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes";
     const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"index"), Arg::string(c"bytes")];
     const SINCE: &'static CStr = c"0.2.0";
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] =
+        &[(c"0.3.0", c"A negative index counts from the end")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable()?;
+        let bound = binding.writable(&key)?;
         let bytes = whole_values(args, 3, binding.item)?;
         let values = (bytes.len() / binding.item.size()) as u64;
         // Values that begin at the end are none.

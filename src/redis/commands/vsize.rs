@@ -1,4 +1,4 @@
-//! `VSIZE key`, `VCOUNT key`: the number of values.
+//! `VSIZE key`, `VCOUNT key`, `VLEN key`: the number of values.
 
 use std::ffi::{CStr, c_int};
 
@@ -37,6 +37,23 @@ impl Command for VCount {
     const KEY_ACCESS: KeyAccess = VSize::KEY_ACCESS;
     const SUMMARY: &'static CStr = VSize::SUMMARY;
     const COMPLEXITY: &'static CStr = VSize::COMPLEXITY;
+
+    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+        VSize::run(ctx, args)
+    }
+}
+
+/// `VLEN key`: the same command under the name that `LLEN`, `HLEN` and `STRLEN` suggest.
+pub struct VLen;
+
+impl Command for VLen {
+    const NAME: &'static CStr = c"vlen";
+    const FLAGS: &'static CStr = VSize::FLAGS;
+    const ARITY: c_int = VSize::ARITY;
+    const KEY_ACCESS: KeyAccess = VSize::KEY_ACCESS;
+    const SUMMARY: &'static CStr = VSize::SUMMARY;
+    const COMPLEXITY: &'static CStr = VSize::COMPLEXITY;
+    const SINCE: &'static CStr = c"0.3.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         VSize::run(ctx, args)

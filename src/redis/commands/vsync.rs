@@ -23,7 +23,7 @@ impl Command for VSync {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let Some(binding) = binding::for_reading(ctx, args)? else {
-            return Err(binding::missing_key());
+            return Err(binding::missing_key(args));
         };
         sync_then(ctx, binding.bound()?, true, |ctx, synced| {
             synced.map_err(Failure::Message)?;

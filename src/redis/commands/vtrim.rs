@@ -15,12 +15,12 @@ use crate::storage::Task;
 
 /// `VTRIM key start stop`: keeps the values from `start` to `stop` and removes all others, so that the value at
 /// `start` is at index 0 afterwards. Replies with the number of values removed. The range is that of `LRANGE`; an
-/// empty one removes all.
+/// empty one removes all; where there is no such key, nothing is removed.
 ///
 /// Values at the end go as with `VPOP`. Where values at the head go, those that stay are copied to a new file that
 /// takes the place of the old one, in the background, while only this client waits.
 ///
-/// Fails if the range is not one of integers, the key is bound read-only or not at all, or a new file cannot be
+/// Fails if the range is not one of integers, the key is bound read-only, or a new file cannot be
 /// put in the place of the old one; then the head stays.
 pub struct VTrim;
 
@@ -34,15 +34,20 @@ impl Command for VTrim {
         c"O(1) at the end; O(N) where N is the number of values kept, in the background, at the head";
     const ARGS: &'static [Arg] = &[Arg::KEY, Arg::integer(c"start"), Arg::integer(c"stop")];
     const SINCE: &'static CStr = c"0.2.0";
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] =
+        &[(c"0.3.0", c"Answers 0 for a key that does not exist")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
-        let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable()?;
+        let Some((key, binding)) = binding::for_removal(ctx, args)? else {
+            ctx.reply_count(0);
+            return Ok(());
+        };
+        let bound = binding.writable(&key)?;
         let mut writer = bound.writer()?;
         let range = wanted.of(writer.extent().count);
         if range.start > 0 && !ctx.may_block() {
-            expect_inline((range.end - range.start) * binding.item.size() as u64)?;
+            expect_inline(range.end - range.start, binding.item)?;
         }
         let trim = writer.begin_trim(&range)?;
         let end = writer.extent().end();

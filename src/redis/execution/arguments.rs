@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use crate::redis::execution::bounds::expect_values;
 use crate::redis::keys::binding::Binding;
 use crate::redis::server::context::{Args, Failure, Outcome};
-use crate::storage::types::{ItemType, ValueError, excerpt, parse_index};
+use crate::storage::types::{ItemType, Place, ValueError, excerpt, parse_index};
 
 /// A buffer that served a large command is given back when it is longer than this, in bytes.
 const KEPT_BUFFER: usize = 1 << 20;
@@ -42,22 +42,18 @@ pub fn with_encoded<'a>(
     })
 }
 
-/// The value that argument `position` gives, encoded.
+/// Where what argument `position` gives stands among the values of a type.
 ///
 /// # Errors
-/// If it is not one of that type.
-pub fn one_encoded(args: Args<'_>, position: usize, item: ItemType) -> Result<Box<[u8]>, Failure> {
-    let mut value = Vec::new();
-    with_encoded(
-        item,
-        std::iter::once(args.get(position)),
-        |_| position,
-        |bytes| {
-            value = bytes.to_vec();
-            Ok(())
-        },
-    )?;
-    Ok(value.into())
+/// If it cannot be compared with them.
+pub fn place(args: Args<'_>, position: usize, item: ItemType) -> Result<Place, Failure> {
+    let text = args.get(position);
+    item.place(text).map_err(|error| {
+        Failure::Message(format!(
+            "value '{}' (argument {position}) {error}",
+            excerpt(text)
+        ))
+    })
 }
 
 /// An index as it was asked for: a negative one counts from the end.
@@ -131,7 +127,7 @@ pub fn index_below(
     match index(args, position)?.of(count) {
         index if index < count => Ok(index),
         _ => Err(Failure::Message(format!(
-            "index '{}' (argument {position}) is out of range: '{}' holds {count} values",
+            "index '{}' (argument {position}) is out of range: '{}' holds {count} values, and VADD appends more",
             excerpt(args.get(position)),
             binding.path
         ))),
@@ -195,19 +191,7 @@ pub fn step(args: Args<'_>, position: usize) -> Result<u64, Failure> {
             excerpt(word)
         )));
     }
-    let number = args.get(position + 1);
-    parse_index(number)
-        .ok()
-        .and_then(|step| u64::try_from(step).ok())
-        .filter(|&step| step > 0)
-        .ok_or_else(|| {
-            Failure::Message(format!(
-                "step '{}' (argument {}) is not an integer from 1 to {}",
-                excerpt(number),
-                position + 1,
-                i64::MAX
-            ))
-        })
+    number(args, position + 1, "step", 1)
 }
 
 /// The number of things that argument `position` asks for.
@@ -215,12 +199,21 @@ pub fn step(args: Args<'_>, position: usize) -> Result<u64, Failure> {
 /// # Errors
 /// If it is not an integer, or negative.
 pub fn count(args: Args<'_>, position: usize) -> Result<u64, Failure> {
+    number(args, position, "count", 0)
+}
+
+/// The number that argument `position` gives, which the error calls `name`.
+///
+/// # Errors
+/// If it is not an integer, or below `least`.
+pub fn number(args: Args<'_>, position: usize, name: &str, least: u64) -> Result<u64, Failure> {
     parse_index(args.get(position))
         .ok()
-        .and_then(|count| u64::try_from(count).ok())
+        .and_then(|number| u64::try_from(number).ok())
+        .filter(|&number| number >= least)
         .ok_or_else(|| {
             Failure::Message(format!(
-                "count '{}' (argument {position}) is not an integer from 0 to {}",
+                "{name} '{}' (argument {position}) is not an integer from {least} to {}",
                 excerpt(args.get(position)),
                 i64::MAX
             ))

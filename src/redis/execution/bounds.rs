@@ -31,6 +31,20 @@ pub fn expect_reply(values: u64, item: ItemType) -> Outcome {
     memory::expect(values * in_reply(item))
 }
 
+/// Whether a reply may have so many numbers.
+///
+/// # Errors
+/// As [`expect_reply`].
+pub fn expect_numbers(numbers: u64) -> Outcome {
+    let most = LARGEST / NUMBER;
+    if numbers > most {
+        return Err(Failure::Message(format!(
+            "a reply has at most {most} numbers, not {numbers}: ask for fewer"
+        )));
+    }
+    memory::expect(numbers * NUMBER)
+}
+
 /// As [`expect_reply`], where the values are also held in memory until the reply is there.
 ///
 /// # Errors

@@ -71,6 +71,8 @@ pub trait Command {
     const IS_DANGEROUS: bool = false;
     /// The version of the module that has it first.
     const SINCE: &'static CStr = c"0.1.0";
+    /// Versions in which it changed, and what did.
+    const HISTORY: &'static [(&'static CStr, &'static CStr)] = &[];
 
     /// Carries out the command and replies, or replies nothing and fails.
     ///
@@ -122,12 +124,21 @@ fn describe<C: Command>(ctx: &Ctx) -> bool {
     };
     let mut keys = [key, end];
     let mut args = RawArgs::of(C::ARGS);
+    let entry = |since, changes| raw::RedisModuleCommandHistoryEntry { since, changes };
+    let changes = C::HISTORY
+        .iter()
+        .map(|(since, change)| entry(since.as_ptr(), change.as_ptr()));
+    let mut history: Vec<_> = changes.chain([entry(ptr::null(), ptr::null())]).collect();
     let info = raw::RedisModuleCommandInfo {
         version: &raw const version,
         summary: C::SUMMARY.as_ptr(),
         complexity: C::COMPLEXITY.as_ptr(),
         since: C::SINCE.as_ptr(),
-        history: ptr::null_mut(),
+        history: if C::HISTORY.is_empty() {
+            ptr::null_mut()
+        } else {
+            history.as_mut_ptr()
+        },
         tips: ptr::null(),
         arity: C::ARITY,
         key_specs: keys.as_mut_ptr(),

@@ -8,6 +8,7 @@ use crate::redis::server::context::{Ctx, Failure, Outcome, Resp};
 use crate::redis::store;
 use crate::storage::scan::background::{Query, scan};
 use crate::storage::threads::pool::Job;
+use crate::storage::types::ItemType;
 use crate::storage::{Bound, Cancel};
 
 /// Up to so many bytes are gone over at once, while the server waits: below 50 µs where they are in memory, which is
@@ -41,7 +42,7 @@ pub fn reply_from_scan<Q: Query>(
     let bytes = (end - start) * bound.item().size() as u64;
     let short = bytes <= AT_ONCE && answers <= ANSWERS_AT_ONCE;
     if short && !must_wait(ctx, bound, &mut view, &range) || !ctx.may_block() {
-        expect_inline(bytes)?;
+        expect_inline(end - start, bound.item())?;
         expect_answers_inline(answers)?;
         let answer = scan(&mut view, range, &query())?;
         drop(view);
@@ -91,17 +92,18 @@ impl<F: FnOnce() + Send> Job for Once<F> {
     }
 }
 
-/// Whether so many bytes may be gone over while the server waits.
+/// Whether so many values may be gone over while the server waits.
 ///
 /// # Errors
 /// If that takes too long.
-pub fn expect_inline(bytes: u64) -> Outcome {
-    if bytes <= MOST_INLINE {
+pub fn expect_inline(values: u64, item: ItemType) -> Outcome {
+    let most = MOST_INLINE / item.size() as u64;
+    if values <= most {
         return Ok(());
     }
     Err(Failure::Message(format!(
-        "in MULTI or a script the server waits for a command, and {bytes} bytes of values would take long: \
-         {MOST_INLINE} are allowed there"
+        "in MULTI or a script the server waits for a command, and {values} values of type {item} would take long: \
+         {most} are allowed there"
     )))
 }
 

@@ -13,7 +13,7 @@ use crate::redis::server::context::{
     Aof, Args, Ctx, Failure, Key, KeyName, Mode, guarded, string_bytes,
 };
 use crate::redis::{persistence as rdb, replication, store};
-use crate::storage::types::ItemType;
+use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Access, Bound, FileId, FilePath};
 
 /// The name of the type, as `TYPE` answers it. The server wants nine characters.
@@ -137,20 +137,26 @@ impl Binding {
         }
     }
 
-    /// The array, for a command that writes.
+    /// The array, for a command that writes to it by that key.
     ///
     /// # Errors
     /// Also if this key was bound read-only, whatever other keys are.
     #[inline]
-    pub fn writable(&self) -> Result<&Bound, Failure> {
+    pub fn writable(&self, key: &Key<'_>) -> Result<&Bound, Failure> {
         let bound = self.bound()?;
         if self.access == Access::ReadOnly {
-            return Err(Failure::Message(format!(
-                "file '{}' is bound read-only to this key: DEL the key and MMAP it again with WRITABLE",
-                self.path
-            )));
+            return Err(self.read_only(key));
         }
         Ok(bound)
+    }
+
+    #[cold]
+    fn read_only(&self, key: &Key<'_>) -> Failure {
+        Failure::Message(format!(
+            "file '{}' is bound read-only to key '{}': DEL the key and MMAP it again with WRITABLE",
+            self.path,
+            excerpt(key.name())
+        ))
     }
 
     /// Whether it leads to that file, and no other key does.
@@ -224,14 +230,36 @@ pub fn for_writing<'a>(
     let key = Key::open(ctx, args, Mode::Write);
     match value(&key) {
         Some(binding) => Ok((key, binding)),
-        None if key.is_empty() => Err(missing_key()),
+        None if key.is_empty() => Err(missing_key(args)),
+        None => Err(Failure::WrongType),
+    }
+}
+
+/// The key of a command that removes values, and what it holds; `None` where there is no key, as of what is not there
+/// nothing is removed.
+///
+/// # Errors
+/// `WRONGTYPE`.
+#[inline]
+pub fn for_removal<'a>(
+    ctx: &'a Ctx,
+    args: Args<'_>,
+) -> Result<Option<(Key<'a>, &'a mut Binding)>, Failure> {
+    let key = Key::open(ctx, args, Mode::Write);
+    match value(&key) {
+        Some(binding) => Ok(Some((key, binding))),
+        None if key.is_empty() => Ok(None),
         None => Err(Failure::WrongType),
     }
 }
 
 /// The error of a command that needs an array where there is no key.
-pub fn missing_key() -> Failure {
-    Failure::Message("no such key: bind a file to it first, with MMAP key path".to_owned())
+#[cold]
+pub fn missing_key(args: Args<'_>) -> Failure {
+    let key = excerpt(args.get(1));
+    Failure::Message(format!(
+        "no such key '{key}': bind a file to it first, with MMAP {key} path"
+    ))
 }
 
 /// What an open key holds, if it is of this type.
@@ -265,6 +293,7 @@ pub fn register(ctx: &Ctx) -> bool {
         mem_usage: Some(mem_usage),
         digest: Some(rdb::digest),
         free: Some(free),
+        copy2: Some(refuse_copy),
         unlink: Some(rdb::restored::on_unlink),
         // SAFETY: a structure of integers and optional function pointers, for which zero means none.
         ..unsafe { std::mem::zeroed() }
@@ -300,6 +329,39 @@ extern "C" fn aof_rewrite(
             replication::export(&aof, key, binding);
         }
     });
+}
+
+/// A copy would be a second key of the same file, which is no copy, or need a file of its own, which has no name. The
+/// server replies that it failed; the log says what to do.
+extern "C" fn refuse_copy(
+    ctx: *mut raw::RedisModuleKeyOptCtx,
+    value: *const c_void,
+) -> *mut c_void {
+    // SAFETY: as in `aof_rewrite`.
+    let binding = unsafe { &*value.cast::<Binding>() };
+    guarded("COPY", || {
+        let name = |get: Option<
+            unsafe extern "C" fn(*mut raw::RedisModuleKeyOptCtx) -> *const raw::RedisModuleString,
+        >| {
+            // SAFETY: the context is that of this call, during which the server keeps the names.
+            get.map_or_else(String::new, |get| unsafe {
+                excerpt(string_bytes(get(ctx)))
+            })
+        };
+        // SAFETY: the table of the API was filled when the module was loaded and is only read.
+        let (from, to) = unsafe {
+            (
+                name(raw::RedisModule_GetKeyNameFromOptCtx),
+                name(raw::RedisModule_GetToKeyNameFromOptCtx),
+            )
+        };
+        tracing::warn!(
+            "COPY of key '{from}' is refused, as a copy needs a file of its own: VSYNC {from}, copy file '{}' and MMAP the \
+             copy to '{to}'",
+            binding.path
+        );
+    });
+    ptr::null_mut()
 }
 
 extern "C" fn mem_usage(value: *const c_void) -> usize {

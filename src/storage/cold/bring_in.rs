@@ -13,7 +13,7 @@ use rustix::param::page_size;
 use crate::storage::array::advice::Place;
 use crate::storage::array::handle::Array;
 use crate::storage::cold::touched::{Cold, PIECE, Touched};
-use crate::storage::questions::search::{Side, search};
+use crate::storage::questions::search::{Target, search};
 use crate::storage::system::{Call, attempt};
 use crate::storage::threads::cancel::Cancel;
 use crate::storage::threads::pool::Job;
@@ -71,12 +71,11 @@ impl Array {
     }
 
     /// Goes the way of a binary search through the file.
-    fn search_in_file(&self, item: ItemType, value: &[u8], side: Side) {
+    fn search_in_file(&self, item: ItemType, target: &Target) {
         let _ = search(
             self.published_count(),
             item,
-            value,
-            side,
+            target,
             |index, out: &mut [u8]| {
                 let at = self.layout.offset(index);
                 self.with_file(|file, _, _| read_fully(file, out, at))
@@ -142,9 +141,12 @@ impl BringIn {
     /// Brings some in; `false` if there are no more.
     fn bring_some(&mut self) -> bool {
         let Cold { array, touched } = &self.cold;
-        if let Touched::Search { item, value, side } = touched {
-            array.search_in_file(*item, value, *side);
-            return false;
+        if let Touched::Searches { item, targets } = touched {
+            if let Some(target) = targets.get(self.next) {
+                array.search_in_file(*item, target);
+            }
+            self.next += 1;
+            return self.next < targets.len();
         }
         let size = array.item_size();
         let most = (BYTES_IN_STEP / PIECE) as usize;

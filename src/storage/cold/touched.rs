@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::storage::array::handle::Array;
 use crate::storage::array::view::View;
 use crate::storage::memory::mapping::Mapping;
-use crate::storage::questions::search::{Side, search};
+use crate::storage::questions::search::{Target, search};
 use crate::storage::types::ItemType;
 
 /// How much is read at once, in bytes.
@@ -26,11 +26,10 @@ pub enum Touched {
         step: u64,
     },
     Each(Vec<u64>),
-    /// Those that a binary search looks at.
-    Search {
+    /// Those that binary searches look at.
+    Searches {
         item: ItemType,
-        value: Box<[u8]>,
-        side: Side,
+        targets: Vec<Target>,
     },
 }
 
@@ -53,7 +52,7 @@ impl Touched {
             Self::Range(range) => (range.end - range.start).div_ceil(per_piece(item_size)) as usize,
             Self::Every { range, step } => (range.end - range.start).div_ceil(*step) as usize,
             Self::Each(indices) => indices.len(),
-            Self::Search { .. } => 0,
+            Self::Searches { .. } => 0,
         }
     }
 
@@ -66,7 +65,7 @@ impl Touched {
             }
             Self::Every { range, step } => one(range.start + number as u64 * step),
             Self::Each(indices) => one(indices[number]),
-            Self::Search { .. } => 0..0,
+            Self::Searches { .. } => 0..0,
         }
     }
 }
@@ -119,22 +118,21 @@ impl View<'_> {
     }
 
     pub(super) fn looks_at(&mut self, touched: &Touched) -> Option<bool> {
-        if let Touched::Search { item, value, side } = touched {
+        if let Touched::Searches { item, targets } = touched {
             let mut found = Some(true);
-            let _ = search(
-                self.count(),
-                *item,
-                value,
-                *side,
-                |index, out: &mut [u8]| {
+            for target in targets {
+                let _ = search(self.count(), *item, target, |index, out: &mut [u8]| {
                     found = self.has_range(index..index + 1);
                     if found != Some(true) {
                         return Err(());
                     }
                     // An error is met again by the search that counts.
                     self.read(index, out).map_err(drop)
-                },
-            );
+                });
+                if found != Some(true) {
+                    break;
+                }
+            }
             return found;
         }
         let size = self.item_size();
@@ -164,6 +162,7 @@ mod tests {
     use super::*;
     use crate::storage::array::cold_check::LOOKS;
     use crate::storage::files::access::Access;
+    use crate::storage::questions::search::Side;
     use crate::storage::threads::cancel::Cancel;
     use crate::storage::{Bound, FilePath, Root, Store};
 
@@ -239,10 +238,10 @@ mod tests {
     fn what_is_brought_in_is_there() {
         let dir = TempDir::new().unwrap();
         let (store, bound) = array(&dir);
-        let search = Touched::Search {
+        let target = |text: &[u8]| Target::new(bound.item().place(text).unwrap(), Side::Left);
+        let search = Touched::Searches {
             item: bound.item(),
-            value: 77_777_u64.to_le_bytes().into(),
-            side: Side::Left,
+            targets: vec![target(b"77777"), target(b"3.5"), target(b"1e30")],
         };
         bound.sync().unwrap();
         File::open(dir.path().join("f"))

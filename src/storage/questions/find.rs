@@ -9,7 +9,7 @@ use crate::storage::questions::aggregate::Extended;
 use crate::storage::questions::aggregate::kernel;
 use crate::storage::questions::aggregate::kernel::{Comparison, CountOnes, Mask, Number};
 use crate::storage::scan::background::Query;
-use crate::storage::types::{ItemType, Kind};
+use crate::storage::types::{ItemType, Kind, Place, ValueError};
 
 thread_local! {
     /// One byte for each value of a chunk: 1 if it fulfils all conditions.
@@ -23,6 +23,44 @@ pub struct Condition {
     pub value: Box<[u8]>,
 }
 
+impl Condition {
+    /// The condition that values compare so with what stands at a place; `None` if all do.
+    ///
+    /// # Errors
+    /// Only where strings are compared with what has a place among numbers alone.
+    pub fn new(
+        comparison: Comparison,
+        place: Place,
+        item: ItemType,
+    ) -> Result<Option<Self>, ValueError> {
+        use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+        let (comparison, value) = match (comparison, place) {
+            (comparison, Place::At(value)) if item.kind() == Kind::String => {
+                let mut padded = value.into_vec();
+                padded.resize(padded.len().max(item.size()), 0);
+                (comparison, padded.into())
+            }
+            (comparison, Place::At(value)) => (comparison, value),
+            (NotEqual, _) => return Ok(None),
+            // Nothing is below the least value.
+            (Equal, _) => (Less, item.least()?),
+            (Less | LessOrEqual, Place::After(value)) => (LessOrEqual, value),
+            (Greater | GreaterOrEqual, Place::After(value)) => (Greater, value),
+            (Less | LessOrEqual, Place::Before(value)) => (Less, value),
+            (Greater | GreaterOrEqual, Place::Before(value)) => (GreaterOrEqual, value),
+        };
+        Ok(Some(Self { comparison, value }))
+    }
+}
+
+/// What is wanted of the values that are found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keep {
+    Number,
+    Indices,
+    IndicesAndValues,
+}
+
 /// A search for the first values that fulfil all conditions.
 #[derive(Debug)]
 pub struct Find {
@@ -30,8 +68,7 @@ pub struct Find {
     conditions: Vec<Condition>,
     /// How many are wanted at most.
     limit: u64,
-    /// Whether their number is enough.
-    count_only: bool,
+    keep: Keep,
     /// How many were found, by all threads.
     found: AtomicU64,
 }
@@ -42,15 +79,19 @@ pub struct Matches {
     pub count: u64,
     /// Empty where only the number was asked for.
     pub indices: Vec<u64>,
+    /// As they lie in the file, one after another; empty where they were not asked for.
+    pub values: Vec<u8>,
+    /// The index at which the range ended.
+    pub end: u64,
 }
 
 impl Find {
-    pub fn new(item: ItemType, conditions: Vec<Condition>, limit: u64, count_only: bool) -> Self {
+    pub fn new(item: ItemType, conditions: Vec<Condition>, limit: u64, keep: Keep) -> Self {
         Self {
             item,
             conditions,
             limit,
-            count_only,
+            keep,
             found: AtomicU64::new(0),
         }
     }
@@ -118,12 +159,18 @@ impl Query for Find {
             mask.resize(bytes.len() / self.item.size(), 1);
             self.mark(bytes, mask);
             let count = kernel::run(CountOnes, mask) as u64;
-            if count > 0 && !self.count_only {
+            if count > 0 && self.keep != Keep::Number {
+                let missing = self.limit.saturating_sub(part.count).min(count) as usize;
                 let ones = (index..).zip(&*mask).filter(|&(_, &one)| one == 1);
-                let missing = self.limit.saturating_sub(part.count).min(count);
-                part.indices.try_reserve(missing as usize)?;
+                part.indices.try_reserve(missing)?;
                 part.indices
-                    .extend(ones.map(|(index, _)| index).take(missing as usize));
+                    .extend(ones.map(|(index, _)| index).take(missing));
+                if self.keep == Keep::IndicesAndValues {
+                    let items = bytes.chunks_exact(self.item.size()).zip(&*mask);
+                    let ones = items.filter(|&(_, &one)| one == 1).take(missing);
+                    part.values.try_reserve(missing * self.item.size())?;
+                    ones.for_each(|(item, _)| part.values.extend_from_slice(item));
+                }
             }
             part.count += count;
             self.found.fetch_add(count, Ordering::Relaxed);
@@ -135,15 +182,22 @@ impl Query for Find {
         self.found.load(Ordering::Relaxed) >= self.limit
     }
 
-    fn answer(&self, _: &Range<u64>, parts: Vec<Matches>) -> Result<Matches, TryReserveError> {
-        let mut all = Matches::default();
+    fn answer(&self, range: &Range<u64>, parts: Vec<Matches>) -> Result<Matches, TryReserveError> {
+        let mut all = Matches {
+            end: range.end,
+            ..Matches::default()
+        };
         for part in parts {
             all.count += part.count;
             all.indices.try_reserve(part.indices.len())?;
             all.indices.extend(part.indices);
+            all.values.try_reserve(part.values.len())?;
+            all.values.extend(part.values);
         }
         all.count = all.count.min(self.limit);
         all.indices.truncate(all.count as usize);
+        all.values
+            .truncate((all.count as usize).saturating_mul(self.item.size()));
         Ok(all)
     }
 }

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::storage::array::view::View;
 use crate::storage::error::Result;
 use crate::storage::questions::aggregate::Extended;
-use crate::storage::types::{ItemType, Value};
+use crate::storage::types::{ItemType, Place, Value};
 
 /// Which index is the answer where the array has the value already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,12 +16,32 @@ pub enum Side {
     Right,
 }
 
-/// The index before which an encoded value is to be inserted for a sorted array to stay sorted. NaN comes last.
+/// A value to search for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Encoded; for a `string` array without trailing NULs, and perhaps longer than its values are.
+    value: Box<[u8]>,
+    side: Side,
+}
+
+impl Target {
+    /// What stands at a place, which no value of the array need have.
+    pub fn new(place: Place, side: Side) -> Self {
+        let (value, side) = match place {
+            Place::At(value) => (value, side),
+            Place::After(value) => (value, Side::Right),
+            Place::Before(value) => (value, Side::Left),
+        };
+        Self { value, side }
+    }
+}
+
+/// The index before which a value is to be inserted for a sorted array to stay sorted. NaN comes last.
 ///
 /// # Errors
 /// If the file cannot be read.
-pub fn search_sorted(view: &mut View<'_>, item: ItemType, value: &[u8], side: Side) -> Result<u64> {
-    search(view.count(), item, value, side, |index, out| {
+pub fn search_sorted(view: &mut View<'_>, item: ItemType, target: &Target) -> Result<u64> {
+    search(view.count(), item, target, |index, out| {
         view.read(index, out)
     })
 }
@@ -33,8 +53,7 @@ pub fn search_sorted(view: &mut View<'_>, item: ItemType, value: &[u8], side: Si
 pub(in crate::storage) fn search<E>(
     count: u64,
     item: ItemType,
-    value: &[u8],
-    side: Side,
+    target: &Target,
     mut read: impl FnMut(u64, &mut [u8]) -> std::result::Result<(), E>,
 ) -> std::result::Result<u64, E> {
     let mut buffer = vec![0; item.size()];
@@ -42,9 +61,9 @@ pub(in crate::storage) fn search<E>(
     while from < to {
         let middle = from + (to - from) / 2;
         read(middle, &mut buffer)?;
-        let comes_before = match order(item, &buffer, value) {
+        let comes_before = match order(item, &buffer, &target.value) {
             Ordering::Less => true,
-            Ordering::Equal => side == Side::Right,
+            Ordering::Equal => target.side == Side::Right,
             Ordering::Greater => false,
         };
         if comes_before {
@@ -58,6 +77,9 @@ pub(in crate::storage) fn search<E>(
 
 /// The order in which numpy sorts: NaN equals itself and comes last; strings are compared byte by byte.
 fn order(item: ItemType, a: &[u8], b: &[u8]) -> Ordering {
+    if let Value::Bytes(a) = item.decode(a) {
+        return a.cmp(b);
+    }
     match (item.decode(a), item.decode(b)) {
         (Value::Int(a), Value::Int(b)) => a.cmp(&b),
         (Value::Uint(a), Value::Uint(b)) => a.cmp(&b),

@@ -72,6 +72,8 @@ impl std::error::Error for TypeError {}
 pub enum ValueError {
     /// Not a number in a notation this kind reads.
     NotANumber(Kind),
+    /// Not a number that integers can be compared with.
+    NoNumber,
     /// A number, but this kind has no value for it.
     OutOfRange(Kind),
     /// A `float`, `double` or `long_double` longer than [`MAX_FLOAT_TEXT`].
@@ -91,6 +93,7 @@ impl fmt::Display for ValueError {
                 write!(f, "is not a {}", kind.name())
             }
             ValueError::NotANumber(_) => f.write_str("is not an integer"),
+            ValueError::NoNumber => f.write_str("is not a number"),
             ValueError::OutOfRange(kind) => {
                 let (min, max) = range(kind);
                 write!(f, "is out of range for {} ({min} to {max})", kind.name())
@@ -119,7 +122,7 @@ impl fmt::Display for ValueError {
 impl std::error::Error for ValueError {}
 
 /// The least and the greatest finite value, as text.
-fn range(kind: Kind) -> (String, String) {
+pub(in crate::storage::types) fn range(kind: Kind) -> (String, String) {
     let symmetric = |max: &str| (format!("-{max}"), max.to_owned());
     match kind {
         Kind::Int8 => int::range::<i8>(),

@@ -12,6 +12,7 @@ mod int;
 mod long_double;
 #[cfg(test)]
 mod long_double_vectors;
+mod place;
 mod string;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use error::{TypeError, ValueError, excerpt};
 pub use float::{FloatText, widen};
 pub use int::parse_index;
 pub use long_double::LongDouble;
+pub use place::Place;
 
 /// Longest text accepted for a `float`, `double` or `long_double`.
 ///
