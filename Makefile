@@ -69,6 +69,7 @@ test-crash: build
 	MMAP_ROUNDS=200 cargo test --release --test faults -- --nocapture
 	MMAP_ROUNDS=1000 cargo test --release --test model -- --nocapture
 	MMAP_ROUNDS=50 cargo test --release --test power_cut -- --nocapture
+	bash .ci/old && cargo test --release --test replication versions -- --nocapture
 	MMAP_SECONDS=$${MMAP_SECONDS:-1800} cargo test --release --test replication long_run -- --nocapture --test-threads 1
 
 test-field: build

@@ -474,6 +474,55 @@ fn a_full_synchronisation_keeps_copies_that_are_the_same() {
     );
 }
 
+/// An RDB file that a primary sent holds the values of that moment, from which the replica has gone on.
+#[test]
+fn a_lost_file_is_not_made_of_the_values_that_the_primary_once_sent() {
+    let primary = server().start();
+    primary.ask("MMAP k f int64 WRITABLE");
+    push(&primary, "k", 1..4);
+    let mut replica = server().start();
+    follow(&replica, &primary);
+    catch_up(&primary, &replica);
+    primary.ask("VSET k 0 77");
+    catch_up(&primary, &replica);
+    replica.kill_9();
+    std::fs::remove_file(replica.path("f")).unwrap();
+    // On its own it has nobody to ask.
+    replica.start_again();
+    let error = replica.error("VALL k");
+    assert!(error.contains("does not exist"), "{error}");
+    follow(&replica, &primary);
+    heals(&primary, &replica, "k");
+}
+
+#[test]
+fn the_values_that_a_primary_sent_do_not_stay_in_the_rdb_file() {
+    let primary = server().start();
+    let mut random = crate::random::Random::new(1);
+    let bytes: Vec<u8> = (0..3 << 20)
+        .flat_map(|_| random.next().to_le_bytes())
+        .collect();
+    primary.write("f", &bytes);
+    primary.ask("MMAP k f uint8 WRITABLE");
+    let mut replica = server().start();
+    follow(&replica, &primary);
+    heals(&primary, &replica, "k");
+    wait_until("the RDB file holds no values", || {
+        replica.file_len("dump.rdb") < 1 << 20
+    });
+    assert!(replica.log().contains("saved again without them"));
+    replica.wait_for_background_jobs();
+    replica.kill_9();
+    primary.ask("VSET k 0 7");
+    replica.start_again_with("replicaof", &format!("127.0.0.1 {}", primary.port()));
+    heals(&primary, &replica, "k");
+    assert_eq!(
+        primary.info("stats", "sync_full"),
+        "1",
+        "it goes on from there"
+    );
+}
+
 fn server() -> Setup {
     Server::setup().config("repl-diskless-sync-delay", "0")
 }

@@ -34,5 +34,6 @@ mod rights;
 mod slots;
 mod stream;
 mod sync;
+mod versions;
 mod workload;
 mod writer;

@@ -95,6 +95,13 @@ impl Setup {
         self
     }
 
+    /// Loads another build of the module.
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn with_module(mut self, module: &std::path::Path) -> Setup {
+        self.module = Some(module.to_owned());
+        self
+    }
+
     /// Uses another server's directory as the root of the module's files.
     pub fn sharing_files_of(mut self, other: &Server) -> Setup {
         self.module_args = format!("dir {}", other.dir().display());
@@ -461,6 +468,15 @@ impl Server {
             .unwrap_or_else(|log| panic!("the server ended at its start; its log:\n{log}"));
         self.child = Some(child);
         self.port = port;
+    }
+
+    /// As [`Self::start_again`], with another build of the module from now on.
+    #[track_caller]
+    #[allow(dead_code, reason = "not every test program needs it")]
+    pub fn start_again_with_module(&mut self, module: &std::path::Path) {
+        self.setup.module = Some(module.to_owned());
+        self.setup.write_config();
+        self.start_again();
     }
 
     /// As [`Self::start_again`], at the port that others know it by.

@@ -1,5 +1,4 @@
-//! What is read: by the server from its files or its primary, and by `RESTORE`. Each has another idea of whose file
-//! counts: the one that is there, or the one that comes.
+//! What is read: from files, from a primary, and by `RESTORE`. Each has another idea of whose file counts, ours or that which comes.
 
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -170,7 +169,7 @@ impl Header {
             _ => Origin::of_number(rdb.number()?),
         };
         let saver = match version {
-            ..4 => Saver::default(),
+            ..4 => Saver::of_old_version(),
             _ => Saver {
                 is_for_replicas: rdb.number()? != 0,
                 identity: rdb.bytes(<[u8]>::to_vec)?,
@@ -462,6 +461,7 @@ fn read_values(
     loop {
         let is_last = rdb.bytes(|bytes| {
             checksum.update(bytes);
+            replication::received(bytes.len());
             values_read += (bytes.len() / item.size()) as u64;
             are_whole &= bytes.len().is_multiple_of(item.size());
             if let (Ok(()), Some(import)) = (&appended, &mut import) {

@@ -18,6 +18,7 @@ mod save;
 
 use std::ffi::c_int;
 
+use crate::redis::settings::{self, RdbContents};
 use crate::storage::FilePath;
 
 pub use crate::redis::mode::phase::{is_saving_aof, on_loading, on_persistence};
@@ -36,6 +37,17 @@ struct Saver {
     is_for_replicas: bool,
     /// As [`Store::identity`](crate::storage::Store::identity).
     identity: Vec<u8>,
+}
+
+impl Saver {
+    /// What is known where the version is one that did not say. Values are for a replica there, unless each RDB file is to be a
+    /// backup.
+    fn of_old_version() -> Self {
+        Self {
+            is_for_replicas: settings::rdb_contents() != RdbContents::Yes,
+            identity: Vec::new(),
+        }
+    }
 }
 
 /// What the server that saved an array knew of its copies.

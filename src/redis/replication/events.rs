@@ -7,7 +7,7 @@ use redis_module::raw;
 
 use crate::redis::mode::listening::{are_slots_exported, is_listening, set_listening};
 use crate::redis::mode::role;
-use crate::redis::replication::{doubt, fill, joining, long_writes, missing};
+use crate::redis::replication::{doubt, fill, joining, long_writes, missing, received};
 use crate::redis::server::context::{Ctx, guarded, writes_are_paused};
 use crate::redis::settings;
 
@@ -51,6 +51,7 @@ pub fn loaded_from_disk(ctx: &Ctx) {
 /// The server has loaded what its primary has sent.
 pub fn loaded_from_primary() {
     missing::begin_to_catch_up();
+    received::loaded_from_primary();
 }
 
 /// Replicas come and go, the server is made a primary or a replica, or it forks.
@@ -83,6 +84,7 @@ pub fn tick(ctx: &Ctx) {
     doubt::resolve_doubt(ctx);
     long_writes::go_on(ctx);
     missing::tick(ctx);
+    received::tick(ctx);
     if is_listening() && !writes_are_paused() {
         joining::send_what_the_stream_lacks(ctx);
     }

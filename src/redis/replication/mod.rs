@@ -39,6 +39,7 @@ mod joining;
 mod long_writes;
 mod message;
 pub mod missing;
+mod received;
 mod slots;
 mod tell;
 
@@ -50,5 +51,6 @@ pub use events::{
 pub use fill::under_way as fills_under_way;
 pub use long_writes::{Kind, LongWrite, when_writes_go_on};
 pub use message::mmap_words;
+pub use received::received;
 pub use slots::{export, subscribe as subscribe_to_slot_migrations};
 pub use tell::{Change, wrote};

@@ -65,6 +65,8 @@ pub struct Writer<'a> {
     acknowledged: u64,
     versions: Vec<u64>,
     refused_since: Option<Instant>,
+    /// Keys that are to be deleted.
+    abandoned: Vec<String>,
 }
 
 impl<'a> Writer<'a> {
@@ -80,6 +82,7 @@ impl<'a> Writer<'a> {
             acknowledged: 0,
             versions: vec![0; SLOTS as usize],
             refused_since: None,
+            abandoned: Vec::new(),
         }
     }
 
@@ -205,14 +208,17 @@ impl<'a> Writer<'a> {
         self.acknowledged = 0;
         self.versions.fill(0);
         self.refused_since = None;
-        // Nodes of a Cluster say where the key is.
-        let is_deleted = (0..100).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            self.open().is_some() && self.ask(&[words(&format!("DEL {former}"))]).is_some()
-        });
-        if !is_deleted {
-            self.run.tally.count("key that could not be deleted");
+        self.abandoned.push(former);
+    }
+
+    /// Deletes keys that were given up: they would count as incomplete.
+    fn delete_abandoned(&mut self) -> Option<()> {
+        while let Some(key) = self.abandoned.last() {
+            let del = words(&format!("DEL {key}"));
+            self.ask(&[del])?;
+            self.abandoned.pop();
         }
+        Some(())
     }
 
     fn open(&mut self) -> Option<()> {
@@ -232,6 +238,7 @@ impl<'a> Writer<'a> {
     /// Connects, and finds out what the primary has: nothing that was acknowledged may be missing.
     fn connect(&mut self) -> Option<()> {
         self.open()?;
+        self.delete_abandoned()?;
         let key = self.ledger.key();
         let mmap = words(&format!("MMAP {key} {key} int64 WRITABLE"));
         let count = match self.ask(&[mmap])?[0] {
