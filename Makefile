@@ -107,10 +107,10 @@ bench-storage:
 
 lint:
 	@bash .ci/packages build
-	cargo fmt --check
+	cargo fmt --all --check
 	python3 .ci/layers
 	python3 .ci/rust-version
-	cargo clippy --release --all-targets --all-features -- -D warnings
+	cargo clippy --release --workspace --all-targets --all-features -- -D warnings
 
 servers:
 	@bash .ci/servers

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::Receiver;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner, thread};
+use support::random::{rounds, seed};
 use tempfile::TempDir;
 
 use crate::storage::FilePath;
@@ -17,7 +18,6 @@ use crate::storage::array::state::budget::Budget;
 use crate::storage::files::access::Access;
 use crate::storage::files::root::Root;
 use crate::storage::memory::guard as sigbus;
-use crate::storage::random::{rounds, seed};
 use crate::storage::store::post::Job;
 use crate::storage::store::registry::Registry;
 use crate::storage::threads::cancel::Cancel;

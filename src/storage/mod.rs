@@ -42,10 +42,6 @@ mod outside;
 #[cfg(test)]
 mod power_cut;
 #[cfg(test)]
-#[allow(dead_code, reason = "the integration tests use the rest")]
-#[path = "../../tests/support/random.rs"]
-mod random;
-#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod waits;

@@ -7,7 +7,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::storage::random::{Random, rounds, seed};
+use support::random::{Random, rounds, seed};
+
 use crate::storage::tests::{bind, contents, path, recovered, store_in};
 use crate::storage::types::ItemType;
 use crate::storage::*;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, unbounded};
 use proptest::prelude::*;
+use support::random::Random;
 use tempfile::TempDir;
 
 use crate::storage::array::handle::Array;
@@ -254,7 +255,7 @@ impl Disk {
             _ => 0,
         };
         let certain = events.iter().map(certain).max().unwrap_or(0);
-        let metadata = random.pick(certain, cut);
+        let metadata = pick(random, certain, cut);
         let mut image = Image::default();
         let mut lengths = Vec::new();
         for (at, event) in events[..metadata].iter().enumerate() {
@@ -275,7 +276,7 @@ impl Disk {
                 .unwrap_or(cut);
             let possible = versions.all.partition_point(|(at, _)| *at < freed);
             // Before there is a version that is certain, there may be none.
-            let chosen = random.pick(versions.certain.min(possible), possible);
+            let chosen = pick(random, versions.certain.min(possible), possible);
             let Some((at, bytes)) = chosen.checked_sub(1).map(|i| versions.all[i]) else {
                 continue;
             };
@@ -335,25 +336,12 @@ fn versions(events: &[Event], metadata: usize) -> BTreeMap<usize, Versions<'_>> 
     of_sectors
 }
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % bound as u64) as usize
-    }
-
-    /// From the first to the last; the ends are what happens most.
-    fn pick(&mut self, first: usize, last: usize) -> usize {
-        match self.below(4) {
-            0 => first,
-            1 => last,
-            _ => first + self.below(last - first + 1),
-        }
+/// A number from the first to the last; the ends are what happens most.
+fn pick(random: &mut Random, first: usize, last: usize) -> usize {
+    match random.index(4) {
+        0 => first,
+        1 => last,
+        _ => first + random.index(last - first + 1),
     }
 }
 
@@ -530,7 +518,7 @@ impl Run {
             cut_from: usize::MAX,
             unchecked: 0,
             meanwhile: Rc::default(),
-            random: Random(seed),
+            random: Random::new(seed),
         }
     }
 
@@ -613,7 +601,7 @@ impl Run {
         let mut values = self.values();
         let (array, next, size) = (Arc::clone(&self.array), Rc::clone(&self.next), self.size);
         let seen = Rc::clone(&self.meanwhile);
-        let mut count = self.random.below(400);
+        let mut count = self.random.index(400);
         MEANWHILE.set(Some(Box::new(move || {
             if count == 0 || !can_append(&array, (count * size) as u64) {
                 return;
@@ -657,7 +645,7 @@ impl Run {
         }
         self.machine.registry.unbind(&self.array, Access::Writable);
         // The worker may have come to it, or not.
-        if self.random.below(2) == 0 && self.sync() {
+        if self.random.index(2) == 0 && self.sync() {
             self.array.trim_from_worker().unwrap();
             if self.sync() {
                 self.machine.registry.retire(&self.array).unwrap();
@@ -682,7 +670,7 @@ impl Run {
     fn check_before(&mut self, end: usize) {
         for _ in 0..3 {
             if self.unchecked < end {
-                let cut = self.unchecked + self.random.below(end - self.unchecked);
+                let cut = self.unchecked + self.random.index(end - self.unchecked);
                 self.check_at(cut);
             }
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -940,14 +941,29 @@ fn a_key_is_bound_to_an_array_also_while_its_head_is_dropped() {
     let bound = bind(&store, "f", ItemType::DOUBLE);
     bound.append(&[0; 800]).unwrap();
     let array = bound.share();
+    let (drops, looks) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        let dropping = scope.spawn(|| (1..=50).try_for_each(|to| store.drop_head(&array, to)));
+        // It goes on until there were enough looks, each after a drop at least.
+        let dropping = scope.spawn(|| {
+            while looks.load(Ordering::SeqCst) < 50 {
+                let to = drops.load(Ordering::SeqCst) + 1;
+                store.drop_head(&array, to).unwrap();
+                array.append(&[0; 8]).unwrap();
+                drops.store(to, Ordering::SeqCst);
+            }
+        });
+        let mut seen = 0;
         while !dropping.is_finished() {
             assert!(store.is_bound(&array));
             assert!(bound.is_alone());
+            let dropped = drops.load(Ordering::SeqCst);
+            looks.fetch_add(u64::from(dropped > seen), Ordering::SeqCst);
+            seen = dropped;
         }
-        dropping.join().unwrap().unwrap();
+        dropping.join().unwrap();
     });
+    assert!(looks.into_inner() >= 50);
+    assert!(drops.into_inner() >= 50);
 }
 
 #[test]

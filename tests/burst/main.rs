@@ -1,8 +1,5 @@
 //! What must be measured on a machine that does nothing else meanwhile. Cargo runs this after the suite.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -113,8 +110,7 @@ fn fifty_million_appends_take_at_most_a_hundred_calls_of_the_kernel_for_memory_a
 #[test]
 fn the_file_is_exact_within_a_second_after_a_burst() {
     let _alone = alone();
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     for round in 1..=3 {
         db.client().push_one_by_one("db", 0..1_000_000);
         let path = db.path("f");
@@ -127,8 +123,7 @@ fn the_file_is_exact_within_a_second_after_a_burst() {
 #[test]
 fn the_worker_grows_the_file_ahead_of_most_appends() {
     let _alone = alone();
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     db.client().push_one_by_one("db", 0..2_000_000);
     let (ahead, inline) = (db.stat("growths_ahead"), db.stat("growths_inline"));
     assert!(ahead > 0, "no growth was ahead, {inline} were inline");

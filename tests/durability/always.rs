@@ -1,6 +1,6 @@
 //! `mmap.fsync always`: the client waits, the server does not, and one sync answers many.
 
-use crate::support::{Client, Reply, Server, as_doubles, wait_until};
+use support::{Client, Reply, Server, as_doubles, wait_until};
 
 fn server() -> Server {
     Server::setup().config("mmap.fsync", "always").start()

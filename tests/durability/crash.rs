@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::random::{Random, rounds, seed};
-use crate::support::{Client, Reply, Server};
+use support::random::{Random, rounds, seed};
+use support::{Client, Reply, Server};
 
 /// A type of values, and the value of each number in it: as text and as it lies in the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::random::rounds;
-use crate::support::{Client, Reply, Server};
+use support::random::rounds;
+use support::{Client, Reply, Server};
 
 /// Bursts with growths, pauses with trims, pops and clears, until told to stop; says how many values there are.
 fn load(mut client: Client, key: &str, stop: &AtomicBool) -> i64 {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::mounts::{self, Mounted, format_ext4};
-use crate::support::{Client, Reply, Server, cannot_run, doubles, wait_at_most};
+use support::mounts::{self, Mounted, format_ext4};
+use support::{Client, Reply, Server, cannot_run, doubles, wait_at_most};
 
 const ARRAYS: usize = 3;
 

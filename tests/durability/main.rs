@@ -1,15 +1,6 @@
 //! Nothing that was acknowledged is lost when the server, the disk or the file fails. `MMAP_ROUNDS` makes the tests
 //! longer, `MMAP_SEED` repeats one.
 
-#[path = "../support/mod.rs"]
-mod support;
-
-#[path = "../support/mounts.rs"]
-mod mounts;
-
-#[path = "../support/random.rs"]
-mod random;
-
 mod always;
 mod crash;
 mod fork;

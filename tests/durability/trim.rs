@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::random::{Random, rounds, seed};
-use crate::support::{Server, as_doubles};
+use support::random::{Random, rounds, seed};
+use support::{Server, as_doubles};
 
 #[test]
 fn a_killed_trim_leaves_the_old_array_or_the_new_one() {

@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::random::{Random, rounds, seed};
-use crate::support::{Client, Reply, Server};
+use support::random::{Random, rounds, seed};
+use support::{Client, Reply, Server};
 
 /// Values in the file at the start of each round; all of them are 7, as are those that commands write.
 const COUNT: u64 = 20_000;

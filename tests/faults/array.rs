@@ -1,7 +1,7 @@
 //! An array under test, and what it must hold by what its clients were told.
 
-use crate::interposer::Plan;
-use crate::support::{Client, Reply, Server, as_doubles, wait_until};
+use support::interposer::Plan;
+use support::{Client, Reply, Server, as_doubles, wait_until};
 
 /// The only errors that a fault may bring about: each names the file.
 const KNOWN_ERRORS: [&str; 5] = [

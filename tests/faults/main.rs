@@ -1,15 +1,11 @@
 //! System calls on an array's file fail, each at each of its turns: never a crash, never a wrong value, always an error
 //! that names the file; other arrays go on, and once the fault is over everything works again.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod array;
-mod interposer;
 mod refusal;
 
 use array::Array;
-use interposer::{Call, FOR_GOOD, Plan, SHORT};
+use support::interposer::{Call, FOR_GOOD, Plan, SHORT};
 use support::{Server, Setup, wait_until};
 
 const EIO: i32 = libc::EIO;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::interposer::{Call, FOR_GOOD, Plan};
 use crate::server_with;
-use crate::support::{Server, doubles, wait_at_most, wait_until};
+use support::interposer::{Call, FOR_GOOD, Plan};
+use support::{Server, doubles, wait_at_most, wait_until};
 
 const REFUSED: &str = "ERR writes to file 'faulty' are refused: cannot sync 'faulty': Input/output error (os error 5)";
 

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-use crate::support::{Server, Setup};
 use crate::{does_its_work, here};
+use support::{Server, Setup};
 
 /// What the stock units of Debian's servers end the process for.
 const STOCK: [&str; 5] = [

@@ -1,11 +1,6 @@
 //! Where people run the module: under filters of system calls, in containers' file systems, without rights. All commands
 //! work there (`session.txt`), what is written is there after a restart, and the log says what is missing.
 
-#[path = "../support/mounts.rs"]
-mod mounts;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod filters;
 mod overlay;
 

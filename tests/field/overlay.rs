@@ -5,8 +5,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use tempfile::TempDir;
 
 use crate::does_its_work;
-use crate::mounts::{be_private, run};
-use crate::support::{Server, Setup, cannot_run, doubles};
+use support::mounts::{be_private, run};
+use support::{Server, Setup, cannot_run, doubles};
 
 /// A user that nothing belongs to.
 const NOBODY: u32 = 65534;

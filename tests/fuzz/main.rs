@@ -1,14 +1,9 @@
 //! Commands of every kind with extreme numbers, thrown at a server that cannot have more than 4 GiB: it never ends, and
 //! answers others within a bound.
 
-#[path = "../support/random.rs"]
-mod random;
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::time::{Duration, Instant};
 
-use random::{Random, rounds, seed};
+use support::random::{Random, rounds, seed};
 use support::{Client, Reply, Server};
 
 /// What others may have to wait at most. A machine that does much else is slow, but a stall of a server is longer.
@@ -222,7 +217,6 @@ fn prepare(db: &Server) {
 #[test]
 fn no_command_ends_the_server_or_makes_it_wait() {
     let seed = seed();
-    println!("MMAP_SEED={seed}");
     let mut random = Random::new(seed);
     let mut db = Server::setup()
         .config("mmap.max-file-bytes", "64mb")

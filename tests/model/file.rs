@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::random::Random;
-use crate::support::{Client, Reply};
+use support::random::Random;
+use support::{Client, Reply};
 
 /// All types, as `MMAP` names them.
 pub const KINDS: [&str; 12] = [

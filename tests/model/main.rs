@@ -3,16 +3,11 @@
 //!
 //! `MMAP_SEED` repeats a run, `MMAP_ROUNDS` makes it longer.
 
-#[path = "../support/random.rs"]
-mod random;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod file;
 mod together;
 
 use file::{File, KINDS};
-use random::{Random, rounds, seed};
+use support::random::{Random, rounds, seed};
 use support::{Client, Reply, Server};
 
 /// Commands between two looks at everything.

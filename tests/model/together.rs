@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::random::Random;
-use crate::random::{rounds, seed};
-use crate::support::Server;
+use support::Server;
+use support::random::Random;
+use support::random::{rounds, seed};
 
 const WRITERS: u64 = 3;
 const APPENDS: u64 = 60;

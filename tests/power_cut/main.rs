@@ -1,6 +1,6 @@
 //! Power cuts on a real file system (R4 in the specification).
 //!
-//! A server writes to ext4 on a disk that remembers what reached it and when (see [`disk`]). Afterwards the disk is
+//! A server writes to ext4 on a disk that remembers what reached it and when (see `support::disk`). Afterwards the disk is
 //! rebuilt as it was at many moments, each is mounted (the journal replays) and read by a fresh server under another
 //! boot id. A disk may keep what it was not told to flush or lose it, in any order: every other cut has it lose
 //! half of that.
@@ -8,24 +8,17 @@
 //! `MMAP_ROUNDS` is the number of cuts per test, `MMAP_SEED` repeats a choice of moments, `MMAP_ANY_TIME` has each moment be
 //! as likely as any other, as it is in life, where the rule is to prefer those at which much is under way.
 
-#[path = "../support/mod.rs"]
-mod support;
-
-#[path = "../support/mounts.rs"]
-mod mounts;
-
-mod disk;
-
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use disk::{Disk, Event, Kind};
-use mounts::{Mounted, format_ext4};
+use support::disk::{Disk, Event, Kind};
+use support::mounts::{self, Mounted, format_ext4};
+use support::random::{Random, rounds, seed};
 use support::{Client, Reply, Server, cannot_run, doubles};
 
 /// How old what is missing under `everysec` may be: the worker's second, a sync, and the machine's mood.
@@ -118,27 +111,6 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE
         .lock()
         .unwrap_or_else(|failed_test| failed_test.into_inner())
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
 }
 
 fn write_for_a_while(
@@ -325,14 +297,13 @@ fn cut_power(fsync: &str, promise: Promise, writers: &[Writer]) {
     let boot_id = temp.path().join("boot_id");
     std::fs::write(&boot_id, "01234567-89ab-4cde-8f01-23456789abcd\n").unwrap();
 
-    let seed = number("MMAP_SEED")
-        .unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
-    let mut random = Random(seed);
+    let seed = seed();
+    let mut random = Random::new(seed);
     let events = &recorded.events;
     let flushes: Vec<_> = (recorded.begin..events.len())
         .filter(|&i| matches!(events[i].kind, Kind::Flush))
         .collect();
-    let rounds = number("MMAP_ROUNDS").unwrap_or(6);
+    let rounds = rounds(6);
     let at_any_time = std::env::var_os("MMAP_ANY_TIME").is_some();
     let mut cuts: Vec<_> = (0..rounds)
         .map(|round| {

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::pair::{assert_same, catch_up};
-use crate::support::{Client, Reply, Server, Setup, wait_at_most};
 use crate::writer::{LONG, StopAtEnd, while_writing};
+use support::{Client, Reply, Server, Setup, wait_at_most};
 
 /// Six servers and their clients keep a machine busy, and nodes that answer late pass for dead.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

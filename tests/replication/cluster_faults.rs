@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crate::cluster::{Cluster, Router, is_primary};
 use crate::incomplete::{cut_file, push};
 use crate::pair::catch_up;
-use crate::support::{Reply, Server, wait_at_most};
 use crate::writer::LONG;
+use support::{Reply, Server, wait_at_most};
 
 /// The primary of the key `k`, and its replica, by their numbers; the key holds 1 to 3000.
 #[track_caller]

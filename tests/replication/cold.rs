@@ -1,8 +1,8 @@
 //! Writes that waited for a disk are sent to replicas like any other.
 
-use crate::cache;
 use crate::pair::Pair;
-use crate::support::{Server, doubles, wait_until};
+use support::cache;
+use support::{Server, doubles, wait_until};
 
 #[test]
 fn a_write_that_waited_for_its_page_reaches_the_replica() {

@@ -1,6 +1,6 @@
 //! Values in dumps and in RDB files.
 
-use crate::support::{Reply, Server, doubles};
+use support::{Reply, Server, doubles};
 
 fn with_contents(setting: &str) -> Server {
     Server::setup().config("mmap.rdb-contents", setting).start()
@@ -27,8 +27,7 @@ pub fn names(db: &Server) -> Vec<String> {
 
 #[test]
 fn a_dump_restores_the_array_on_another_server() {
-    let db = Server::start();
-    db.ask("MMAP k dir/f");
+    let db = Server::with("MMAP k dir/f");
     std::fs::create_dir(db.path("dir")).unwrap();
     db.ask("MMAP k dir/f");
     db.ask("VPUSH k 1.5 2.5");
@@ -48,8 +47,7 @@ fn a_dump_restores_the_array_on_another_server() {
 
 #[test]
 fn restore_never_overwrites_a_file_of_another_key() {
-    let db = Server::start();
-    db.ask("MMAP k f");
+    let db = Server::with("MMAP k f");
     db.ask("VPUSH k 1");
     let payload = dump(&db, "k");
     assert!(restore(&db, "copy", &payload).is_error());
@@ -61,8 +59,7 @@ fn restore_never_overwrites_a_file_of_another_key() {
 
 #[test]
 fn restore_never_overwrites_a_file_of_another_process() {
-    let db = Server::start();
-    db.ask("MMAP k f");
+    let db = Server::with("MMAP k f");
     db.ask("VPUSH k 1");
     let payload = dump(&db, "k");
     let other = Server::setup().sharing_files_of(&db).start();
@@ -72,8 +69,7 @@ fn restore_never_overwrites_a_file_of_another_process() {
 
 #[test]
 fn restore_sets_a_file_aside_that_nobody_owns() {
-    let db = Server::start();
-    db.ask("MMAP k f");
+    let db = Server::with("MMAP k f");
     db.ask("VPUSH k 1 2");
     let payload = dump(&db, "k");
     db.ask("DEL k");
@@ -89,8 +85,7 @@ fn restore_sets_a_file_aside_that_nobody_owns() {
 
 #[test]
 fn a_damaged_dump_leaves_nothing_behind() {
-    let db = Server::start();
-    db.ask("MMAP k f string 8 WRITABLE");
+    let db = Server::with("MMAP k f string 8 WRITABLE");
     db.ask("VPUSH k abcdefgh");
     let payload = dump(&db, "k");
     let other = Server::setup()
@@ -113,8 +108,7 @@ fn a_damaged_dump_leaves_nothing_behind() {
 
 #[test]
 fn a_dump_of_an_array_that_is_still_being_filled_is_refused() {
-    let db = Server::start();
-    db.ask("MMAP k f");
+    let db = Server::with("MMAP k f");
     db.ask("VPUSH k 1 2 3");
     let mut payload = dump(&db, "k");
     // After the identity: no values dropped from the head, and the flag.
@@ -174,8 +168,7 @@ fn without_contents_a_dump_holds_the_binding_alone() {
 
 #[test]
 fn an_ordinary_save_holds_the_binding_alone() {
-    let mut db = Server::start();
-    db.ask("MMAP k f");
+    let mut db = Server::with("MMAP k f");
     db.ask("VPUSH k 1 2 3");
     db.shutdown("SAVE");
     std::fs::remove_file(db.path("f")).unwrap();
@@ -227,8 +220,7 @@ fn a_write_is_a_reason_to_save_only_where_saves_hold_values() {
 
 #[test]
 fn a_restore_in_the_aof_does_not_bring_old_values_back() {
-    let db = Server::start();
-    db.ask("MMAP k f");
+    let db = Server::with("MMAP k f");
     db.ask("VPUSH k 1 2 3");
     let payload = dump(&db, "k");
     let mut other = Server::setup()

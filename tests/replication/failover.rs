@@ -1,8 +1,8 @@
 //! Planned failovers between plain servers: primary and replica change places while clients write.
 
 use crate::pair::{Pair, assert_same, follow};
-use crate::support::{Reply, Server, wait_at_most, wait_until};
 use crate::writer::{LONG, Written, while_writing};
+use support::{Reply, Server, wait_at_most, wait_until};
 
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 

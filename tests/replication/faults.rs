@@ -2,9 +2,9 @@
 //! with an error, and with its primary's values once the fault is over. See "Incomplete arrays" in `docs/design.md`.
 
 use crate::incomplete::{heals, push};
-use crate::interposer::{Call, FOR_GOOD, Plan};
 use crate::pair::{Pair, catch_up};
-use crate::support::{Reply, Server, wait_until};
+use support::interposer::{Call, FOR_GOOD, Plan};
+use support::{Reply, Server, wait_until};
 
 /// A pair on whose replica calls on files of arrays can fail; its array `k` holds 60,000 numbers.
 #[track_caller]

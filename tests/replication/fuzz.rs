@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::contents::{dump, sign};
-use crate::random::{Random, rounds, seed};
-use crate::support::{Client, Reply, Server};
+use support::random::{Random, rounds, seed};
+use support::{Client, Reply, Server};
 
 /// The kind of the value and the module's id: what stands there decides which module, or which of the server's own
 /// types, loads the rest.

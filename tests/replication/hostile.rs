@@ -9,7 +9,7 @@ use rustix::fs::{XattrFlags, setxattr};
 
 use crate::contents::{restore, sign};
 use crate::pair::follow;
-use crate::support::{Client, Reply, Server, doubles, wait_until};
+use support::{Client, Reply, Server, doubles, wait_until};
 
 /// The number of values dropped from the head, as the server writes it: a mark and, in the form for large ones, the number.
 fn number(number: u64) -> Vec<u8> {
@@ -77,8 +77,7 @@ fn a_head_that_leaves_no_room_for_positions_is_refused_in_a_dump() {
 
 #[test]
 fn a_head_that_leaves_no_room_for_positions_is_refused_in_an_attribute() {
-    let mut db = Server::start();
-    db.ask("MMAP k f");
+    let mut db = Server::with("MMAP k f");
     db.ask("VPUSH k 1 2 3");
     db.ask("SET text value");
     assert_eq!(db.say("SAVE"), "OK");

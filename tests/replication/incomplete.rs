@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::mounts::{self, Mounted, format_ext4};
 use crate::pair::{Pair, catch_up, follow};
-use crate::support::{Reply, Server, Setup, cannot_run, wait_at_most, wait_until};
+use support::mounts::{self, Mounted, format_ext4};
+use support::{Reply, Server, Setup, cannot_run, wait_at_most, wait_until};
 
 const HEALED: Duration = Duration::from_secs(60);
 
@@ -498,7 +498,7 @@ fn a_lost_file_is_not_made_of_the_values_that_the_primary_once_sent() {
 #[test]
 fn the_values_that_a_primary_sent_do_not_stay_in_the_rdb_file() {
     let primary = server().start();
-    let mut random = crate::random::Random::new(1);
+    let mut random = support::random::Random::new(1);
     let bytes: Vec<u8> = (0..3 << 20)
         .flat_map(|_| random.next().to_le_bytes())
         .collect();

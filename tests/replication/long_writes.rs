@@ -1,7 +1,7 @@
 //! Long writes, which other threads do: what becomes of them while writes are paused, and when another server takes over.
 
 use crate::pair::{Pair, assert_same, follow};
-use crate::support::{Client, Reply, Server, wait_until};
+use support::{Client, Reply, Server, wait_until};
 
 /// Number of values of the array `k`, of one byte each.
 const VALUES: u64 = 64 << 20;
@@ -9,7 +9,7 @@ const VALUES: u64 = 64 << 20;
 /// A primary with the array `k` and a replica that has it, too.
 #[track_caller]
 fn pair() -> Pair {
-    let backlog = |setup: crate::support::Setup| setup.config("repl-backlog-size", "512mb");
+    let backlog = |setup: support::Setup| setup.config("repl-backlog-size", "512mb");
     let pair = Pair::of(backlog(Server::setup()), backlog(Server::setup()));
     sparse_file(&pair.primary, "f");
     pair.primary.ask("MMAP k f uint8 WRITABLE");

@@ -1,20 +1,5 @@
 //! What leaves a server: to replicas, in dumps, in backups, to other nodes of a Cluster.
 
-#[path = "../support/cache.rs"]
-mod cache;
-
-#[path = "../support/mounts.rs"]
-mod mounts;
-
-#[path = "../faults/interposer.rs"]
-mod interposer;
-
-#[path = "../support/mod.rs"]
-mod support;
-
-#[path = "../support/random.rs"]
-mod random;
-
 mod chaos;
 mod cluster;
 mod cluster_faults;

@@ -1,7 +1,7 @@
 //! `MIGRATE` between two servers without a Cluster.
 
 use crate::contents::names;
-use crate::support::{Reply, Server, doubles};
+use support::{Reply, Server, doubles};
 
 /// `MIGRATE` of one key, or with `KEYS` of those named last.
 #[track_caller]
@@ -13,8 +13,7 @@ fn migrate(from: &Server, to: &Server, key: &str, options: &str) -> Reply {
 }
 
 fn pair() -> (Server, Server) {
-    let from = Server::start();
-    from.ask("MMAP k f");
+    let from = Server::with("MMAP k f");
     from.ask("VPUSH k 1 2 3");
     (from, Server::start())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{Reply, Server, Setup, wait_until};
+use support::{Reply, Server, Setup, wait_until};
 
 pub struct Pair {
     pub primary: Server,

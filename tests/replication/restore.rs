@@ -2,7 +2,7 @@
 
 use crate::contents::{dump, names, restore, sign};
 use crate::pair::Pair;
-use crate::support::{Reply, Server, doubles, wait_until};
+use support::{Reply, Server, doubles, wait_until};
 
 #[track_caller]
 fn replace(db: &Server, key: &str, payload: &[u8]) -> Reply {
@@ -17,8 +17,7 @@ fn replace(db: &Server, key: &str, payload: &[u8]) -> Reply {
 
 /// A server with `1 2 3` under `k`, and a dump of that.
 fn with_dump() -> (Server, Vec<u8>) {
-    let db = Server::start();
-    db.ask("MMAP k f");
+    let db = Server::with("MMAP k f");
     db.ask("VPUSH k 1 2 3");
     let payload = dump(&db, "k");
     (db, payload)

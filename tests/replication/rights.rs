@@ -2,7 +2,7 @@
 
 use crate::contents::{dump, names, restore};
 use crate::pair::{Pair, catch_up, follow};
-use crate::support::{Client, Reply, Server, doubles, wait_until};
+use support::{Client, Reply, Server, doubles, wait_until};
 
 /// A dump of that array under `k`.
 fn dump_of(mapping: &str, values: &str) -> Vec<u8> {
@@ -67,8 +67,7 @@ fn a_dump_comes_to_no_file_that_was_there_before() {
     assert_eq!(db.read("notes"), b"a file of somebody's own");
     assert_eq!(db.read("secrets"), doubles([1.0, 2.0, 3.0]));
     // An empty dump is just what an empty file holds; but that is no array.
-    let empty = Server::start();
-    empty.ask("MMAP k empty uint8 WRITABLE");
+    let empty = Server::with("MMAP k empty uint8 WRITABLE");
     assert!(hand_in(&mut client, "x:1", &dump(&empty, "k")).is_error());
     // A file of its own it may have.
     let payload = dump_of("fresh", "7");
@@ -139,8 +138,7 @@ fn what_a_key_only_reads_a_dump_does_not_make_it_write() {
 
 #[test]
 fn who_may_write_a_key_may_put_back_what_it_held() {
-    let db = Server::start();
-    db.ask("MMAP x:k f");
+    let db = Server::with("MMAP x:k f");
     db.ask("VPUSH x:k 1 2");
     let payload = dump(&db, "x:k");
     let mut client = restorer(&db);

@@ -4,8 +4,8 @@ use crate::cluster::{
     Cluster, ClusterNode, Router, SLOTS, assert_numbers, keys_in_first_slots, map_and_push,
     numbers, while_pushing,
 };
-use crate::support::{Reply, Server, wait_at_most, wait_until};
 use crate::writer::LONG;
+use support::{Reply, Server, wait_at_most, wait_until};
 
 /// A cluster of servers that can do it, and the keys of arrays in the slots that are to move.
 fn cluster_with_keys() -> Option<(Cluster, Vec<String>)> {

@@ -1,7 +1,7 @@
 //! Writes reach replicas one by one, and reaching them twice does no harm.
 
 use crate::pair::{Pair, arrays, assert_same, catch_up, follow};
-use crate::support::{Server, doubles, wait_until};
+use support::{Server, doubles, wait_until};
 
 #[test]
 fn every_write_reaches_the_replica() {
@@ -286,7 +286,7 @@ fn a_replica_whose_machine_went_down_is_synchronised_in_full() {
     wait_until("the replica has all values again", || {
         let found = pair.replica.ask("VGET k 0");
         assert!(
-            found.is_error() || found == crate::support::Reply::Int(77),
+            found.is_error() || found == support::Reply::Int(77),
             "{found}"
         );
         !found.is_error()
@@ -381,8 +381,7 @@ fn npy_files_reach_the_replica_with_their_headers() {
 
 #[test]
 fn clients_cannot_speak_as_a_primary() {
-    let db = Server::start();
-    db.ask("MMAP k f");
+    let db = Server::with("MMAP k f");
     let error = db.error("VREPLICATE k LENGTH 0");
     assert!(error.contains("primary"), "{error}");
 }

@@ -1,8 +1,8 @@
 //! Full synchronisations: a fresh replica ends with the same files, whatever goes on meanwhile.
 
 use crate::pair::{Pair, arrays, assert_same, follow};
-use crate::random::Random;
-use crate::support::{Server, Setup, doubles, wait_until};
+use support::random::Random;
+use support::{Server, Setup, doubles, wait_until};
 
 fn primary(diskless: &str) -> Setup {
     Server::setup()

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::pair::{Pair, catch_up, follow};
-use crate::support::{Server, Setup, module, wait_until};
+use support::{Server, Setup, module, wait_until};
 
 /// The modules of older versions that are there.
 fn old_modules() -> Vec<PathBuf> {

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::random::Random;
-use crate::support::{Client, Reply, wait_at_most};
+use support::random::Random;
+use support::{Client, Reply, wait_at_most};
 
 /// How long a failover may take.
 pub const LONG: Duration = Duration::from_secs(60);

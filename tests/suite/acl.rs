@@ -1,6 +1,6 @@
 //! What ACL rules can allow and withhold.
 
-use crate::support::{Client, Server};
+use support::{Client, Server};
 
 struct Sample {
     name: String,
@@ -69,7 +69,7 @@ fn user(db: &Server, rules: &str) -> Client {
 
 fn is_refused(client: &mut Client, command: &str) -> bool {
     match client.ask(command) {
-        crate::support::Reply::Error(text) => text.starts_with("NOPERM"),
+        support::Reply::Error(text) => text.starts_with("NOPERM"),
         _ => false,
     }
 }

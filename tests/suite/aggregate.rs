@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cache::{evict_all, resident_pages};
-use crate::support::{Client, Reply, Server, doubles, wait_until};
+use support::cache::{evict_all, resident_pages};
+use support::{Client, Reply, Server, doubles, wait_until};
 
 /// More than a command goes over while the server waits.
 const MANY: u64 = 4_000_000;
@@ -67,8 +67,7 @@ fn a_nan_prevails_unless_it_is_skipped() {
 
 #[test]
 fn integer_sums_are_exact_beyond_64_bits() {
-    let db = Server::start();
-    db.say("MMAP i i int64 WRITABLE");
+    let db = Server::with("MMAP i i int64 WRITABLE");
     db.say("VPUSH i 9223372036854775807 9223372036854775807 -1");
     assert_eq!(
         db.say("VAGG i 0 -1 SUM MIN"),
@@ -350,8 +349,7 @@ fn a_sorted_array_is_searched_from_either_side() {
 
 #[test]
 fn strings_are_compared_byte_by_byte() {
-    let db = Server::start();
-    db.say("MMAP s s string 4 WRITABLE");
+    let db = Server::with("MMAP s s string 4 WRITABLE");
     db.say("VPUSH s bob al zoe al");
     assert_eq!(
         db.say("VAGG s 0 -1 MIN MAX ARGMIN"),
@@ -718,8 +716,7 @@ fn strings_of_every_length_are_gone_over() {
 /// `statistics.pvariance` and `statistics.pstdev` of Python say the same.
 #[test]
 fn variances_of_integers_are_exact_far_from_zero_and_over_many_values() {
-    let db = Server::start();
-    db.say("MMAP db i int64 WRITABLE");
+    let db = Server::with("MMAP db i int64 WRITABLE");
     let far = 1_i64 << 53;
     let words: Vec<String> = (0..5).map(|i| (far + i).to_string()).collect();
     db.say(&format!("VPUSH db {}", words.join(" ")));

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::fs::{CWD, FileType, Mode};
 
-use crate::support::{Server, cannot_run, doubles};
+use support::{Server, cannot_run, doubles};
 
 const WITH_ARRAY_KEY: [&str; 15] = [
     "MMAP s f",
@@ -26,8 +26,7 @@ const WITH_ARRAY_KEY: [&str; 15] = [
 
 #[test]
 fn wrong_arity_is_an_error() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     db.say("VPUSH db 1 2");
     for command in [
         "MMAP",
@@ -91,8 +90,7 @@ fn every_command_refuses_a_key_of_another_type() {
 
 #[test]
 fn commands_of_other_types_refuse_an_array() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     for command in ["GET db", "LPUSH db 1", "HGET db x", "INCR db"] {
         assert!(db.error(command).starts_with("WRONGTYPE "), "{command}");
     }
@@ -100,8 +98,7 @@ fn commands_of_other_types_refuse_an_array() {
 
 #[test]
 fn text_that_is_no_double_is_refused() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     for value in [
         "", " ", "abc", "1,0", "1.2.3", "1 ", " 1", "1e", "e5", "--1", "+-1", "0x10", "1_000",
         "1\n", "1\0", "١", "infx", "nanx", "1e400", "-1e400",
@@ -123,8 +120,7 @@ fn text_that_is_no_double_is_refused() {
 
 #[test]
 fn a_long_argument_is_shortened_in_its_error() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     let error = db.run(&["VPUSH", "db", &"x".repeat(100_000)]).error();
     assert!(
         error.len() < 500 && error.contains("xxxx"),

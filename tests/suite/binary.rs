@@ -1,7 +1,7 @@
 //! Values as bytes, in and out.
 
-use crate::support::{Reply, Server, doubles};
 use crate::types::NUMBERS;
+use support::{Reply, Server, doubles};
 
 /// Bytes in which no two neighbours are the same.
 fn pattern(len: usize) -> Vec<u8> {
@@ -37,8 +37,7 @@ fn bytes_of_every_type_come_back_as_they_were_sent_and_lie_so_in_the_file() {
 
 #[test]
 fn text_and_bytes_are_two_views_of_the_same_values() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     db.run(&[&b"VADDRAW"[..], b"db", &doubles([0.1, f64::INFINITY, -0.0])]);
     db.say("VPUSH db 2.5");
     assert_eq!(db.say("VALL db"), "[0.1, inf, -0, 2.5]");
@@ -50,8 +49,7 @@ fn text_and_bytes_are_two_views_of_the_same_values() {
 
 #[test]
 fn bytes_that_are_not_whole_values_are_refused() {
-    let db = Server::start();
-    db.say("MMAP db f int32 WRITABLE");
+    let db = Server::with("MMAP db f int32 WRITABLE");
     db.say("VPUSH db 1 2 3");
     for (command, argument) in [("VADDRAW db abcde", 2), ("VSETRAW db 0 abcde", 3)] {
         let error = db.error(command);
@@ -63,8 +61,7 @@ fn bytes_that_are_not_whole_values_are_refused() {
 
 #[test]
 fn vsetraw_stays_within_the_array() {
-    let db = Server::start();
-    db.say("MMAP db f uint8 WRITABLE");
+    let db = Server::with("MMAP db f uint8 WRITABLE");
     db.say("VPUSH db 1 2 3");
     for command in [
         "VSETRAW db 3 x",
@@ -84,8 +81,7 @@ fn vsetraw_stays_within_the_array() {
 
 #[test]
 fn no_bytes_are_no_values() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     assert_eq!(db.run(&["VADDRAW", "db", ""]), Reply::Int(0));
     assert_eq!(db.run(&["VSETRAW", "db", "0", ""]), Reply::Int(0));
     assert_eq!(db.file_len("f"), 0);
@@ -120,8 +116,7 @@ fn a_reply_longer_than_a_string_may_be_is_refused() {
 
 #[test]
 fn many_large_appends_arrive_whole() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     let mut client = db.client();
     let block = pattern(64 * 1024);
     let commands: Vec<Vec<&[u8]>> = (0..200)

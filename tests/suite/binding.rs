@@ -2,12 +2,11 @@
 
 use std::io::Write as _;
 
-use crate::support::{Reply, Server, doubles, wait_until};
+use support::{Reply, Server, doubles, wait_until};
 
 #[test]
 fn binding_the_same_file_again_answers_the_count() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     db.say("VPUSH db 1 2");
     for command in [
         "MMAP db f",
@@ -22,8 +21,7 @@ fn binding_the_same_file_again_answers_the_count() {
 
 #[test]
 fn binding_another_file_or_type_is_an_error_that_names_the_bound_file() {
-    let db = Server::start();
-    db.say("MMAP db bound.file");
+    let db = Server::with("MMAP db bound.file");
     db.say("VPUSH db 1");
     for command in [
         "MMAP db other",
@@ -53,8 +51,7 @@ fn a_read_only_key_does_not_become_writable_by_binding_it_again() {
 
 #[test]
 fn del_and_mmap_in_one_pipeline_a_thousand_times() {
-    let db = Server::start();
-    db.say("MMAP k0 f");
+    let db = Server::with("MMAP k0 f");
     let mut client = db.client();
     let mut commands = Vec::new();
     for i in 0..1000 {
@@ -77,8 +74,7 @@ fn del_and_mmap_in_one_pipeline_a_thousand_times() {
 
 #[test]
 fn a_burst_del_and_mmap_in_one_pipeline_a_hundred_times() {
-    let db = Server::start();
-    db.say("MMAP k0 f");
+    let db = Server::with("MMAP k0 f");
     let mut client = db.client();
     for i in 0..100u64 {
         let mut commands = vec![vec!["VPUSH".to_owned(), format!("k{i}"), "1.5".into()]; 2000];
@@ -97,8 +93,7 @@ fn a_burst_del_and_mmap_in_one_pipeline_a_hundred_times() {
 
 #[test]
 fn two_keys_on_one_file_are_one_array() {
-    let db = Server::start();
-    db.say("MMAP a f");
+    let db = Server::with("MMAP a f");
     assert_eq!(db.say("MMAP b f"), "(integer) 0");
     db.say("VPUSH a 1");
     db.say("VPUSH b 2 3");
@@ -116,8 +111,7 @@ fn two_keys_on_one_file_are_one_array() {
 
 #[test]
 fn two_keys_in_one_burst_lose_nothing() {
-    let db = Server::start();
-    db.say("MMAP a f");
+    let db = Server::with("MMAP a f");
     db.say("MMAP b f");
     let commands: Vec<_> = (0..100_000)
         .map(|i| {
@@ -157,8 +151,7 @@ fn keys_in_two_databases_on_one_file_are_one_array() {
 
 #[test]
 fn hard_links_to_one_file_are_one_array() {
-    let db = Server::start();
-    db.say("MMAP a f");
+    let db = Server::with("MMAP a f");
     std::fs::hard_link(db.path("f"), db.path("g")).unwrap();
     assert_eq!(db.say("MMAP b g"), "(integer) 0");
     db.say("VPUSH a 1");
@@ -168,8 +161,7 @@ fn hard_links_to_one_file_are_one_array() {
 
 #[test]
 fn one_file_is_not_bound_as_two_types() {
-    let db = Server::start();
-    db.say("MMAP a f");
+    let db = Server::with("MMAP a f");
     db.say("VPUSH a 1");
     for rest in [
         "int64",
@@ -192,8 +184,7 @@ fn one_file_is_not_bound_as_two_types() {
 
 #[test]
 fn a_read_only_key_beside_a_writable_one_never_shows_another_view() {
-    let db = Server::start();
-    db.say("MMAP w f");
+    let db = Server::with("MMAP w f");
     db.say("VPUSH w 1");
     let reply = db.ask("MMAP r f double");
     if reply == Reply::Int(1) {
@@ -243,8 +234,7 @@ fn every_way_to_lose_a_key_leaves_the_file_and_frees_it() {
 
 #[test]
 fn eviction_leaves_the_file() {
-    let db = Server::start();
-    db.say("MMAP k f");
+    let db = Server::with("MMAP k f");
     db.say("VPUSH k 1 2 3");
     db.say("CONFIG SET maxmemory-policy allkeys-random");
     db.say("CONFIG SET maxmemory 1");
@@ -257,8 +247,7 @@ fn eviction_leaves_the_file() {
 
 #[test]
 fn renaming_and_moving_keep_the_array() {
-    let db = Server::start();
-    db.say("MMAP a f");
+    let db = Server::with("MMAP a f");
     db.say("VPUSH a 1");
     assert_eq!(db.say("RENAME a b"), "OK");
     assert_eq!(db.say("VPUSH b 2"), "(integer) 1");
@@ -272,8 +261,7 @@ fn renaming_and_moving_keep_the_array() {
 
 #[test]
 fn copying_a_key_never_makes_a_second_view() {
-    let db = Server::start();
-    db.say("MMAP a f");
+    let db = Server::with("MMAP a f");
     db.say("VPUSH a 1");
     if db.ask("COPY a b") == Reply::Int(1) {
         db.say("VPUSH b 2");
@@ -286,8 +274,7 @@ fn copying_a_key_never_makes_a_second_view() {
 
 #[test]
 fn a_second_server_may_read_but_not_write() {
-    let first = Server::start();
-    first.say("MMAP db f");
+    let first = Server::with("MMAP db f");
     first.say("VPUSH db 1 2");
     let second = Server::setup().sharing_files_of(&first).start();
     for command in ["MMAP db f", "MMAP db f double WRITABLE"] {
@@ -312,8 +299,7 @@ fn a_second_server_may_read_but_not_write() {
 
 #[test]
 fn a_writer_that_was_killed_leaves_no_lock_behind() {
-    let mut first = Server::start();
-    first.say("MMAP db f");
+    let mut first = Server::with("MMAP db f");
     first.say("VPUSH db 1");
     let second = Server::setup().sharing_files_of(&first).start();
     assert!(second.error("MMAP db f").starts_with("ERR "));
@@ -323,8 +309,7 @@ fn a_writer_that_was_killed_leaves_no_lock_behind() {
 
 #[test]
 fn a_background_save_does_not_keep_the_lock() {
-    let first = Server::start();
-    first.say("MMAP db f");
+    let first = Server::with("MMAP db f");
     let second = Server::setup().sharing_files_of(&first).start();
     first.say("CONFIG SET rdb-key-save-delay 1000000");
     assert!(!first.ask("BGSAVE").is_error());
@@ -361,8 +346,7 @@ fn append(path: &std::path::Path, value: i32) {
 #[test]
 fn a_read_only_key_stays_read_only_when_the_writable_key_is_gone() {
     for end in ["DEL a", "UNLINK a", "RENAME other a"] {
-        let db = Server::start();
-        db.say("MMAP a w int32 WRITABLE");
+        let db = Server::with("MMAP a w int32 WRITABLE");
         db.say("VPUSH a 1");
         db.say("MMAP b w int32");
         db.say("SET other x");
@@ -386,8 +370,7 @@ fn a_read_only_key_stays_read_only_when_the_writable_key_is_gone() {
 
 #[test]
 fn a_burst_leaves_no_slack_to_the_key_that_only_reads() {
-    let db = Server::start();
-    db.say("MMAP a w int32 WRITABLE");
+    let db = Server::with("MMAP a w int32 WRITABLE");
     db.say("MMAP b w int32");
     let mut client = db.client();
     client.push_one_by_one("a", 0..5000);
@@ -400,8 +383,7 @@ fn a_burst_leaves_no_slack_to_the_key_that_only_reads() {
 
 #[test]
 fn another_process_may_write_once_the_last_key_that_may_is_gone() {
-    let db = Server::start();
-    db.say("MMAP a w int32 WRITABLE");
+    let db = Server::with("MMAP a w int32 WRITABLE");
     db.say("MMAP b w int32 WRITABLE");
     db.say("MMAP c w int32");
     db.say("VPUSH a 1");

@@ -1,7 +1,7 @@
 //! Values that are not in RAM. `tests/cold` shows who waits for a disk.
 
-use crate::cache::{evict, evict_all, resident_pages};
-use crate::support::{Client, Server, as_doubles, doubles, wait_until};
+use support::cache::{evict, evict_all, resident_pages};
+use support::{Client, Server, as_doubles, doubles, wait_until};
 
 const VALUES: u64 = 1_000_000;
 
@@ -255,8 +255,7 @@ fn vadvise_willneed_brings_values_in_and_dontneed_drops_them() {
 
 #[test]
 fn vadvise_dontneed_loses_nothing_that_was_just_written() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     db.client().push_one_by_one("db", 0..5000);
     db.say("VSET db 77 0.5");
     make_cold(&db);

@@ -1,6 +1,6 @@
 //! Each command's replies, on arrays with and without values, and on keys that are missing.
 
-use crate::support::{Reply, Server, as_doubles, doubles};
+use support::{Reply, Server, as_doubles, doubles};
 
 const COMMANDS: [(&str, &str); 24] = [
     ("MMAP", "write"),
@@ -30,8 +30,7 @@ const COMMANDS: [(&str, &str); 24] = [
 ];
 
 fn array(values: &str) -> Server {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     if !values.is_empty() {
         db.say(&format!("VPUSH db {values}"));
     }
@@ -426,8 +425,7 @@ fn a_read_only_array_refuses_every_write() {
 
 #[test]
 fn replies_keep_their_form_in_resp3() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     db.say("MMAP n g int32 WRITABLE");
     let mut client = db.client().resp3();
     assert_eq!(client.say("VPUSH db 1 2.5"), "(integer) 2");
@@ -476,7 +474,7 @@ fn commands_run_in_transactions_and_scripts() {
 fn an_array_costs_little_memory_whatever_its_length() {
     let db = Server::start();
     let mut client = db.client();
-    let used = |client: &mut crate::support::Client| -> i64 {
+    let used = |client: &mut support::Client| -> i64 {
         let info = client.ask("INFO memory").text();
         info.lines()
             .find_map(|line| line.strip_prefix("used_memory:")?.parse().ok())

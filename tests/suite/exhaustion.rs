@@ -1,9 +1,8 @@
 //! What one client takes for itself leaves enough for the server and for others.
 
 use std::fs::File;
-use std::time::Duration;
 
-use crate::support::{Client, Server, wait_at_most, wait_until};
+use support::{Client, Server, wait_until};
 
 fn zeros(db: &Server, name: &str, bytes: u64) {
     let file = File::create(db.path(name)).unwrap();
@@ -116,20 +115,7 @@ fn advice_is_not_queued_twice() {
     }
     drop(client);
     // What is left for the threads is one array's worth.
-    let ticks = || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", db.pid())).unwrap();
-        let after_name = stat.rsplit_once(')').unwrap().1;
-        let fields = after_name.split_whitespace().skip(11).take(2);
-        fields
-            .map(|ticks| ticks.parse::<u64>().unwrap())
-            .sum::<u64>()
-    };
-    let mut before = ticks();
-    wait_at_most(Duration::from_secs(60), "the threads rest", || {
-        std::thread::sleep(Duration::from_millis(300));
-        let now = ticks();
-        let used = now - before;
-        before = now;
-        used <= 3
-    });
+    let (left, threads) = (db.stat("threads_jobs"), db.stat("threads"));
+    assert!(left <= threads + 1, "{left} jobs for {threads} threads");
+    wait_until("the threads rest", || db.stat("threads_jobs") == 0);
 }

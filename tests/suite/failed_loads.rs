@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::settings::{load, shows};
-use crate::support::{Server, wait_until};
+use support::{Server, wait_until};
 
 /// What must not be left of a load that failed: threads, open files, settings, commands.
 fn traces(db: &Server) -> String {

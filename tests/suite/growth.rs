@@ -1,6 +1,6 @@
 //! The file's length: exact whenever nothing is being written, and no work of the server's when much is.
 
-use crate::support::{Client, Reply, Server, as_doubles, doubles, wait_until};
+use support::{Client, Reply, Server, as_doubles, doubles, wait_until};
 
 const BURST: u64 = 300_000;
 
@@ -14,8 +14,7 @@ fn numbers(count: u64) -> Vec<u8> {
 
 #[test]
 fn commands_typed_one_by_one_leave_an_exact_file_each_time() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     let mut count = 0;
     for round in 0..5 {
         for _ in 0..=round {
@@ -31,8 +30,7 @@ fn commands_typed_one_by_one_leave_an_exact_file_each_time() {
 
 #[test]
 fn a_burst_is_all_there_and_the_file_becomes_exact_by_itself() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     burst(&db);
     assert_eq!(db.int("VSIZE db"), BURST as i64);
     db.settles_at("f", BURST * 8);
@@ -45,8 +43,7 @@ fn a_burst_is_all_there_and_the_file_becomes_exact_by_itself() {
 
 #[test]
 fn a_burst_makes_the_file_longer_than_its_values_for_a_while() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     let path = db.path("f");
     let mut client = db.client();
     let done = std::sync::atomic::AtomicBool::new(false);
@@ -54,7 +51,7 @@ fn a_burst_makes_the_file_longer_than_its_values_for_a_while() {
         let watcher = scope.spawn(|| {
             let mut longest = 0;
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                longest = longest.max(crate::support::file_len(&path));
+                longest = longest.max(support::file_len(&path));
             }
             longest
         });
@@ -71,8 +68,7 @@ fn a_burst_makes_the_file_longer_than_its_values_for_a_while() {
 
 #[test]
 fn growth_after_a_trim_begins_anew() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     for round in 0..3u64 {
         db.client()
             .push_one_by_one("db", round * 50_000..(round + 1) * 50_000);
@@ -83,8 +79,7 @@ fn growth_after_a_trim_begins_anew() {
 
 #[test]
 fn appends_and_pops_mixed_in_one_burst_end_exactly() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     let mut client = db.client();
     let mut commands = Vec::new();
     let mut model = Vec::new();
@@ -132,8 +127,7 @@ fn appends_and_pops_mixed_in_one_burst_end_exactly() {
 
 #[test]
 fn popping_right_after_a_burst_leaves_an_exact_file() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     burst(&db);
     assert_eq!(db.say("VPOP db"), (BURST - 1).to_string());
     db.settles_at("f", (BURST - 1) * 8);
@@ -142,8 +136,7 @@ fn popping_right_after_a_burst_leaves_an_exact_file() {
 
 #[test]
 fn clearing_right_after_a_burst_empties_the_file() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     let mut client = db.client();
     client.push_one_by_one("db", 0..BURST);
     assert_eq!(client.int("VCLEAR db"), BURST as i64);
@@ -155,8 +148,7 @@ fn clearing_right_after_a_burst_empties_the_file() {
 
 /// What a key's end does to the file in the middle of a burst.
 fn ends_exactly(command: &str) {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     let mut client = db.client();
     let mut buffer = Vec::new();
     for i in 0..BURST {
@@ -200,8 +192,7 @@ fn flushall_async_in_a_burst_leaves_an_exact_file() {
 #[test]
 fn shutdown_right_after_a_burst_leaves_an_exact_file() {
     for mode in ["SAVE", "NOSAVE"] {
-        let mut db = Server::start();
-        db.say("MMAP db f");
+        let mut db = Server::with("MMAP db f");
         burst(&db);
         assert!(db.shutdown(mode).success());
         assert_eq!(db.file_len("f"), BURST * 8, "SHUTDOWN {mode}");
@@ -211,8 +202,7 @@ fn shutdown_right_after_a_burst_leaves_an_exact_file() {
 
 #[test]
 fn sigterm_right_after_a_burst_leaves_an_exact_file() {
-    let mut db = Server::start();
-    db.say("MMAP db f");
+    let mut db = Server::with("MMAP db f");
     burst(&db);
     assert!(db.terminate().success());
     assert_eq!(db.file_len("f"), BURST * 8);
@@ -342,8 +332,7 @@ fn many_arrays_grow_at_once() {
 
 #[test]
 fn a_forked_child_does_not_stop_a_burst_nor_wait_for_it() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     let mut client = db.client();
     for round in 0..10u64 {
         assert!(!db.ask("BGSAVE").is_error());
@@ -357,8 +346,7 @@ fn a_forked_child_does_not_stop_a_burst_nor_wait_for_it() {
 
 #[test]
 fn everything_acknowledged_survives_kill_9_in_a_burst() {
-    let mut db = Server::start();
-    db.say("MMAP db f");
+    let mut db = Server::with("MMAP db f");
     assert_eq!(db.say("SAVE"), "OK");
     burst(&db);
     db.kill_9();
@@ -371,8 +359,7 @@ fn everything_acknowledged_survives_kill_9_in_a_burst() {
 #[test]
 fn kill_9_in_mid_burst_leaves_a_prefix_with_everything_acknowledged() {
     for acknowledged in [1, 1000, 77_777, 250_000] {
-        let mut db = Server::start();
-        db.say("MMAP db f");
+        let mut db = Server::with("MMAP db f");
         let mut client = db.client();
         let mut buffer = Vec::new();
         for i in 0..BURST {

@@ -1,6 +1,6 @@
 //! `VINCRBY`: numbers in place.
 
-use crate::support::{Client, Server};
+use support::{Client, Server};
 
 fn array(words: &str, values: &str) -> Server {
     let db = Server::start();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::support::{Reply, Server};
+use support::{Reply, Server};
 
 fn commands(db: &Server) -> Vec<String> {
     let mut names: Vec<_> = db
@@ -187,8 +187,7 @@ fn flags_categories_and_key_specifications_agree() {
 
 #[test]
 fn slow_work_shows_up_in_latency_where_it_is_monitored() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     let values = vec!["1.5"; 20_000];
     let mut push = vec!["VPUSH", "db"];
     push.extend(values);
@@ -204,7 +203,7 @@ fn slow_work_shows_up_in_latency_where_it_is_monitored() {
     assert!(ticks(&db) > 0);
     assert!(!events(&db).contains("mmap-"), "nothing is monitored yet");
     db.say("CONFIG SET latency-monitor-threshold 1");
-    crate::support::wait_until("slow work is in LATENCY LATEST", || {
+    support::wait_until("slow work is in LATENCY LATEST", || {
         work();
         events(&db).contains("mmap-")
     });

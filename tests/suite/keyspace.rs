@@ -2,7 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Client, Reply, Server, Setup, wait_until};
+use support::{Client, Reply, Server, Setup, wait_until};
 
 fn array(setup: Setup) -> Server {
     let db = setup.start();
@@ -644,8 +644,7 @@ fn a_long_fill_emits_its_event_when_it_is_done() {
 
 #[test]
 fn a_write_that_is_refused_later_emits_no_event() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     db.say("VPUSH db 1 2 3");
     let file = std::fs::File::create(db.path("long")).unwrap();
     file.set_len(5 << 20).unwrap();

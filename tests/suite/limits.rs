@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Reply, Server, Setup, doubles, file_len};
+use support::{Reply, Server, Setup, doubles, file_len};
 
 #[track_caller]
 fn names(error: &str, parts: &[&str]) {

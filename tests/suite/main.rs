@@ -1,10 +1,5 @@
 //! Statements about the module's behaviour, each shown on a real server.
 
-#[path = "../support/cache.rs"]
-mod cache;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod acl;
 mod aggregate;
 mod bad_input;

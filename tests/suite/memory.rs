@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Reply, Server};
+use support::{Reply, Server};
 
 const MOST: u64 = i64::MAX as u64;
 

@@ -1,7 +1,7 @@
 //! What a new user gets wrong, and that the answer says what to do. Each row is what was meant, what was typed, and the
 //! whole answer.
 
-use crate::support::{Reply, Server, doubles};
+use support::{Reply, Server, doubles};
 
 /// A `.npy` file with a header of that text.
 fn npy(header: &str, bytes: usize) -> Vec<u8> {

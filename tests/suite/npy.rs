@@ -1,6 +1,6 @@
 //! `.npy` files: a header, and values behind it.
 
-use crate::support::{Reply, Server, doubles};
+use support::{Reply, Server, doubles};
 
 /// What `numpy.save` of numpy 1.23 and later writes for a 1-D array.
 fn npy(descr: &str, count: u64, values: &[u8]) -> Vec<u8> {
@@ -58,8 +58,7 @@ fn the_header_says_the_type_and_is_kept_true() {
 
 #[test]
 fn a_burst_and_what_follows_leave_a_true_header() {
-    let db = Server::start();
-    db.say("MMAP db f.npy double WRITABLE");
+    let db = Server::with("MMAP db f.npy double WRITABLE");
     db.client().push_one_by_one("db", 0..100_000);
     assert_eq!(db.say("VSYNC db"), "OK");
     assert_is(&db, "f.npy", &npy("<f8", 100_000, &numbers(0..100_000)));
@@ -71,8 +70,7 @@ fn a_burst_and_what_follows_leave_a_true_header() {
 
 #[test]
 fn while_there_is_slack_the_header_promises_no_more_than_is_there() {
-    let db = Server::start();
-    db.say("MMAP db f.npy double WRITABLE");
+    let db = Server::with("MMAP db f.npy double WRITABLE");
     let mut client = db.client();
     let promised = || {
         let text = String::from_utf8_lossy(&db.read("f.npy")[..128]).into_owned();
@@ -189,8 +187,7 @@ fn what_cannot_be_bound_is_refused_and_left_alone() {
 
 #[test]
 fn one_file_is_not_both_raw_and_npy() {
-    let db = Server::start();
-    db.say("MMAP db f.npy double WRITABLE");
+    let db = Server::with("MMAP db f.npy double WRITABLE");
     std::fs::hard_link(db.path("f.npy"), db.path("raw")).unwrap();
     let error = db.error("MMAP other raw");
     assert!(error.contains("under the name 'f.npy'"), "{error}");

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use crate::support::{Server, Setup, module, wait_until};
+use support::{Server, Setup, module, wait_until};
 
 const USERS: &str = "user default on nopass ~* &* +@all\n";
 

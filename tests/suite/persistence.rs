@@ -1,6 +1,6 @@
 //! The server's own files hold bindings, never values; whatever ends the server, the arrays are the same afterwards.
 
-use crate::support::{Server, Setup, doubles, wait_until};
+use support::{Server, Setup, doubles, wait_until};
 
 /// Arrays of every kind of binding.
 fn fill(db: &Server) {
@@ -329,8 +329,7 @@ fn a_file_missing_at_start_up_is_neither_dropped_nor_recreated_with_both() {
 
 #[test]
 fn mapping_a_missing_file_again_does_not_create_it_empty() {
-    let mut db = Server::start();
-    db.say("MMAP db f");
+    let mut db = Server::with("MMAP db f");
     db.say("VPUSH db 1");
     db.shutdown("SAVE");
     std::fs::rename(db.path("f"), db.path("away")).unwrap();
@@ -371,8 +370,7 @@ fn a_file_that_became_unreadable_is_named_with_the_reason() {
 
 #[test]
 fn a_file_that_grew_while_the_server_was_down_is_taken_as_it_is() {
-    let mut db = Server::start();
-    db.say("MMAP db f");
+    let mut db = Server::with("MMAP db f");
     db.say("VPUSH db 1");
     db.shutdown("SAVE");
     db.write("f", doubles([1.0, 2.0, 3.0]));
@@ -382,8 +380,7 @@ fn a_file_that_grew_while_the_server_was_down_is_taken_as_it_is() {
 
 #[test]
 fn a_background_save_during_a_burst_brings_everything_back() {
-    let mut db = Server::start();
-    db.say("MMAP db f");
+    let mut db = Server::with("MMAP db f");
     let mut client = db.client();
     assert!(!db.ask("BGSAVE").is_error());
     client.push_one_by_one("db", 0..100_000);

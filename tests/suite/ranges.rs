@@ -1,10 +1,9 @@
 //! Ranges of values. Each is compared with what `LRANGE` answers on a list of the same values.
 
-use crate::support::{Reply, Server};
+use support::{Reply, Server};
 
 fn array(count: u64) -> Server {
-    let db = Server::start();
-    db.say("MMAP db f int32 WRITABLE");
+    let db = Server::with("MMAP db f int32 WRITABLE");
     for i in 0..count {
         db.say(&format!("VPUSH db {i}"));
         db.say(&format!("RPUSH list {i}"));
@@ -56,8 +55,7 @@ fn vslice_takes_every_nth_value_from_the_start_on() {
 
 #[test]
 fn a_long_slice_is_complete() {
-    let db = Server::start();
-    db.say("MMAP db f int32 WRITABLE");
+    let db = Server::with("MMAP db f int32 WRITABLE");
     let numbers: Vec<i32> = (0..100_000).collect();
     let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
     db.run(&[&b"VADDRAW"[..], b"db", &bytes]);

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use crate::support::{Server, doubles};
+use support::{Server, doubles};
 
 /// A server whose root has a neighbour with a secret in it.
 fn with_neighbour() -> Server {
@@ -165,8 +165,7 @@ fn links_and_dots_that_stay_inside_work() {
 
 #[test]
 fn the_root_is_the_servers_directory_unless_told_otherwise() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     assert!(db.path("f").exists());
     let db = with_neighbour();
     db.say("MMAP db f");

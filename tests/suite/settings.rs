@@ -1,6 +1,6 @@
 //! The module's settings: as arguments of `loadmodule`, in the configuration file, and while the server runs.
 
-use crate::support::{Reply, Server, module};
+use support::{Reply, Server, module};
 
 /// Each setting that can be changed, a value, and how it is shown.
 const CHANGES: [(&str, &str, &str); 10] = [

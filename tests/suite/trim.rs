@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use crate::support::{Reply, Server, as_doubles, doubles, wait_until};
+use support::{Reply, Server, as_doubles, doubles, wait_until};
 
 fn numbers(range: std::ops::Range<u64>) -> Vec<u8> {
     doubles(range.map(|i| i as f64))

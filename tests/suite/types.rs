@@ -23,7 +23,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::{Reply, Server, piped};
+use support::{Reply, Server, piped};
 
 fn runner() -> TestRunner {
     TestRunner::new(Config {
@@ -167,8 +167,7 @@ integers!(int8: i8, uint8: u8, int16: i16, uint16: u16, int32: i32, uint32: u32,
 
 #[test]
 fn a_large_uint64_is_a_bulk_string_in_resp2_and_a_big_number_in_resp3() {
-    let db = Server::start();
-    db.say("MMAP db f uint64 WRITABLE");
+    let db = Server::with("MMAP db f uint64 WRITABLE");
     db.say("VPUSH db 18446744073709551615 9223372036854775808 9223372036854775807");
     let mut client = db.client();
     assert_eq!(
@@ -300,8 +299,7 @@ fn any_float_reads_back_as_its_shortest_text() {
 
 #[test]
 fn a_double_in_resp3_is_the_same_value() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     let client = RefCell::new(db.client().resp3());
     runner()
         .run(&any_double(), |value| {
@@ -329,8 +327,7 @@ fn a_double_in_resp3_is_the_same_value() {
 
 #[test]
 fn a_float_in_resp3_is_the_double_of_its_shortest_text() {
-    let db = Server::start();
-    db.say("MMAP db f float WRITABLE");
+    let db = Server::with("MMAP db f float WRITABLE");
     let mut client = db.client().resp3();
     for value in ["0.1", "3.4028235e38", "1e-45", "-0.3", "16777216", "2.5"] {
         client.ask("VCLEAR db");
@@ -344,8 +341,7 @@ fn a_float_in_resp3_is_the_double_of_its_shortest_text() {
 
 #[test]
 fn doubles_are_written_as_a_reader_expects() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     for (given, answered) in [
         ("1", "1"),
         ("1.0", "1"),
@@ -433,8 +429,7 @@ fn a_number_too_small_for_its_type_becomes_zero_or_denormal() {
 
 #[test]
 fn a_text_halfway_between_two_doubles_rounds_to_even() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     for text in [
         "9007199254740993",
         "9007199254740993.00000000000000000000000000000000000001",
@@ -614,8 +609,7 @@ fn any_ten_bytes_of_a_long_double_are_read_without_harm() {
 
 #[test]
 fn a_long_double_is_a_bulk_string_in_both_protocols() {
-    let db = Server::start();
-    db.say("MMAP db f long_double WRITABLE");
+    let db = Server::with("MMAP db f long_double WRITABLE");
     let values = [
         "0.1",
         "1",
@@ -662,8 +656,7 @@ fn any_string_that_fits_reads_back_without_its_trailing_nuls() {
 
 #[test]
 fn a_string_longer_than_its_size_is_refused() {
-    let db = Server::start();
-    db.say("MMAP db f string 4 WRITABLE");
+    let db = Server::with("MMAP db f string 4 WRITABLE");
     assert_eq!(db.say("VPUSH db abcd"), "(integer) 1");
     for command in ["VPUSH db ok abcde", "VSET db 0 abcde"] {
         let error = db.error(command);
@@ -681,8 +674,7 @@ fn a_string_longer_than_its_size_is_refused() {
 
 #[test]
 fn numpy_names_mean_the_same_types() {
-    let db = Server::start();
-    db.say("MMAP a fa float32 WRITABLE");
+    let db = Server::with("MMAP a fa float32 WRITABLE");
     db.say("MMAP b fb float64 WRITABLE");
     assert_eq!(db.say("VTYPE a"), "float");
     assert_eq!(db.say("VITEMSIZE a"), "(integer) 4");

@@ -1,10 +1,9 @@
 //! The name VADD, which Redis 8 has already, for its vector sets.
 
-use crate::support::{Reply, Server};
+use support::{Reply, Server};
 
 fn array() -> Server {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     db
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 
-use crate::support::{Reply, Server, doubles, wait_until};
+use support::{Reply, Server, doubles, wait_until};
 
 const FIELDS: [&str; 15] = [
     "path",
@@ -43,8 +43,7 @@ fn shows(stat: &HashMap<String, Reply>, fields: &[(&str, &str)]) {
 
 #[test]
 fn vstat_of_an_exact_array() {
-    let db = Server::start();
-    db.say("MMAP db sub.f32 float WRITABLE");
+    let db = Server::with("MMAP db sub.f32 float WRITABLE");
     db.say("VPUSH db 1 2 3");
     db.say("VSYNC db");
     shows(
@@ -79,8 +78,7 @@ fn vstat_of_a_missing_key_is_nil_and_of_another_type_an_error() {
 
 #[test]
 fn vstat_counts_the_keys_of_a_file() {
-    let db = Server::start();
-    db.say("MMAP a f");
+    let db = Server::with("MMAP a f");
     db.say("MMAP b f");
     shows(&stat(&db, "a"), &[("keys", "(integer) 2")]);
     db.say("DEL a");
@@ -89,8 +87,7 @@ fn vstat_counts_the_keys_of_a_file() {
 
 #[test]
 fn vstat_shows_slack_while_there_is_some() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     wait_until("a burst gave the array slack", || {
         db.client().push_one_by_one("db", 0..5000);
         let stat = stat(&db, "db");
@@ -127,8 +124,7 @@ fn vstat_of_what_another_program_writes_is_of_this_moment() {
 
 #[test]
 fn vstat_of_a_lost_file_says_why() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     db.say("VPUSH db 1 2 3");
     let file = OpenOptions::new().write(true).open(db.path("f")).unwrap();
     file.set_len(8).unwrap();
@@ -149,8 +145,7 @@ fn vstat_of_a_lost_file_says_why() {
 
 #[test]
 fn vstat_of_a_file_missing_at_the_start_says_so() {
-    let mut db = Server::start();
-    db.say("MMAP db f");
+    let mut db = Server::with("MMAP db f");
     db.say("VPUSH db 1 2");
     db.shutdown("SAVE");
     std::fs::rename(db.path("f"), db.path("g")).unwrap();
@@ -239,8 +234,7 @@ fn a_file_that_lost_its_name_is_noticed_after_a_write() {
 
 #[test]
 fn a_file_that_has_its_name_again_is_no_more_unlinked() {
-    let db = Server::start();
-    db.say("MMAP db f");
+    let db = Server::with("MMAP db f");
     db.say("VPUSH db 1 2 3");
     std::fs::rename(db.path("f"), db.path("g")).unwrap();
     assert!(db.error("VSYNC db").contains("no file has its name"));

@@ -3,11 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::support::Server;
+use support::Server;
 
 fn ten_values() -> Server {
-    let db = Server::start();
-    db.say("MMAP db file.mmap");
+    let db = Server::with("MMAP db file.mmap");
     db.say("VADD db 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1.0");
     db
 }
@@ -26,16 +25,14 @@ fn a_new_file_is_empty_and_private() {
 
 #[test]
 fn one_value_makes_eight_bytes() {
-    let db = Server::start();
-    db.say("MMAP db file.mmap");
+    let db = Server::with("MMAP db file.mmap");
     assert_eq!(db.redis_cli("VADD db 0.1\n"), "1\n");
     assert_eq!(db.file_len("file.mmap"), 8);
 }
 
 #[test]
 fn eight_more_from_a_pipe_make_seventy_two() {
-    let db = Server::start();
-    db.say("MMAP db file.mmap");
+    let db = Server::with("MMAP db file.mmap");
     db.say("VADD db 0.1");
     let commands = "vadd db 0.2\nvadd db 0.3\nvadd db 0.4\nvadd db 0.5\nvadd db 0.6\nvadd db 0.7\nvadd db 0.8\nvadd db 0.9\n\
                     vsize db\n";
@@ -45,8 +42,7 @@ fn eight_more_from_a_pipe_make_seventy_two() {
 
 #[test]
 fn every_length_on_the_way_to_ten_values_is_exact() {
-    let db = Server::start();
-    db.say("MMAP db file.mmap");
+    let db = Server::with("MMAP db file.mmap");
     for n in 1..=10 {
         assert_eq!(db.say("VADD db 0.1"), "(integer) 1");
         assert_eq!(db.file_len("file.mmap"), n * 8);

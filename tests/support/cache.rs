@@ -1,12 +1,10 @@
 //! The page cache, as a test sees and empties it.
 
-#![allow(dead_code)]
-
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use super::support::wait_until;
+use crate::wait_until;
 
 /// How many pages of a file are in RAM.
 pub fn resident_pages(path: &Path) -> usize {

@@ -1,10 +1,12 @@
 //! A real server with the module loaded, in a directory of its own, and a client that shows replies exactly as they
 //! came over the wire.
 
-// Each test binary uses its own part of this.
-#![allow(dead_code, unused_imports)]
-
+pub mod cache;
 mod client;
+pub mod disk;
+pub mod interposer;
+pub mod mounts;
+pub mod random;
 mod server;
 
 pub use client::{Client, Reply};

@@ -1,7 +1,5 @@
 //! File systems of a test's own. They are mounted where only the test and its children see them, and go away with it.
 
-#![allow(dead_code)]
-
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

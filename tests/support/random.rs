@@ -2,28 +2,29 @@
 
 use std::time::SystemTime;
 
-/// SplitMix64.
-pub struct Random(u64);
+/// Numbers that follow from a seed.
+pub struct Random(fastrand::Rng);
 
 impl Random {
     pub fn new(seed: u64) -> Random {
-        Random(seed)
+        Random(fastrand::Rng::with_seed(seed))
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.u64(..)
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.0.u64(..bound)
+    }
+
+    /// A number below the length of something.
+    pub fn index(&mut self, len: usize) -> usize {
+        self.0.usize(..len)
     }
 
     pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len() as u64) as usize]
+        &all[self.index(all.len())]
     }
 
     /// True once in so many times.
@@ -36,10 +37,12 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// `MMAP_SEED`, or one of the clock's.
+/// `MMAP_SEED`, or one of the clock's. A test that fails shows it, as all that it printed.
 pub fn seed() -> u64 {
-    number("MMAP_SEED")
-        .unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64)
+    let seed = number("MMAP_SEED")
+        .unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
+    println!("MMAP_SEED={seed}");
+    seed
 }
 
 /// `MMAP_ROUNDS`, or so many.

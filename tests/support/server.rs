@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::client::{Client, Reply};
-use super::{file_len, wait_until};
+use crate::client::{Client, Reply};
+use crate::{file_len, wait_until};
 
 /// How to start a server. Its directory exists already, so that files can be put there first.
 pub struct Setup {
@@ -87,7 +87,6 @@ impl Setup {
     }
 
     /// Loads a copy of the module that every user may read.
-    #[allow(dead_code, reason = "not every test program needs it")]
     pub fn with_a_copy_of_the_module(mut self) -> Setup {
         let copy = self.temp.path().join("module.so");
         std::fs::copy(module(), &copy).unwrap();
@@ -245,6 +244,14 @@ impl Server {
     #[track_caller]
     pub fn start() -> Server {
         Server::setup().start()
+    }
+
+    /// A server on which this `MMAP` was carried out, which must succeed.
+    #[track_caller]
+    pub fn with(mmap: &str) -> Server {
+        let db = Server::start();
+        db.int(mmap);
+        db
     }
 
     pub fn setup() -> Setup {
@@ -525,7 +532,6 @@ impl Server {
 
     /// As [`Self::start_again`], with one more line of configuration, for this time.
     #[track_caller]
-    #[allow(dead_code, reason = "not every test program needs it")]
     pub fn start_again_with(&mut self, name: &str, value: &str) {
         let path = self.setup.config_path();
         let before = std::fs::read_to_string(&path).unwrap();

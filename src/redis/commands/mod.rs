@@ -1,4 +1,8 @@
-//! The commands, one file each. A doc comment gives the syntax, the reply and the errors.
+//! The commands, one file each. A doc comment gives the syntax, the reply and the errors; the constants beside it are all that
+//! the server is told of the command: flags, ACL categories, `COMMAND DOCS`.
+//!
+//! A new command is a file and its lines here; `docs/commands/` has a section for it. Uses `execution`; `module` registers
+//! what is here.
 
 mod describe;
 mod mmap;
@@ -26,50 +30,41 @@ mod vstat;
 mod vsync;
 mod vtrim;
 
-use crate::redis::execution::command::register;
-use crate::redis::server::context::Ctx;
+use crate::redis::execution::command::Registration;
 
-/// Registers all commands; says whether the server has a `VADD` of its own.
-///
-/// # Errors
-/// Names the command whose name is taken, by another module say.
-pub fn register_all(ctx: &Ctx) -> Result<bool, String> {
-    let registered = [
-        ("MMAP", register::<mmap::Mmap>(ctx)),
-        ("VPUSH", register::<vadd::VPush>(ctx)),
-        ("VGET", register::<vget::VGet>(ctx)),
-        ("VMGET", register::<vmget::VMGet>(ctx)),
-        ("VALL", register::<vall::VAll>(ctx)),
-        ("VSET", register::<vset::VSet>(ctx)),
-        ("VPOP", register::<vpop::VPop>(ctx)),
-        ("VCLEAR", register::<vclear::VClear>(ctx)),
-        ("VSIZE", register::<vsize::VSize>(ctx)),
-        ("VCOUNT", register::<vsize::VCount>(ctx)),
-        ("VLEN", register::<vsize::VLen>(ctx)),
-        ("VITEMSIZE", register::<describe::VItemSize>(ctx)),
-        ("VTYPE", register::<describe::VType>(ctx)),
-        ("VFILEPATH", register::<describe::VFilePath>(ctx)),
-        ("VSTAT", register::<vstat::VStat>(ctx)),
-        ("VADDRAW", register::<vaddraw::VAddRaw>(ctx)),
-        ("VGETRAW", register::<vgetraw::VGetRaw>(ctx)),
-        ("VSETRAW", register::<vsetraw::VSetRaw>(ctx)),
-        ("VSLICE", register::<vslice::VSlice>(ctx)),
-        ("VLAST", register::<vslice::VLast>(ctx)),
-        ("VFILL", register::<vfill::VFill>(ctx)),
-        ("VTRIM", register::<vtrim::VTrim>(ctx)),
-        ("VINCRBY", register::<vincrby::VIncrBy>(ctx)),
-        ("VADVISE", register::<vadvise::VAdvise>(ctx)),
-        ("VSYNC", register::<vsync::VSync>(ctx)),
-        ("VREPLICATE", register::<vreplicate::VReplicate>(ctx)),
-        ("VAGG", register::<vagg::VAgg>(ctx)),
-        ("VBUCKETS", register::<vbuckets::VBuckets>(ctx)),
-        ("VFIND", register::<vfind::VFind>(ctx)),
-        ("VSEARCH", register::<vsearch::VSearch>(ctx)),
-    ];
-    if let Some((name, _)) = registered.iter().find(|(_, done)| !done) {
-        return Err(format!(
-            "the command name {name} is taken: is another module with it loaded?"
-        ));
-    }
-    Ok(!register::<vadd::VAdd>(ctx))
-}
+/// All commands but [`VADD`].
+pub const COMMANDS: [Registration; 30] = [
+    Registration::of::<mmap::Mmap>(),
+    Registration::of::<vadd::VPush>(),
+    Registration::of::<vget::VGet>(),
+    Registration::of::<vmget::VMGet>(),
+    Registration::of::<vall::VAll>(),
+    Registration::of::<vset::VSet>(),
+    Registration::of::<vpop::VPop>(),
+    Registration::of::<vclear::VClear>(),
+    Registration::of::<vsize::VSize>(),
+    Registration::of::<vsize::VCount>(),
+    Registration::of::<vsize::VLen>(),
+    Registration::of::<describe::VItemSize>(),
+    Registration::of::<describe::VType>(),
+    Registration::of::<describe::VFilePath>(),
+    Registration::of::<vstat::VStat>(),
+    Registration::of::<vaddraw::VAddRaw>(),
+    Registration::of::<vgetraw::VGetRaw>(),
+    Registration::of::<vsetraw::VSetRaw>(),
+    Registration::of::<vslice::VSlice>(),
+    Registration::of::<vslice::VLast>(),
+    Registration::of::<vfill::VFill>(),
+    Registration::of::<vtrim::VTrim>(),
+    Registration::of::<vincrby::VIncrBy>(),
+    Registration::of::<vadvise::VAdvise>(),
+    Registration::of::<vsync::VSync>(),
+    Registration::of::<vreplicate::VReplicate>(),
+    Registration::of::<vagg::VAgg>(),
+    Registration::of::<vbuckets::VBuckets>(),
+    Registration::of::<vfind::VFind>(),
+    Registration::of::<vsearch::VSearch>(),
+];
+
+/// The command whose name a server may have for itself.
+pub const VADD: Registration = Registration::of::<vadd::VAdd>();

@@ -7,8 +7,8 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
 use crate::redis::keys::binding;
 use crate::redis::replication::Change;
-use crate::redis::server::context::{Args, Ctx, Outcome};
 use crate::redis::server::usage::Arg;
+use crate::redis::server::{Args, Ctx, Outcome};
 
 /// `VADDRAW key bytes`: appends the values that lie in `bytes` back to back, as in the file. Replies with their
 /// number.

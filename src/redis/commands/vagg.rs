@@ -8,9 +8,9 @@ use crate::redis::execution::range::Wanted;
 use crate::redis::execution::reply::Replier;
 use crate::redis::execution::scan::{reply_from_scan, reply_with_answers};
 use crate::redis::keys::binding;
-use crate::redis::server::context::{Args, Ctx, Failure, Outcome, Resp};
 use crate::redis::server::memory;
 use crate::redis::server::usage::Arg;
+use crate::redis::server::{Args, Ctx, Failure, Outcome, Resp};
 use crate::storage::questions::aggregate::{Answer, Buckets, Op, Partial, Question};
 use crate::storage::types::{ItemType, Kind, excerpt};
 

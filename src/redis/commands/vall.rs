@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::slice::reply_slice;
 use crate::redis::keys::binding;
-use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::{Args, Ctx, Outcome};
 
 /// `VALL key`: replies with an array of all values, an empty one if there is no such key.
 ///

@@ -5,8 +5,8 @@ use std::ffi::{CStr, c_int};
 use crate::redis::commands::vagg::{Asked, OP, SKIPNAN, aggregate};
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::range::Wanted;
-use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
 use crate::redis::server::usage::Arg;
+use crate::redis::server::{Args, Ctx, Failure, Outcome};
 use crate::storage::types::{excerpt, parse_index};
 
 /// Most parts: a chart has fewer pixels, and their answers are put together in memory.

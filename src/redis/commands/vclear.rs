@@ -6,7 +6,7 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
 use crate::redis::keys::binding;
 use crate::redis::replication::Change;
-use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::{Args, Ctx, Outcome};
 
 /// `VCLEAR key`: removes all values, so that the file is 0 bytes long. Replies with their number.
 ///

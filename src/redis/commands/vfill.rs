@@ -9,8 +9,8 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::range::Wanted;
 use crate::redis::execution::scan::expect_inline;
 use crate::redis::keys::binding;
-use crate::redis::server::context::{Args, Ctx, Outcome};
 use crate::redis::server::usage::Arg;
+use crate::redis::server::{Args, Ctx, Outcome};
 use crate::storage::cold::touched::Touched;
 use crate::storage::{Span, Task};
 

@@ -8,8 +8,8 @@ use crate::redis::execution::cold::expect_in_ram;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::reply::Replier;
 use crate::redis::keys::binding;
-use crate::redis::server::context::{Args, Ctx, Outcome};
 use crate::redis::server::usage::Arg;
+use crate::redis::server::{Args, Ctx, Outcome};
 use crate::storage::cold::touched::Touched;
 
 /// Values up to this size, in bytes, are copied to the stack; longer strings to the heap.

@@ -8,9 +8,9 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::range::Wanted;
 use crate::redis::execution::scratch::with_scratch;
 use crate::redis::keys::binding;
-use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
 use crate::redis::server::memory;
 use crate::redis::server::usage::Arg;
+use crate::redis::server::{Args, Ctx, Failure, Outcome};
 use crate::storage::cold::touched::Touched;
 
 /// `VGETRAW key start stop`: replies with the values from `start` to `stop` as they lie in the file; an empty

@@ -9,8 +9,8 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::reply::Replier;
 use crate::redis::execution::scratch::with_scratch;
 use crate::redis::keys::binding;
-use crate::redis::server::context::{Args, Ctx, Outcome};
 use crate::redis::server::usage::Arg;
+use crate::redis::server::{Args, Ctx, Outcome};
 use crate::storage::cold::touched::Touched;
 
 /// `VMGET key index [index ...]`: replies with an array of the values, nil where there is none. A negative

@@ -10,8 +10,8 @@ use crate::redis::execution::commit::{announce, reply_when_durable_and_exact};
 use crate::redis::execution::reply::Replier;
 use crate::redis::keys::binding;
 use crate::redis::replication::Change;
-use crate::redis::server::context::{Args, Ctx, Outcome};
 use crate::redis::server::usage::Arg;
+use crate::redis::server::{Args, Ctx, Outcome};
 use crate::storage::cold::touched::Touched;
 
 /// `VPOP key`: removes the last value and replies with it, nil if there is none.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::keys::binding;
 use crate::redis::keys::binding::Binding;
+use crate::redis::keys::unavailable::shared_directory;
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication;
 use crate::redis::replication::{copy, missing};
-use crate::redis::server::context::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::server::usage::Arg;
-use crate::redis::{persistence as rdb, store};
+use crate::redis::server::{Args, Ctx, Failure, Key, Mode, Outcome};
+use crate::redis::store;
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Above, Access, Array, Bound, Error, FilePath, Former, Undo};
 
@@ -290,7 +291,7 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
     let make_anew = |contents| make_anew((&path, &owner), item, access, count, head, contents);
     let is_shared = store().is_that_file(&path, identity);
     let bound = match state {
-        _ if is_shared => Err(rdb::shared_directory(&path)),
+        _ if is_shared => Err(shared_directory(&path)),
         b"SHARED" => store()
             .check_array(&path)
             .and_then(|()| store().bind(&path, item, access, false))

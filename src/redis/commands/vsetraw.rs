@@ -8,8 +8,8 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
 use crate::redis::keys::binding;
 use crate::redis::replication::Change;
-use crate::redis::server::context::{Args, Ctx, Outcome};
 use crate::redis::server::usage::Arg;
+use crate::redis::server::{Args, Ctx, Outcome};
 use crate::storage::Span;
 use crate::storage::cold::touched::Touched;
 

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::keys::binding;
-use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::{Args, Ctx, Outcome};
 
 /// `VSIZE key`: replies with the number of values; 0 if there is no such key.
 pub struct VSize;

@@ -7,8 +7,8 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::range::Wanted;
 use crate::redis::execution::slice::reply_slice;
 use crate::redis::keys::binding;
-use crate::redis::server::context::{Args, Ctx, Outcome};
 use crate::redis::server::usage::Arg;
+use crate::redis::server::{Args, Ctx, Outcome};
 
 /// `VSLICE key start stop [STEP n]`: replies with an array of the values from `start` to `stop`, or of every
 /// `n`-th of them, beginning with the first. The range is that of `LRANGE`.

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::keys::binding;
 use crate::redis::keys::binding::{Binding, Target};
-use crate::redis::server::context::{Args, Ctx, Outcome};
+use crate::redis::server::{Args, Ctx, Outcome};
 use crate::redis::store;
 use crate::storage::types::dtype;
 use crate::storage::{Access, ArrayState, Bound, Status};

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::sync_then;
 use crate::redis::keys::binding;
-use crate::redis::server::context::{Args, Ctx, Failure, Outcome};
+use crate::redis::server::{Args, Ctx, Failure, Outcome};
 
 /// `VSYNC key`: replies `OK` once all that came before is on disk and the file has its exact length. Only
 /// this client waits.

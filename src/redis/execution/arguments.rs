@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use crate::redis::execution::bounds::expect_values;
 use crate::redis::keys::binding::Binding;
-use crate::redis::server::context::{Args, Failure, Outcome};
+use crate::redis::server::{Args, Failure, Outcome};
 use crate::storage::types::{ItemType, Place, ValueError, excerpt, parse_index};
 
 /// A buffer that served a large command is given back when it is longer than this, in bytes.

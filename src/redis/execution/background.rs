@@ -3,7 +3,7 @@
 
 use crate::redis::execution::commit::{announce, reply_when_durable};
 use crate::redis::replication::{Change, Kind, LongWrite};
-use crate::redis::server::context::{Ctx, Failure, Key, Outcome, Pending, on_main_thread};
+use crate::redis::server::{Ctx, Failure, Key, Outcome, Pending, on_main_thread};
 use crate::redis::store;
 use crate::storage::{Array, Bound, Cancel, Fsync, Task, TaskEnd};
 

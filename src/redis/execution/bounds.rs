@@ -1,7 +1,7 @@
 //! How much one command may take: no reply and no buffer is longer than the longest string of a server.
 
-use crate::redis::server::context::{Failure, Outcome};
 use crate::redis::server::memory;
+use crate::redis::server::{Failure, Outcome};
 use crate::storage::types::ItemType;
 
 /// What the values of one command, or of its reply, may take in the server's memory, in bytes.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::redis::server::context::{Ctx, Failure, Outcome};
+use crate::redis::server::{Ctx, Failure, Outcome};
 use crate::redis::store;
 use crate::storage::cold::touched::{Cold, Touched};
 use crate::storage::settings::ColdReads;

@@ -1,60 +1,21 @@
-//! What a command is, and how the server gets to know it.
+//! What a command is, and what happens around it.
 
 use std::ffi::{CStr, c_int};
-use std::mem;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
 
-use redis_module::raw;
-
-use crate::redis::module::acl;
-use crate::redis::server::context::{
-    Args, Ctx, Failure, Outcome, on_main_thread, writes_are_paused,
-};
-use crate::redis::server::usage::{Arg, RawArgs};
+use crate::redis::server::command;
+use crate::redis::server::description::Description;
+use crate::redis::server::usage::Arg;
+use crate::redis::server::{Args, Ctx, Failure, Outcome, on_main_thread, writes_are_paused};
 use crate::redis::{replication, store};
 use crate::storage::Cancel;
 use crate::storage::cold::touched::Cold;
 
-/// What a command does to its key. ACL rules such as `%R~pattern` go by it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeyAccess {
-    /// Reads the value and changes nothing.
-    Read,
-    /// Adds to the value.
-    Insert,
-    /// Changes values that are there.
-    Update,
-    /// Changes values that are there and replies with them.
-    ReadAndUpdate,
-    /// Removes values.
-    Delete,
-    /// Removes values and replies with them.
-    ReadAndDelete,
-}
+pub use crate::redis::server::description::KeyAccess;
 
-impl KeyAccess {
-    fn flags(self) -> u32 {
-        match self {
-            Self::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
-            Self::Insert => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_INSERT,
-            Self::Update => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_UPDATE,
-            Self::ReadAndUpdate => {
-                raw::REDISMODULE_CMD_KEY_RW
-                    | raw::REDISMODULE_CMD_KEY_ACCESS
-                    | raw::REDISMODULE_CMD_KEY_UPDATE
-            }
-            Self::Delete => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_DELETE,
-            Self::ReadAndDelete => {
-                raw::REDISMODULE_CMD_KEY_RW
-                    | raw::REDISMODULE_CMD_KEY_ACCESS
-                    | raw::REDISMODULE_CMD_KEY_DELETE
-            }
-        }
-    }
-}
-
-/// A command of this module. The key is always argument 1.
+/// A command of this module, with all that the server is told of it: its documentation, its ACL categories. The key is always
+/// argument 1.
 pub trait Command {
     const NAME: &'static CStr;
     /// As `RedisModule_CreateCommand` takes them.
@@ -81,98 +42,57 @@ pub trait Command {
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome;
 }
 
-/// Registers a command; `false` if the name is taken.
-pub fn register<C: Command>(ctx: &Ctx) -> bool {
-    // SAFETY: `ctx` is the context of OnLoad; the strings are NUL-terminated and copied by the server.
-    let status = unsafe {
-        raw::RedisModule_CreateCommand.unwrap()(
-            ctx.raw(),
-            C::NAME.as_ptr(),
-            Some(entry::<C>),
-            C::FLAGS.as_ptr(),
-            1,
-            1,
-            1,
-        )
-    };
-    let created = status == raw::REDISMODULE_OK as c_int;
-    if created && !describe::<C>(ctx) {
-        // The command works without; what is missing is help, and finer ACL rules.
-        tracing::warn!("the server does not take the description of {:?}", C::NAME);
-    }
-    created
+/// A command that can be registered.
+pub struct Registration {
+    pub name: &'static CStr,
+    register: fn(&Ctx) -> bool,
 }
 
-/// Tells the server the command's arity, what it does to its key, its documentation and its ACL categories.
-fn describe<C: Command>(ctx: &Ctx) -> bool {
-    let version = raw::RedisModuleCommandInfoVersion {
-        version: 1,
-        sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
-        sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
-        sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
-    };
-    // SAFETY: structures of numbers and pointers, for which zero means none; a list ends with such a one.
-    let [mut key, end] = unsafe { mem::zeroed::<[raw::RedisModuleCommandKeySpec; 2]>() };
-    key.flags = u64::from(C::KEY_ACCESS.flags());
-    key.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
-    key.bs.index = raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_1 { pos: 1 };
-    key.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-    key.fk.range = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 {
-        lastkey: 0,
-        keystep: 1,
-        limit: 0,
-    };
-    let mut keys = [key, end];
-    let mut args = RawArgs::of(C::ARGS);
-    let entry = |since, changes| raw::RedisModuleCommandHistoryEntry { since, changes };
-    let changes = C::HISTORY
-        .iter()
-        .map(|(since, change)| entry(since.as_ptr(), change.as_ptr()));
-    let mut history: Vec<_> = changes.chain([entry(ptr::null(), ptr::null())]).collect();
-    let info = raw::RedisModuleCommandInfo {
-        version: &raw const version,
-        summary: C::SUMMARY.as_ptr(),
-        complexity: C::COMPLEXITY.as_ptr(),
-        since: C::SINCE.as_ptr(),
-        history: if C::HISTORY.is_empty() {
-            ptr::null_mut()
-        } else {
-            history.as_mut_ptr()
-        },
-        tips: ptr::null(),
-        arity: C::ARITY,
-        key_specs: keys.as_mut_ptr(),
-        args: args.as_mut_ptr(),
-    };
-    // SAFETY: the context is that of OnLoad, and everything that is passed is copied by the server.
-    unsafe {
-        let command = raw::RedisModule_GetCommand.unwrap()(ctx.raw(), C::NAME.as_ptr());
-        !command.is_null()
-            && raw::RedisModule_SetCommandInfo.unwrap()(command, &raw const info)
-                == raw::REDISMODULE_OK as c_int
-            && acl::set_categories(command, C::KEY_ACCESS, C::FLAGS, C::IS_DANGEROUS)
-    }
-}
-
-extern "C" fn entry<C: Command>(
-    raw_ctx: *mut raw::RedisModuleCtx,
-    argv: *mut *mut raw::RedisModuleString,
-    argc: c_int,
-) -> c_int {
-    let ctx = Ctx::new(raw_ctx);
-    // SAFETY: the server passes `argc` strings that live as long as the command runs.
-    let args = unsafe { Args::from_raw(argv, argc) };
-    let outcome = catch_unwind(AssertUnwindSafe(|| C::run(&ctx, args)));
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(Failure::Cold(cold))) => run_when_in_ram::<C>(&ctx, *cold),
-        Ok(Err(failure)) => ctx.reply_failure(&failure),
-        Err(_) => {
-            tracing::error!("{:?} panicked: this is a bug in the mmap module", C::NAME);
-            ctx.reply_failure(&Failure::internal());
+impl Registration {
+    pub const fn of<C: Command>() -> Self {
+        Self {
+            name: C::NAME,
+            register: register::<C>,
         }
     }
-    raw::REDISMODULE_OK as c_int
+
+    /// Registers the command, while the module is being loaded; `false` if the name is taken.
+    pub fn register(&self, ctx: &Ctx) -> bool {
+        (self.register)(ctx)
+    }
+}
+
+fn register<C: Command>(ctx: &Ctx) -> bool {
+    let description = Description {
+        name: C::NAME,
+        flags: C::FLAGS,
+        arity: C::ARITY,
+        key_access: C::KEY_ACCESS,
+        summary: C::SUMMARY,
+        complexity: C::COMPLEXITY,
+        args: C::ARGS,
+        is_dangerous: C::IS_DANGEROUS,
+        since: C::SINCE,
+        history: C::HISTORY,
+    };
+    command::register::<Entry<C>>(ctx, &description)
+}
+
+/// A command as the server calls it.
+struct Entry<C>(PhantomData<C>);
+
+impl<C: Command> command::Entry for Entry<C> {
+    fn call(ctx: &Ctx, args: Args<'_>) {
+        match catch_unwind(AssertUnwindSafe(|| C::run(ctx, args))) {
+            Ok(Ok(())) => {}
+            Ok(Err(Failure::Cold(cold))) => run_when_in_ram::<C>(ctx, *cold),
+            Ok(Err(failure)) => ctx.reply_failure(&failure),
+            Err(_) => {
+                tracing::error!("{:?} panicked: this is a bug in the mmap module", C::NAME);
+                ctx.reply_failure(&Failure::internal());
+            }
+        }
+    }
 }
 
 /// Keeps the client waiting until values are in RAM, and then carries out its command from the beginning: meanwhile

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use crate::redis::replication;
 use crate::redis::replication::Change;
-use crate::redis::server::context::{Ctx, Failure, Key, Outcome, Pending};
+use crate::redis::server::{Ctx, Failure, Key, Outcome, Pending};
 use crate::redis::store;
 use crate::storage::{Bound, Error, Fsync};
 

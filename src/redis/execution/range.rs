@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::redis::server::context::{Args, Failure};
+use crate::redis::server::{Args, Failure};
 use crate::storage::types::{ValueError, excerpt, parse_index};
 
 /// A range as it was asked for.

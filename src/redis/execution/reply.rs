@@ -1,6 +1,6 @@
 //! Values as replies.
 
-use crate::redis::server::context::{Ctx, Resp};
+use crate::redis::server::{Ctx, Resp};
 use crate::storage::types::{FloatText, ItemType, Kind, Value, widen};
 
 /// Replies with values of one type to one client.

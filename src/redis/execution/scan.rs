@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::redis::execution::cold::must_wait;
 use crate::redis::execution::range::Wanted;
-use crate::redis::server::context::{Ctx, Failure, Outcome, Resp};
+use crate::redis::server::{Ctx, Failure, Outcome, Resp};
 use crate::redis::store;
 use crate::storage::scan::background::{Query, scan};
 use crate::storage::threads::pool::Job;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::redis::server::context::Failure;
+use crate::redis::server::Failure;
 use crate::redis::server::memory;
 
 /// A buffer that served a large command is given back when it is longer than this, in bytes.

@@ -7,7 +7,7 @@ use crate::redis::execution::cold::expect_in_ram;
 use crate::redis::execution::reply::Replier;
 use crate::redis::execution::scratch::with_scratch;
 use crate::redis::keys::binding::Binding;
-use crate::redis::server::context::{Ctx, Outcome};
+use crate::redis::server::{Ctx, Outcome};
 use crate::storage::cold::touched::Touched;
 
 /// How many bytes are copied out of the mapping at once.

@@ -1,23 +1,13 @@
-//! The key type: what a key of this module holds, and how it goes into the AOF.
+//! What a key of this module holds.
 
-use std::ffi::{c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
-
-use redis_module::raw;
+use std::ffi::c_int;
 
 use crate::redis::keys::unavailable::{Unavailable, Wanted};
 use crate::redis::mode::role::is_replica;
-use crate::redis::server::context::{
-    Aof, Args, Ctx, Failure, Key, KeyName, Mode, guarded, string_bytes,
-};
-use crate::redis::{persistence as rdb, replication, store};
+use crate::redis::server::{Args, Ctx, Failure, Key, KeyName, Mode, TypeHandle};
+use crate::redis::store;
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Access, Bound, FileId, FilePath};
-
-/// The name of the type, as `TYPE` answers it. The server wants nine characters.
-const NAME: &std::ffi::CStr = c"mmaparray";
 
 /// What a key holds.
 pub struct Binding {
@@ -262,121 +252,16 @@ pub fn missing_key(args: Args<'_>) -> Failure {
     ))
 }
 
+/// The type of such keys.
+pub static DATA_TYPE: TypeHandle<Binding> = TypeHandle::new();
+
 /// What an open key holds, if it is of this type.
 #[inline]
 pub fn value<'a>(key: &Key<'a>) -> Option<&'a mut Binding> {
-    // SAFETY: `rdb::load` and `set_value` make all values of this type from a `Box<Binding>`.
-    unsafe { key.value(data_type()) }
+    key.value(&DATA_TYPE)
 }
 
 /// Gives an empty key its binding.
 pub fn set_value(key: &Key<'_>, binding: Binding) {
-    key.set_value(data_type(), Box::new(binding));
-}
-
-/// The type as this server knows it. It is only compared and handed back. A load that fails later leaves one that the next
-/// load replaces.
-static DATA_TYPE: AtomicPtr<raw::RedisModuleType> = AtomicPtr::new(ptr::null_mut());
-
-#[inline]
-fn data_type() -> *mut raw::RedisModuleType {
-    DATA_TYPE.load(Ordering::Relaxed)
-}
-
-/// Registers the type; `false` if the server does not take it.
-pub fn register(ctx: &Ctx) -> bool {
-    let mut methods = raw::RedisModuleTypeMethods {
-        version: raw::REDISMODULE_TYPE_METHOD_VERSION as u64,
-        rdb_load: Some(rdb::load),
-        rdb_save: Some(rdb::save),
-        aof_rewrite: Some(aof_rewrite),
-        mem_usage: Some(mem_usage),
-        digest: Some(rdb::digest),
-        free: Some(free),
-        copy2: Some(refuse_copy),
-        unlink: Some(rdb::restored::on_unlink),
-        // SAFETY: a structure of integers and optional function pointers, for which zero means none.
-        ..unsafe { std::mem::zeroed() }
-    };
-    // SAFETY: the context is that of OnLoad, the name is NUL-terminated, and the methods are copied.
-    let data_type = unsafe {
-        raw::RedisModule_CreateDataType.unwrap()(
-            ctx.raw(),
-            NAME.as_ptr(),
-            rdb::VERSION,
-            &raw mut methods,
-        )
-    };
-    DATA_TYPE.store(data_type, Ordering::Relaxed);
-    !data_type.is_null()
-}
-
-extern "C" fn aof_rewrite(
-    raw_aof: *mut raw::RedisModuleIO,
-    key: *mut raw::RedisModuleString,
-    value: *mut c_void,
-) {
-    // SAFETY: the server passes a value of this type. It may be in a child: nothing here waits for a lock.
-    let binding = unsafe { &*value.cast::<Binding>() };
-    guarded("rewriting a key", || {
-        // SAFETY: the handle is used during this call alone.
-        let aof = unsafe { Aof::from_raw(raw_aof) };
-        // SAFETY: the server keeps the string during this call, and it is used in it alone.
-        let key = unsafe { string_bytes(key) };
-        if rdb::is_saving_aof() {
-            aof.emit(c"MMAP", &replication::mmap_words(key, binding));
-        } else {
-            replication::export(&aof, key, binding);
-        }
-    });
-}
-
-/// A copy would be a second key of the same file, which is no copy, or need a file of its own, which has no name. The
-/// server replies that it failed; the log says what to do.
-extern "C" fn refuse_copy(
-    ctx: *mut raw::RedisModuleKeyOptCtx,
-    value: *const c_void,
-) -> *mut c_void {
-    // SAFETY: as in `aof_rewrite`.
-    let binding = unsafe { &*value.cast::<Binding>() };
-    guarded("COPY", || {
-        let name = |get: Option<
-            unsafe extern "C" fn(*mut raw::RedisModuleKeyOptCtx) -> *const raw::RedisModuleString,
-        >| {
-            // SAFETY: the context is that of this call, during which the server keeps the names.
-            get.map_or_else(String::new, |get| unsafe {
-                excerpt(string_bytes(get(ctx)))
-            })
-        };
-        // SAFETY: the table of the API was filled when the module was loaded and is only read.
-        let (from, to) = unsafe {
-            (
-                name(raw::RedisModule_GetKeyNameFromOptCtx),
-                name(raw::RedisModule_GetToKeyNameFromOptCtx),
-            )
-        };
-        tracing::warn!(
-            "COPY of key '{from}' is refused, as a copy needs a file of its own: VSYNC {from}, copy file '{}' and MMAP the \
-             copy to '{to}'",
-            binding.path
-        );
-    });
-    ptr::null_mut()
-}
-
-extern "C" fn mem_usage(value: *const c_void) -> usize {
-    // SAFETY: as in `aof_rewrite`.
-    let binding = unsafe { &*value.cast::<Binding>() };
-    size_of::<Binding>() + binding.path.as_bytes().len() + Bound::memory_usage()
-}
-
-extern "C" fn free(value: *mut c_void) {
-    let free = || {
-        rdb::restored::undo(value);
-        // SAFETY: the server gives the value up, once; it may be on its lazy-free thread.
-        drop(unsafe { Box::from_raw(value.cast::<Binding>()) });
-    };
-    if catch_unwind(AssertUnwindSafe(free)).is_err() {
-        tracing::error!("unbinding a key panicked: this is a bug in the mmap module");
-    }
+    key.set_value(&DATA_TYPE, Box::new(binding));
 }

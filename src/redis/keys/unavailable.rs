@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::redis::server::context::KeyName;
+use crate::redis::server::KeyName;
 use crate::storage::FilePath;
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -67,4 +67,11 @@ impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
     }
+}
+
+/// Why a replica does not touch a file.
+pub fn shared_directory(path: &FilePath) -> String {
+    format!(
+        "file '{path}' is the primary's own: this replica has the same directory; give it one of its own by mmap.dir"
+    )
 }

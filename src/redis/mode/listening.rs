@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::redis::server::context::{Ctx, ServerInfo};
+use crate::redis::server::{Ctx, ServerInfo};
 
 /// Whether there is anybody to be told: a replica, a backlog for one that comes back, or a node of the Cluster that takes
 /// slots over.

@@ -1,17 +1,8 @@
 //! What the server is doing with RDB data at the moment.
 
 use std::collections::HashSet;
-use std::ffi::c_void;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
-
-use redis_module::raw;
-
-use crate::redis::mode::listening::is_snapshot_for_replicas;
-use crate::redis::replication;
-use crate::redis::server::context::{Ctx, guarded};
-use crate::redis::settings;
-use crate::redis::settings::RdbContents;
 
 /// What the server is doing with RDB data, by the events it sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,18 +45,10 @@ impl Phase {
         .unwrap_or(Self::Idle)
     }
 
-    fn enter(self) {
+    /// The server is doing that from now on.
+    pub fn enter(self) {
         PHASE.store(self as u8, Ordering::Relaxed);
         *SEEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Whether the values go along with what is saved.
-    pub fn takes_contents(self) -> bool {
-        match (settings::rdb_contents(), self) {
-            (RdbContents::No, _) | (_, Self::SavingAof) => false,
-            (RdbContents::Yes, _) => true,
-            (RdbContents::Auto, phase) => phase != Self::SavingFile,
-        }
     }
 }
 
@@ -80,54 +63,4 @@ pub fn first_time(file: &[u8]) -> bool {
         .unwrap_or_else(PoisonError::into_inner)
         .get_or_insert_default()
         .insert(file.to_vec())
-}
-
-/// The server begins or ends to save. In a child it says so in the child.
-pub extern "C" fn on_persistence(
-    raw_ctx: *mut raw::RedisModuleCtx,
-    _event: raw::RedisModuleEvent,
-    subevent: u64,
-    _data: *mut c_void,
-) {
-    guarded("a server event", || {
-        let phase = match subevent {
-            raw::REDISMODULE_SUBEVENT_PERSISTENCE_RDB_START
-                if is_snapshot_for_replicas(&Ctx::new(raw_ctx)) =>
-            {
-                Phase::SavingForReplicas
-            }
-            raw::REDISMODULE_SUBEVENT_PERSISTENCE_RDB_START
-            | raw::REDISMODULE_SUBEVENT_PERSISTENCE_SYNC_RDB_START => Phase::SavingFile,
-            raw::REDISMODULE_SUBEVENT_PERSISTENCE_AOF_START
-            | raw::REDISMODULE_SUBEVENT_PERSISTENCE_SYNC_AOF_START => Phase::SavingAof,
-            _ => Phase::Idle,
-        };
-        phase.enter();
-    });
-}
-
-/// The server begins or ends to load.
-pub extern "C" fn on_loading(
-    raw_ctx: *mut raw::RedisModuleCtx,
-    _event: raw::RedisModuleEvent,
-    subevent: u64,
-    _data: *mut c_void,
-) {
-    guarded("a server event", || {
-        let before = Phase::now();
-        let phase = match subevent {
-            raw::REDISMODULE_SUBEVENT_LOADING_RDB_START => Phase::LoadingFile,
-            raw::REDISMODULE_SUBEVENT_LOADING_AOF_START => Phase::LoadingAof,
-            raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => Phase::LoadingFromPrimary,
-            _ => Phase::Idle,
-        };
-        phase.enter();
-        let ctx = Ctx::new(raw_ctx);
-        match (before, phase) {
-            (_, Phase::LoadingFile | Phase::LoadingAof) => replication::look_for_replicas(&ctx),
-            (Phase::LoadingFile, Phase::Idle) => replication::loaded_from_disk(&ctx),
-            (Phase::LoadingFromPrimary, Phase::Idle) => replication::loaded_from_primary(),
-            _ => {}
-        }
-    });
 }

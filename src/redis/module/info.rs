@@ -1,27 +1,20 @@
 //! `INFO mmap`, in sections. docs/operations.md describes each field.
 
-use std::ffi::{CStr, c_int};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use redis_module::raw;
+use std::ffi::CStr;
 
 use crate::redis::keys::unavailable::Unavailable;
 use crate::redis::replication;
 use crate::redis::replication::{copy, missing};
-use crate::redis::server::context::{Ctx, line};
+use crate::redis::server::info;
+use crate::redis::server::info::Info;
 use crate::redis::{settings, store};
 
-/// Has the server ask for our part of `INFO`; `false` if it does not.
-pub fn register(ctx: &Ctx) -> bool {
-    // SAFETY: the context is that of OnLoad.
-    let status = unsafe { raw::RedisModule_RegisterInfoFunc.unwrap()(ctx.raw(), Some(info)) };
-    status == raw::REDISMODULE_OK as c_int
-}
+/// What `INFO` is answered by.
+pub struct Mmap;
 
-extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c_int) {
-    // A crash may have come while a lock was held, and a report must not wait for it.
-    if for_crash_report == 0 && catch_unwind(AssertUnwindSafe(|| fill(ctx))).is_err() {
-        tracing::error!("INFO panicked: this is a bug in the mmap module");
+impl info::Source for Mmap {
+    fn fill(info: &Info) {
+        fill(info);
     }
 }
 
@@ -43,12 +36,12 @@ impl From<String> for Value {
     }
 }
 
-fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
+fn fill(info: &Info) {
     let store = store();
     let queue = store.pool().queue();
     let (totals, stats, settings) = (store.totals(), store.stats(), store.settings());
     let (fills, fill_bytes_left) = replication::fills_under_way();
-    let sections: [(&CStr, &[(&CStr, Value)]); 9] = [
+    let sections: [(&CStr, &[(&CStr, Value)]); 8] = [
         (
             c"arrays",
             &[
@@ -138,46 +131,27 @@ fn fill(ctx: *mut raw::RedisModuleInfoCtx) {
                 (c"last_error", stats.last_error().into()),
             ],
         ),
-        (
-            c"limits",
-            &[
-                (c"max_slack", settings.max_slack().into()),
-                (c"max_dirty_bytes", settings::max_dirty_bytes().into()),
-                (c"max_arrays", settings.max_arrays().unwrap_or(0).into()),
-                (
-                    c"max_file_bytes",
-                    settings.max_file_bytes().unwrap_or(0).into(),
-                ),
-            ],
-        ),
     ];
     for (name, fields) in sections {
-        add_section(ctx, name, fields);
+        add_section(info, name, fields);
     }
+    let limits = settings::limits(settings);
+    let limits: Vec<_> = limits
+        .iter()
+        .map(|(name, limit)| (name.as_c_str(), Value::Number(*limit)))
+        .collect();
+    add_section(info, c"limits", &limits);
 }
 
 /// Adds a section, if it was asked for.
-fn add_section(ctx: *mut raw::RedisModuleInfoCtx, name: &CStr, fields: &[(&CStr, Value)]) {
-    // SAFETY: the context is valid during the callback, and names and texts are copied.
-    unsafe {
-        let wanted = raw::RedisModule_InfoAddSection.unwrap()(ctx, name.as_ptr());
-        if wanted != raw::REDISMODULE_OK as c_int {
-            return;
-        }
-        for (name, value) in fields {
-            match value {
-                Value::Number(number) => {
-                    raw::RedisModule_InfoAddFieldULongLong.unwrap()(ctx, name.as_ptr(), *number);
-                }
-                Value::Text(text) => {
-                    let text = line(text);
-                    raw::RedisModule_InfoAddFieldCString.unwrap()(
-                        ctx,
-                        name.as_ptr(),
-                        text.as_ptr(),
-                    );
-                }
-            }
+fn add_section(info: &Info, name: &CStr, fields: &[(&CStr, Value)]) {
+    if !info.section(name) {
+        return;
+    }
+    for (name, value) in fields {
+        match value {
+            Value::Number(number) => info.number(name, *number),
+            Value::Text(text) => info.text(name, text),
         }
     }
 }

@@ -3,9 +3,7 @@
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use redis_module::raw;
-
-use crate::redis::server::context::Ctx;
+use crate::redis::server::Ctx;
 use crate::redis::store;
 use crate::storage::{Latency, Stats};
 
@@ -35,8 +33,7 @@ pub fn report(ctx: &Ctx) {
     for (name, latency) in EVENTS {
         let millis = (latency(stats).take_longest() / 1000).cast_signed();
         if millis > 0 && is_slow(ctx, millis) {
-            // SAFETY: this is the main thread; the name is copied.
-            unsafe { raw::RedisModule_LatencyAddSample.unwrap()(name.as_ptr(), millis) };
+            ctx.add_latency_sample(name, millis);
         }
     }
 }

@@ -7,10 +7,9 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::redis::server::context as api;
-use crate::redis::server::detached;
+use crate::redis::server::log;
 
-/// Writes all events of this crate to the log from now on, as those of the [detached] context's module.
+/// Writes all events of this crate to the log from now on, as those of this module.
 pub fn install() {
     // A load that failed may have set it.
     let _ = tracing::subscriber::set_global_default(ServerLog);
@@ -35,12 +34,7 @@ impl Subscriber for ServerLog {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        // The server allows logging with a detached context from any thread.
-        api::log(
-            detached::context(),
-            level_name(*event.metadata().level()),
-            &line.0,
-        );
+        log(level_name(*event.metadata().level()), &line.0);
     }
 
     fn new_span(&self, _attributes: &Attributes<'_>) -> Id {

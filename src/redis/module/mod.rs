@@ -1,11 +1,13 @@
-//! Loading, registration, events, `INFO`, the log.
+//! What the server calls: loading, registration, the key type, events, `INFO`, the log.
 //!
-//! The top; nothing may use it.
+//! The top; nothing may use it but the library's entry point.
 
-pub(in crate::redis) mod acl;
-pub(in crate::redis) mod info;
-pub(in crate::redis) mod latency;
-pub(in crate::redis) mod load;
-pub(in crate::redis) mod log;
-pub(in crate::redis) mod own_files;
-pub(in crate::redis) mod vector_sets;
+mod data_type;
+mod events;
+mod info;
+mod latency;
+pub mod load;
+mod log;
+mod own_files;
+mod register;
+mod vector_sets;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::redis::STORE;
-use crate::redis::server::context::{Ctx, own_library};
+use crate::redis::server::{Ctx, own_library};
 use crate::storage::{Reserved, real_path};
 
 /// Settings that name a file; a relative one lies in the server's directory.

@@ -2,9 +2,9 @@
 
 use std::ffi::CStr;
 
-use redis_module::raw;
-
-use crate::redis::server::context::{Ctx, string_bytes};
+use crate::redis::server::Ctx;
+use crate::redis::server::filter;
+use crate::redis::server::filter::Words;
 
 const OURS: &CStr = c"vpush";
 
@@ -17,10 +17,7 @@ const THEIRS: [&[u8]; 3] = [b"REDUCE", b"FP32", b"VALUES"];
 /// # Errors
 /// If the server takes no command filter.
 pub fn share_vadd(ctx: &Ctx) -> Result<(), String> {
-    // SAFETY: the context is that of OnLoad.
-    let filter =
-        unsafe { raw::RedisModule_RegisterCommandFilter.unwrap()(ctx.raw(), Some(rename), 0) };
-    if filter.is_null() {
+    if !filter::register::<Rename>(ctx) {
         return Err("VADD is taken, and the server accepts no command filter".to_owned());
     }
     tracing::info!(
@@ -30,26 +27,17 @@ pub fn share_vadd(ctx: &Ctx) -> Result<(), String> {
     Ok(())
 }
 
-extern "C" fn rename(filter: *mut raw::RedisModuleCommandFilterCtx) {
-    // SAFETY: the filter context is valid during the call; positions are checked against the count, and the
-    // server takes the new string over.
-    unsafe {
-        if raw::RedisModule_CommandFilterArgsCount.unwrap()(filter) < 3 {
-            return;
+struct Rename;
+
+impl filter::Filter for Rename {
+    fn look_at(command: &mut Words) {
+        let is_vadd = |word: &[u8]| word.eq_ignore_ascii_case(b"VADD");
+        let is_theirs = |word: &[u8]| THEIRS.iter().any(|their| word.eq_ignore_ascii_case(their));
+        if command.len() >= 3
+            && command.get(0).is_some_and(is_vadd)
+            && command.get(2).is_some_and(|third| !is_theirs(third))
+        {
+            command.replace(0, OURS);
         }
-        let argument = |at| string_bytes(raw::RedisModule_CommandFilterArgGet.unwrap()(filter, at));
-        if !argument(0).eq_ignore_ascii_case(b"VADD") {
-            return;
-        }
-        let third = argument(2);
-        if THEIRS.iter().any(|word| third.eq_ignore_ascii_case(word)) {
-            return;
-        }
-        let name = raw::RedisModule_CreateString.unwrap()(
-            std::ptr::null_mut(),
-            OURS.as_ptr(),
-            OURS.count_bytes(),
-        );
-        raw::RedisModule_CommandFilterArgReplace.unwrap()(filter, 0, name);
     }
 }

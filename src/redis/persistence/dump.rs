@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::redis::mode::phase::Phase;
-use crate::redis::server::context::Ctx;
+use crate::redis::server::Ctx;
 use crate::redis::server::memory as server_memory;
 use crate::storage::Bound;
 use crate::storage::memory::available as memory;

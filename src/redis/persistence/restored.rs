@@ -6,13 +6,11 @@
 //! loop, unlinks a key, empties a database, or loads another value. Keyspace events would tell, too; but then each write
 //! of each client costs a look for whom they are.
 
-use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
-use redis_module::raw;
-
+use crate::redis::keys::binding::Binding;
 use crate::redis::mode::phase::Phase;
-use crate::redis::server::context::{guarded, on_main_thread};
+use crate::redis::server::on_main_thread;
 use crate::storage::Undo;
 
 /// A value that was made and is under no key yet.
@@ -20,6 +18,10 @@ struct Pending {
     /// The address of the value.
     value: usize,
     undo: Undo,
+}
+
+fn address_of(value: &Binding) -> usize {
+    std::ptr::from_ref(value).addr()
 }
 
 static PENDING: Mutex<Option<Pending>> = Mutex::new(None);
@@ -30,34 +32,20 @@ fn take(is_it: impl FnOnce(&mut Pending) -> bool) -> Option<Undo> {
 }
 
 /// Notes how what was done for a new value is undone, if it is for `RESTORE`.
-pub fn note(value: *const c_void, undo: Option<Undo>) {
+pub fn note(value: &Binding, undo: Option<Undo>) {
     keep();
     if Phase::now() != Phase::Idle {
         undo.iter().for_each(Undo::report);
         return;
     }
     let Some(undo) = undo else { return };
-    let value = value.addr();
+    let value = address_of(value);
     *PENDING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Pending { value, undo });
     on_main_thread(Box::new(keep));
 }
 
-/// A key is unlinked: before its value is given up, so that was under the key.
-pub extern "C" fn on_unlink(_key: *mut raw::RedisModuleString, _value: *const c_void) {
-    guarded("unlinking a key", keep);
-}
-
-/// A database is about to be emptied, which unlinks no single keys.
-pub extern "C" fn on_flush(
-    _ctx: *mut raw::RedisModuleCtx,
-    _event: raw::RedisModuleEvent,
-    _subevent: u64,
-    _data: *mut c_void,
-) {
-    guarded("a server event", keep);
-}
-
-/// The value is under its key: nothing is undone any more.
+/// The value is under its key: nothing is undone any more. So it is when a key is unlinked, before its value is given up, and
+/// when a database is about to be emptied, which unlinks no single keys.
 pub fn keep() {
     if let Some(undo) = take(|_| true) {
         undo.report();
@@ -65,8 +53,8 @@ pub fn keep() {
 }
 
 /// The server gives a value up: if it never was under a key, its file goes, too.
-pub fn undo(value: *const c_void) {
-    if let Some(undo) = take(|pending| pending.value == value.addr()) {
+pub fn undo(value: &Binding) {
+    if let Some(undo) = take(|pending| pending.value == address_of(value)) {
         tracing::warn!("a key was not restored after all: its file is taken back");
         undo.carry_out();
     }

@@ -4,7 +4,7 @@ use crate::redis::keys::binding::Binding;
 use crate::redis::mode::listening::is_listening;
 use crate::redis::replication::fill;
 use crate::redis::replication::message::{COMMAND, bind_words, mmap_words};
-use crate::redis::server::context::{Audience, Ctx, Key};
+use crate::redis::server::{Audience, Ctx, Key};
 use crate::storage::Bound;
 
 /// Tells the AOF and replicas that a key was bound. `is_alone` says whether no other key had the file already;

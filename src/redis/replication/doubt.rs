@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication::missing;
-use crate::redis::server::context::Ctx;
+use crate::redis::server::Ctx;
 use crate::redis::store;
 
 /// Why the files of this server, which follows a primary, may be neither what they were when its RDB file was saved nor

@@ -1,14 +1,11 @@
 //! What replication does when something happens to the server: its role, its replicas, loading, the clock.
 
-use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use redis_module::raw;
-
 use crate::redis::mode::listening::{are_slots_exported, is_listening, set_listening};
-use crate::redis::mode::role;
+use crate::redis::mode::{listening, role};
 use crate::redis::replication::{doubt, fill, joining, long_writes, missing, received};
-use crate::redis::server::context::{Ctx, guarded, writes_are_paused};
+use crate::redis::server::{Ctx, writes_are_paused};
 use crate::redis::settings;
 
 /// Finds out anew whether there is anybody to be told. The server says when that may have changed: before it forks
@@ -55,19 +52,27 @@ pub fn loaded_from_primary() {
 }
 
 /// Replicas come and go, the server is made a primary or a replica, or it forks.
-pub extern "C" fn on_replicas_changed(
-    raw_ctx: *mut raw::RedisModuleCtx,
-    event: raw::RedisModuleEvent,
-    subevent: u64,
-    _data: *mut c_void,
-) {
-    if event.id == raw::REDISMODULE_EVENT_REPLICA_CHANGE
-        && subevent == raw::REDISMODULE_SUBEVENT_REPLICA_CHANGE_ONLINE
-    {
-        joining::replica_joined();
-    }
-    guarded("a server event", || look_for_replicas(&Ctx::new(raw_ctx)));
+pub fn replicas_changed(ctx: &Ctx) {
+    look_for_replicas(ctx);
     joining::replicas_changed();
+}
+
+/// A replica is there that may have joined just now.
+pub fn replica_online(ctx: &Ctx) {
+    joining::replica_joined();
+    replicas_changed(ctx);
+}
+
+/// Slots begin to move to another node, all at once.
+pub fn export_begins(ctx: &Ctx) {
+    listening::export_begins();
+    look_for_replicas(ctx);
+}
+
+/// Slots have moved to another node, or are not going to.
+pub fn export_ends(ctx: &Ctx) {
+    listening::export_ends();
+    look_for_replicas(ctx);
 }
 
 /// The number of ticks of the server's clock between two looks whether replicas are gone for good.

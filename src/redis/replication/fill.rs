@@ -9,7 +9,7 @@ use crate::redis::mode::listening::{are_slots_exported, is_listening, replicas};
 use crate::redis::replication::long_writes;
 use crate::redis::replication::long_writes::Then;
 use crate::redis::replication::tell::tell_of_file;
-use crate::redis::server::context::{Audience, Ctx, Word, after, writes_are_paused};
+use crate::redis::server::{Audience, Ctx, Word, after, writes_are_paused};
 use crate::redis::store;
 use crate::storage::{Array, Span};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::redis::mode::listening::is_snapshot_for_replicas;
 use crate::redis::replication::message::COMMAND;
 use crate::redis::replication::{fill, long_writes, missing};
-use crate::redis::server::context::{Audience, Ctx, Word};
+use crate::redis::server::{Audience, Ctx, Word};
 use crate::redis::store;
 
 /// Whether a replica may take this server for one that it knows, from a snapshot that is older than the files: after

@@ -17,7 +17,7 @@ use crossbeam_channel::{Sender, bounded};
 use crate::redis::mode::listening::is_listening;
 use crate::redis::replication::fill;
 use crate::redis::replication::tell::{tell_head, tell_of_file};
-use crate::redis::server::context::{Ctx, Key, Word, after, on_main_thread, writes_are_paused};
+use crate::redis::server::{Ctx, Key, Word, after, on_main_thread, writes_are_paused};
 use crate::redis::store;
 use crate::storage::{Array, Cancel, MayGo};
 

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 
 use crate::redis::keys::binding::Binding;
-use crate::redis::server::context::Word;
+use crate::redis::server::Word;
 use crate::storage::{Access, FilePath, Span};
 
 /// The command by which replicas are told.

@@ -4,19 +4,17 @@
 //! synchronised in full; a node of a Cluster, where that cannot be done, sends a message to its primary, which sends the
 //! contents of that array again.
 
-use std::ffi::{c_char, c_uchar};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use redis_module::raw;
 
 use crate::redis::keys::binding;
 use crate::redis::keys::unavailable::Unavailable;
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication::bind::bind_again;
 use crate::redis::replication::{doubt, fill};
-use crate::redis::server::context::{Ctx, Key, KeyName, Mode, Word, guarded};
+use crate::redis::server::cluster;
+use crate::redis::server::{Ctx, Key, KeyName, Mode, Word};
 use crate::redis::store;
 use crate::storage::{Array, Completeness, FilePath};
 
@@ -227,32 +225,17 @@ impl Request {
 
 /// Has nodes of a Cluster ask this one.
 pub fn listen(ctx: &Ctx) {
-    if ctx.is_in_cluster() {
-        // SAFETY: the context is that of OnLoad.
-        unsafe {
-            raw::RedisModule_RegisterClusterMessageReceiver.unwrap()(
-                ctx.raw(),
-                SEND_AGAIN,
-                Some(on_message),
-            );
-        }
-    }
+    cluster::receive::<Request>(ctx);
 }
 
-extern "C" fn on_message(
-    _ctx: *mut raw::RedisModuleCtx,
-    _sender: *const c_char,
-    _kind: u8,
-    payload: *const c_uchar,
-    len: u32,
-) {
-    guarded("a message of the Cluster", || {
-        // SAFETY: the server passes so many bytes, which live during the call.
-        let message = unsafe { std::slice::from_raw_parts(payload, len as usize) };
-        if let Some(request) = Request::decode(message) {
+impl cluster::Receiver for Request {
+    const KIND: u8 = SEND_AGAIN;
+
+    fn receive(message: &[u8]) {
+        if let Some(request) = Self::decode(message) {
             lock(&ASKED_FOR).push(request);
         }
-    });
+    }
 }
 
 /// Sends again what replicas have asked for. Not while writes are paused.

@@ -46,11 +46,12 @@ mod tell;
 pub use bind::{bound, write_to_aof};
 pub use doubt::doubt_stream;
 pub use events::{
-    loaded_from_disk, loaded_from_primary, look_for_replicas, on_replicas_changed, tick,
+    export_begins, export_ends, loaded_from_disk, loaded_from_primary, look_for_replicas,
+    replica_online, replicas_changed, tick,
 };
 pub use fill::under_way as fills_under_way;
 pub use long_writes::{Kind, LongWrite, when_writes_go_on};
 pub use message::mmap_words;
 pub use received::received;
-pub use slots::{export, subscribe as subscribe_to_slot_migrations};
+pub use slots::export;
 pub use tell::{Change, wrote};

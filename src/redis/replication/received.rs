@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::redis::mode::phase::Phase;
 use crate::redis::replication::missing;
-use crate::redis::server::context::Ctx;
+use crate::redis::server::Ctx;
 use crate::redis::settings::{self, RdbContents};
 
 /// Fewer values than this, in bytes, may stay there.

@@ -2,53 +2,10 @@
 //! the slots hold, as commands, and the server all writes since; the other node takes them as a replica would, except that
 //! it never touches a file of its own.
 
-use std::ffi::c_void;
-
-use redis_module::raw;
-
 use crate::redis::keys::binding::Binding;
-use crate::redis::mode::listening::{export_begins, export_ends};
 use crate::redis::mode::phase::first_time;
-use crate::redis::replication::events::look_for_replicas;
 use crate::redis::replication::message::{COMMAND, bind_words, file_words};
-use crate::redis::server::context::{Aof, Ctx, Word, guarded};
-use crate::redis::server::events::Subscriptions;
-
-/// Valkey's constants that redis-module does not know, from its `src/valkeymodule.h`. Other servers use the same numbers
-/// for other things.
-const OPTION_HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
-const EVENT_ATOMIC_SLOT_MIGRATION: u64 = 19;
-const EXPORT_STARTED: u64 = 1;
-const EXPORT_ABORTED: u64 = 3;
-const EXPORT_COMPLETED: u64 = 5;
-
-/// Tells a server that can move slots this way that its module can; says what that adds to the module's options.
-pub fn subscribe(events: &mut Subscriptions<'_>) -> u32 {
-    if events.ctx().server_info(c"server").field(c"server_name") != Some(b"valkey") {
-        return 0;
-    }
-    if events.add(EVENT_ATOMIC_SLOT_MIGRATION, on_migration) {
-        OPTION_HANDLE_ATOMIC_SLOT_MIGRATION
-    } else {
-        0
-    }
-}
-
-extern "C" fn on_migration(
-    raw_ctx: *mut raw::RedisModuleCtx,
-    _event: raw::RedisModuleEvent,
-    subevent: u64,
-    _data: *mut c_void,
-) {
-    guarded("a server event", || {
-        match subevent {
-            EXPORT_STARTED => export_begins(),
-            EXPORT_ABORTED | EXPORT_COMPLETED => export_ends(),
-            _ => return,
-        };
-        look_for_replicas(&Ctx::new(raw_ctx));
-    });
-}
+use crate::redis::server::{Aof, Word};
 
 /// Sends a key and what it holds to the node that takes its slot over. It is called in a child: nothing waits for a lock.
 pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {

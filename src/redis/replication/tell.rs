@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::redis::mode::listening::is_listening;
 use crate::redis::replication::message::{COMMAND, file_words};
-use crate::redis::server::context::{Audience, Ctx, Key, Word};
+use crate::redis::server::{Audience, Ctx, Key, Word};
 use crate::redis::settings;
 use crate::storage::{Array, Bound};
 

@@ -1,11 +1,12 @@
 //! The other nodes of a Cluster.
 
-use std::ffi::c_int;
-use std::ptr;
+use std::ffi::{c_char, c_int, c_uchar};
+use std::{ptr, slice};
 
 use redis_module::raw;
 
 use crate::redis::server::context::Ctx;
+use crate::redis::server::guarded::guarded;
 
 /// Length of the name of a node of a Cluster, in bytes.
 const NODE_ID_LEN: usize = 40;
@@ -62,4 +63,39 @@ impl Ctx {
         };
         status == raw::REDISMODULE_OK as c_int
     }
+}
+
+/// What gets messages that modules of this name on other nodes send.
+pub trait Receiver {
+    const KIND: u8;
+
+    fn receive(message: &[u8]);
+}
+
+/// Has a receiver get the messages of its kind, in a Cluster. While the module is being loaded.
+pub fn receive<R: Receiver>(ctx: &Ctx) {
+    if ctx.is_in_cluster() {
+        // SAFETY: the context is that of OnLoad.
+        unsafe {
+            raw::RedisModule_RegisterClusterMessageReceiver.unwrap()(
+                ctx.raw(),
+                R::KIND,
+                Some(on_message::<R>),
+            );
+        }
+    }
+}
+
+extern "C" fn on_message<R: Receiver>(
+    _ctx: *mut raw::RedisModuleCtx,
+    _sender: *const c_char,
+    _kind: u8,
+    payload: *const c_uchar,
+    len: u32,
+) {
+    guarded("a message of the Cluster", || {
+        // SAFETY: the server passes so many bytes, which live during the call.
+        let message = unsafe { slice::from_raw_parts(payload, len as usize) };
+        R::receive(message);
+    });
 }

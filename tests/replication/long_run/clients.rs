@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::ledger::{self, Kind, Ledger, SLOTS, Tally};
-use crate::random::Random;
-use crate::support::{Client, Reply};
+use support::random::Random;
+use support::{Client, Reply};
 
 /// Longer than a server is ever stopped: what was sent to it is answered, or its connection is cut, so that nothing is
 /// carried out after its client has gone on.

@@ -15,10 +15,10 @@ use clients::{Find, Run, Writer, read};
 use ledger::{Ledger, Tally};
 
 use crate::cluster::{Cluster, address, redis_cli};
-use crate::mounts::{self, Mounted, format_ext4};
-use crate::random::{Random, seed};
-use crate::support::{Reply, Server, Setup, cannot_run, wait_at_most};
 use sentinel::Sentinel;
+use support::mounts::{self, Mounted, format_ext4};
+use support::random::{Random, seed};
+use support::{Reply, Server, Setup, cannot_run, wait_at_most};
 
 /// How long each run takes if nothing else is said.
 const SHORT: Duration = Duration::from_secs(12);

@@ -9,9 +9,9 @@ use tempfile::TempDir;
 use super::clients::Find;
 use super::{Deployment, replication};
 use crate::pair::follow;
-use crate::random::Random;
-use crate::support::{Client, Reply, Server, Setup, server_program, wait_at_most};
 use crate::writer::LONG;
+use support::random::Random;
+use support::{Client, Reply, Server, Setup, server_program, wait_at_most};
 
 pub struct Sentinel {
     servers: Vec<Server>,

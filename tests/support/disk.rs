@@ -5,9 +5,6 @@
 //! whatever has not is what a power cut would lose. Copying an image file while it is written to would not do:
 //! such a copy holds early blocks of an earlier moment than late ones, a state that no disk was ever in.
 
-// Each test binary uses its own part of this.
-#![allow(dead_code)]
-
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -18,7 +15,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::mounts::Mounted;
+use crate::mounts::Mounted;
 
 /// What reached the disk.
 pub struct Event {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw;
 
-use crate::redis::execution::command::KeyAccess;
 use crate::redis::server::context::Ctx;
+use crate::redis::server::description::{Description, KeyAccess};
 
 /// The category of all commands of this module.
 const CATEGORY: &CStr = c"mmap";
@@ -35,28 +35,26 @@ pub fn add_category(ctx: &Ctx) {
 ///
 /// # Safety
 /// `command` is a command of this module, and OnLoad has not ended.
-pub unsafe fn set_categories(
+pub(super) unsafe fn set_categories(
     command: *mut raw::RedisModuleCommand,
-    access: KeyAccess,
-    flags: &CStr,
-    is_dangerous: bool,
+    description: &Description,
 ) -> bool {
     // Redis 7.0 has no such call.
     // SAFETY: by the caller's word; the text is copied.
     unsafe {
         raw::RedisModule_SetCommandACLCategories.is_none_or(|set| {
-            set(command, categories(access, flags, is_dangerous).as_ptr())
-                == raw::REDISMODULE_OK as c_int
+            set(command, categories(description).as_ptr()) == raw::REDISMODULE_OK as c_int
         })
     }
 }
 
-fn categories(access: KeyAccess, flags: &CStr, is_dangerous: bool) -> CString {
-    let access = match access {
+fn categories(command: &Description) -> CString {
+    let access = match command.key_access {
         KeyAccess::Read => "read",
         _ => "write",
     };
-    let is_fast = flags
+    let is_fast = command
+        .flags
         .to_bytes()
         .split(u8::is_ascii_whitespace)
         .any(|flag| flag == b"fast");
@@ -66,6 +64,10 @@ fn categories(access: KeyAccess, flags: &CStr, is_dangerous: bool) -> CString {
     } else {
         ""
     };
-    let dangerous = if is_dangerous { " dangerous" } else { "" };
+    let dangerous = if command.is_dangerous {
+        " dangerous"
+    } else {
+        ""
+    };
     CString::new(format!("{access} {speed}{dangerous}{own}")).expect("words have no NUL")
 }

@@ -1,0 +1,46 @@
+//! Which file a key that is being loaded may have.
+
+use crate::redis::keys::binding;
+use crate::redis::keys::binding::Binding;
+use crate::redis::mode::phase::Phase;
+use crate::redis::mode::role::is_replica;
+use crate::redis::server::rdb::Reader;
+use crate::redis::store;
+use crate::storage::{Error, FilePath, MayBecome};
+
+/// What a file says of the key that the value is for, if it is that key's; empty where the server does not name the key.
+pub fn owner(rdb: &Reader) -> Vec<u8> {
+    rdb.key_name()
+        .map_or_else(Vec::new, |key| binding::owner(key.database, &key.name))
+}
+
+/// Hands `look` what the key still holds, if it is an array: the server deletes that once the new value is there.
+pub fn with_former<T>(rdb: &Reader, look: impl FnOnce(Option<&mut Binding>) -> T) -> T {
+    rdb.with_key(|key| look(key.and_then(binding::value)))
+}
+
+/// What `RESTORE` may make of the file at `path`: nobody knows who sends a dump, so that the rights on its key count.
+pub fn may_become(rdb: &Reader, path: &FilePath) -> Result<MayBecome, Error> {
+    let key = owner(rdb);
+    with_former(rdb, |former| {
+        let former = former.as_deref().and_then(|former| {
+            let array = former.target_array().ok()?;
+            Some((array, former.access))
+        });
+        store().may_become(path, &key, former)
+    })
+}
+
+/// Fails unless a key may be bound to the file that is there, of which no values came.
+pub fn check_bindable(rdb: &Reader, path: &FilePath, phase: Phase) -> Result<(), Error> {
+    match phase {
+        Phase::Idle if !is_replica() => match may_become(rdb, path)? {
+            MayBecome::Anything => Ok(()),
+            MayBecome::Itself => Err(Error::OfOther {
+                path: path.to_string(),
+            }),
+        },
+        Phase::Idle | Phase::LoadingFromPrimary => store().check_array(path),
+        _ => Ok(()),
+    }
+}

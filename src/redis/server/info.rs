@@ -1,0 +1,53 @@
+//! The module's part of `INFO`.
+
+use std::ffi::{CStr, c_int};
+
+use redis_module::raw;
+
+use crate::redis::server::context::Ctx;
+use crate::redis::server::guarded::guarded;
+use crate::redis::server::reply::line;
+
+/// What answers `INFO`.
+pub trait Source {
+    fn fill(info: &Info);
+}
+
+/// An answer to `INFO` that is being put together.
+pub struct Info(*mut raw::RedisModuleInfoCtx);
+
+impl Info {
+    /// Begins a section; `false` if it was not asked for.
+    pub fn section(&self, name: &CStr) -> bool {
+        // SAFETY: the context is valid during the callback that gets this, and the name is copied.
+        let status = unsafe { raw::RedisModule_InfoAddSection.unwrap()(self.0, name.as_ptr()) };
+        status == raw::REDISMODULE_OK as c_int
+    }
+
+    pub fn number(&self, name: &CStr, number: u64) {
+        // SAFETY: as above.
+        unsafe { raw::RedisModule_InfoAddFieldULongLong.unwrap()(self.0, name.as_ptr(), number) };
+    }
+
+    pub fn text(&self, name: &CStr, text: &str) {
+        let text = line(text);
+        // SAFETY: as above; the text is copied.
+        unsafe {
+            raw::RedisModule_InfoAddFieldCString.unwrap()(self.0, name.as_ptr(), text.as_ptr());
+        }
+    }
+}
+
+/// Has the server ask for our part of `INFO`; `false` if it does not.
+pub fn register<S: Source>(ctx: &Ctx) -> bool {
+    // SAFETY: the context is that of OnLoad.
+    let status = unsafe { raw::RedisModule_RegisterInfoFunc.unwrap()(ctx.raw(), Some(fill::<S>)) };
+    status == raw::REDISMODULE_OK as c_int
+}
+
+extern "C" fn fill<S: Source>(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c_int) {
+    // A crash may have come while a lock was held, and a report must not wait for it.
+    if for_crash_report == 0 {
+        guarded("INFO", || S::fill(&Info(ctx)));
+    }
+}

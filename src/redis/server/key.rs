@@ -1,0 +1,237 @@
+//! Keys: opening them, their values, and who is told of a change.
+
+use std::ffi::{CStr, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use redis_module::raw;
+
+use crate::redis::server::args::{Args, string_bytes};
+use crate::redis::server::context::Ctx;
+use crate::redis::server::type_handle::TypeHandle;
+use crate::redis::server::words::{Strings, Word};
+
+/// The name of a key in its database, when its command is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyName {
+    pub database: c_int,
+    pub name: Box<[u8]>,
+}
+
+impl KeyName {
+    /// Tells clients that watch or cache this key, and those who listen to events, that it has changed. On the main
+    /// thread only.
+    pub fn announce(&self, event: &CStr) {
+        // SAFETY: this is the main thread, which holds the server's lock. The context and the string are made and freed
+        // here.
+        unsafe {
+            let ctx = raw::RedisModule_GetThreadSafeContext.unwrap()(ptr::null_mut());
+            raw::RedisModule_SelectDb.unwrap()(ctx, self.database);
+            let name = raw::RedisModule_CreateString.unwrap()(
+                ctx,
+                self.name.as_ptr().cast(),
+                self.name.len(),
+            );
+            raw::RedisModule_SignalModifiedKey.unwrap()(ctx, name);
+            raw::RedisModule_NotifyKeyspaceEvent.unwrap()(
+                ctx,
+                raw::REDISMODULE_NOTIFY_MODULE,
+                event.as_ptr(),
+                name,
+            );
+            raw::RedisModule_FreeString.unwrap()(ctx, name);
+            raw::RedisModule_FreeThreadSafeContext.unwrap()(ctx);
+        }
+    }
+}
+
+/// What an open key is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    Read,
+    Write,
+}
+
+/// An open key.
+pub struct Key<'a> {
+    raw: *mut raw::RedisModuleKey,
+    ctx: &'a Ctx,
+    name: *mut raw::RedisModuleString,
+}
+
+impl<'a> Key<'a> {
+    /// Opens the key that argument 1 names.
+    #[inline]
+    pub fn open(ctx: &'a Ctx, args: Args<'_>, mode: Mode) -> Self {
+        Self::open_named(ctx, args.argv[1], mode)
+    }
+
+    #[inline]
+    fn open_named(ctx: &'a Ctx, name: *mut raw::RedisModuleString, mode: Mode) -> Self {
+        let flags = match mode {
+            Mode::Read => raw::REDISMODULE_READ,
+            Mode::Write => raw::REDISMODULE_READ | raw::REDISMODULE_WRITE,
+        };
+        // SAFETY: context and name are valid for the time of the command.
+        let raw = unsafe { raw::RedisModule_OpenKey.unwrap()(ctx.raw, name, flags as c_int) };
+        Self { raw, ctx, name }
+    }
+
+    /// Opens a key by its name, in the database of the context, and hands it to `look`.
+    pub fn with<T>(ctx: &'a Ctx, name: &[u8], mode: Mode, look: impl FnOnce(&Self) -> T) -> T {
+        let strings = Strings::of(&[Word::Bytes(name)]);
+        let name = strings.0[0];
+        let key = Self::open_named(ctx, name, mode);
+        let result = look(&key);
+        drop(key);
+        drop(strings);
+        result
+    }
+
+    /// Whether there is nothing under this key.
+    pub fn is_empty(&self) -> bool {
+        // SAFETY: a key that does not exist may be null, which the server allows here.
+        unsafe {
+            raw::RedisModule_KeyType.unwrap()(self.raw) == raw::REDISMODULE_KEYTYPE_EMPTY as c_int
+        }
+    }
+
+    /// The value of a key of that type.
+    #[inline]
+    pub fn value<T>(&self, data_type: &TypeHandle<T>) -> Option<&'a mut T> {
+        let data_type = data_type.raw();
+        // SAFETY: a null key is allowed; the type was compared; by the word of the handle it is a `T`, which lives until
+        // the key is deleted, after the command. One reference exists: one key handle does.
+        unsafe {
+            if data_type.is_null()
+                || raw::RedisModule_ModuleTypeGetType.unwrap()(self.raw) != data_type
+            {
+                return None;
+            }
+            Some(&mut *raw::RedisModule_ModuleTypeGetValue.unwrap()(self.raw).cast::<T>())
+        }
+    }
+
+    /// Gives an empty key its value.
+    pub fn set_value<T>(&self, data_type: &TypeHandle<T>, value: Box<T>) {
+        // SAFETY: the key is open for writing; the server owns the value from now on, and frees it by the
+        // type's `free`.
+        unsafe {
+            raw::RedisModule_ModuleTypeSetValue.unwrap()(
+                self.raw,
+                data_type.raw(),
+                Box::into_raw(value).cast(),
+            );
+        }
+    }
+
+    /// Its name and database, for when the command is over.
+    pub fn full_name(&self) -> KeyName {
+        KeyName {
+            database: self.database(),
+            name: self.name().into(),
+        }
+    }
+
+    /// The number of its database.
+    pub fn database(&self) -> c_int {
+        // SAFETY: the context is valid for the time of the command.
+        unsafe { raw::RedisModule_GetSelectedDb.unwrap()(self.ctx.raw) }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'a [u8] {
+        // SAFETY: the name is an argument of the command, or lives as long as the context.
+        unsafe { string_bytes(self.name) }
+    }
+
+    pub fn ctx(&self) -> &'a Ctx {
+        self.ctx
+    }
+
+    /// Tells those who listen to keyspace events that something happened to this key.
+    #[inline]
+    pub fn notify(&self, event: &CStr) {
+        // SAFETY: context and name are valid for the time of the command; the event is copied.
+        unsafe {
+            raw::RedisModule_NotifyKeyspaceEvent.unwrap()(
+                self.ctx.raw,
+                raw::REDISMODULE_NOTIFY_MODULE,
+                event.as_ptr(),
+                self.name,
+            )
+        };
+    }
+
+    /// Tells clients that watch or cache this key that it has changed.
+    #[inline]
+    pub fn signal_modified(&self) {
+        // SAFETY: context and name are valid for the time of the command.
+        unsafe { raw::RedisModule_SignalModifiedKey.unwrap()(self.ctx.raw, self.name) };
+    }
+}
+
+impl Drop for Key<'_> {
+    fn drop(&mut self) {
+        // SAFETY: opened by `open`, closed once; null is allowed.
+        unsafe { raw::RedisModule_CloseKey.unwrap()(self.raw) };
+    }
+}
+
+/// The name of the key that a value is being loaded for; `None` if the server does not say.
+///
+/// # Safety
+/// The server has passed `io` to a callback that loads a value, which has not returned yet.
+pub(super) unsafe fn name_of_key_of(io: *mut raw::RedisModuleIO) -> Option<KeyName> {
+    // SAFETY: by the caller's word. The name is the server's, and lives as long as `io`.
+    unsafe {
+        let name = raw::RedisModule_GetKeyNameFromIO.unwrap()(io);
+        (!name.is_null()).then(|| KeyName {
+            database: raw::RedisModule_GetDbIdFromIO.unwrap()(io),
+            name: string_bytes(name).into(),
+        })
+    }
+}
+
+/// Hands `look` the key that a value is being loaded for, as it is before; `None` if there is no such key.
+///
+/// # Safety
+/// The server has passed `io` to a callback that loads a value, on the main thread, and that has not returned yet.
+pub(super) unsafe fn with_key_of<T>(
+    io: *mut raw::RedisModuleIO,
+    look: impl FnOnce(Option<&Key<'_>>) -> T,
+) -> T {
+    // SAFETY: by the caller's word. The name is the server's, and lives as long as `io`; it may be on the server's stack, so
+    // that it is copied. The context and the copy are freed below, after the key was closed.
+    let (ctx, name) = unsafe {
+        let name = raw::RedisModule_GetKeyNameFromIO.unwrap()(io);
+        if name.is_null() {
+            return look(None);
+        }
+        let ctx = raw::RedisModule_GetThreadSafeContext.unwrap()(ptr::null_mut());
+        raw::RedisModule_SelectDb.unwrap()(ctx, raw::RedisModule_GetDbIdFromIO.unwrap()(io));
+        let bytes = string_bytes(name);
+        let copy = raw::RedisModule_CreateString.unwrap()(
+            ptr::null_mut(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+        );
+        (Ctx::new(ctx), copy)
+    };
+    let flags = raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH;
+    // SAFETY: context and name were made above.
+    let raw = unsafe { raw::RedisModule_OpenKey.unwrap()(ctx.raw, name, flags as c_int) };
+    let key = Key {
+        raw,
+        ctx: &ctx,
+        name,
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| look((!key.is_empty()).then_some(&key))));
+    drop(key);
+    // SAFETY: nothing refers to them any more, and each is freed once.
+    unsafe {
+        raw::RedisModule_FreeString.unwrap()(ptr::null_mut(), name);
+        raw::RedisModule_FreeThreadSafeContext.unwrap()(ctx.raw);
+    }
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
