@@ -250,6 +250,39 @@ def test_where_goes_on_after_what_one_command_finds(plain: Any, name: str, monke
     assert np.array_equal(a.where("=", 1, limit=1001), np.flatnonzero(values)[:1001])
 
 
+def test_where_returns_the_values_too(client: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from redis_mmap._sync import array
+
+    monkeypatch.setattr(array, "_FOUND_AT_ONCE", 7)
+    for dtype in DTYPES:
+        values = some_values(dtype)
+        if dtype == "f8":
+            values.view("u8")[40:42] = 0x7FF8000000001234, 0xFFF8000000000000
+        a = filled(client, f"{name}{dtype}", values)
+        at, there = a.where("!=", values[7], with_values=True)
+        assert np.array_equal(at, np.flatnonzero(values != values[7]))
+        assert same_bits(there, values[at])
+        at, there = a.where("!=", values[7], limit=9, with_values=True)
+        assert len(at) == 9
+        assert same_bits(there, values[at])
+        at, there = a.where("=", values[7], "!=", values[7], with_values=True)
+        assert (len(at), len(there), there.dtype) == (0, 0, values.dtype)
+
+
+def test_an_array_of_values_is_searched_for_with_few_commands(plain: Any, name: str) -> None:
+    values = np.sort(np.random.default_rng(6).integers(-(2**62), 2**62, 50_000))
+    a = filled(plain, name, values)
+    wanted = np.random.default_rng(7).integers(-(2**62), 2**62, (250, 100))
+    plain.config_resetstat()
+    assert np.array_equal(a.searchsorted(wanted), np.searchsorted(values, wanted))
+    assert plain.info("commandstats")["cmdstat_vsearch"]["calls"] == 3
+    words = filled(plain, f"{name}s", np.array([b"LEFT", b"RIGHT", b"z"], "S5"))
+    assert words.searchsorted(np.array([b"RIGHT", b"LEFT"], "S5")).tolist() == [1, 0]
+    assert words.searchsorted(np.array([b"LEFT"], "S5"), "right").tolist() == [1]
+    wide = filled(plain, f"{name}w", np.array([b"a" * 65535, b"b"], "S65535"))
+    assert wide.searchsorted(np.array([b"a", b"b", b"c"] * 50, "S65535")).tolist() == [0, 1, 2] * 50
+
+
 def test_searchsorted_is_numpys(client: Any, name: str) -> None:
     values = np.sort(np.random.default_rng(4).integers(-50, 50, 1000)).astype("i2")
     a = filled(client, name, values)
@@ -400,7 +433,17 @@ def test_numpys_scalars_are_written_exactly_by_the_raw_commands(client: Any, nam
     assert (stat["type"], stat["count"]) == ("double", 6)
     assert m.vstat("nothing") is None
     assert m.vfind(name, 0, -1, ">", 2, limit=2) == [2, 3]
+    assert m.vfind(name, 0, -1, ">", 2, limit=1, offset=1) == [3]
+    assert m.vfind(name, 0, -1, ">", 2, offset=2) == [4]
+    pairs = m.vfind(name, 0, -1, ">", 2, withvalues=True)
+    assert [(index, float(value)) for index, value in pairs] == [(2, 9), (3, 7), (4, 2.5)]
+    assert m.vfind(name, 0, -1, ">", 99, withvalues=True) == []
+    assert m.vfind_page(name, 0, -1, ">", 2, count=2) == (4, [2, 3])
+    assert m.vfind_page(name, 4, -1, ">", 2, count=2) == (0, [4])
+    start, pairs = m.vfind_page(name, 0, -1, ">", 2, count=1, withvalues=True)
+    assert (start, [(index, float(value)) for index, value in pairs]) == (3, [(2, 9)])
     assert m.vfind_count(name, 0, -1, ">", 2) == 3
+    assert m.vfind_count(name, 0, -1, ">", 2, limit=2) == 2
     assert m.vaddraw(name, np.arange(2.0)) == 2
     assert m.vaddraw(name, bytearray(8)) == 1
     assert [float(value) for value in m.vlast(name, 3)] == [0, 1, 0]
@@ -408,16 +451,18 @@ def test_numpys_scalars_are_written_exactly_by_the_raw_commands(client: Any, nam
     assert [float(value) for value in m.vslice(name, 0, 3, 2)] == [5, 9]
     assert [float(value) for value in m.vincrby(name, {0: np.float32(0.5)})] == [5.5]
     assert m.vagg(name, 0, -1, "count") == [9]
+    assert m.vagg(name, 0, -1, "mean") == m.vagg(name, 0, -1, "avg", skipnan=True)
     assert len(m.vbuckets(name, 0, -1, 3, "count")) == 3
     assert m.vfill(name, 0, 1, np.float64(3)) == 2
     assert m.vtrim(name, 0, 3) == 5
     assert m.vadvise(name, "WILLNEED", 0) is True
-    assert m.vsearch(name, 100, "right") == 4
+    assert m.vsearch(name, 100, side="right") == 4
+    assert m.vsearch(name, 0, 100) == [0, 4]
     assert len(m.vall(name)) == 4
     assert len(m.vmget(name, 0, 1, 99)) == 3
     assert float(m.vpop(name)) == 7
     assert len(m.vpop(name, 2)) == 2
-    assert m.vcount(name) == m.vsize(name) == 1
+    assert m.vcount(name) == m.vsize(name) == m.vlen(name) == 1
     assert m.vadd(name, 1.5) == 1
     assert m.vclear(name) == 2
 

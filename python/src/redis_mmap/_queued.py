@@ -73,6 +73,10 @@ class QueuedCommands:
         """The number of values."""
         return self._send(requests.vcount(key))
 
+    def vlen(self: Q, key: Key) -> Q:
+        """The number of values."""
+        return self._send(requests.vlen(key))
+
     def vitemsize(self: Q, key: Key) -> Q:
         """Bytes per value; 0 if there is no such key."""
         return self._send(requests.vitemsize(key))
@@ -126,7 +130,7 @@ class QueuedCommands:
         return self._send(requests.vtrim(key, start, stop))
 
     def vagg(self: Q, key: Key, start: int, stop: int, *ops: str, skipnan: bool = False) -> Q:
-        """COUNT, SUM, MIN, MAX, AVG, VAR, STD, ARGMIN and ARGMAX of the values from start to stop, both included."""
+        """COUNT, SUM, MIN, MAX, MEAN, VAR, STD, ARGMIN and ARGMAX of the values from start to stop, both included."""
         return self._send(requests.vagg(key, start, stop, *ops, skipnan=skipnan))
 
     def vbuckets(
@@ -135,14 +139,33 @@ class QueuedCommands:
         """The same for each of n parts of the range."""
         return self._send(requests.vbuckets(key, start, stop, n, *ops, skipnan=skipnan))
 
-    def vfind(self: Q, key: Key, start: int, stop: int, *conditions: Any, limit: Optional[int] = None) -> Q:
-        """The indices of values that fulfil one or two comparisons, such as ``">", 5, "<", 7``."""
-        return self._send(requests.vfind(key, start, stop, *conditions, limit=limit))
+    def vfind(
+        self: Q,
+        key: Key,
+        start: int,
+        stop: int,
+        *conditions: Any,
+        limit: Optional[int] = None,
+        offset: int = 0,
+        withvalues: bool = False,
+    ) -> Q:
+        """The indices of values that fulfil one or two comparisons, such as ``">", 5, "<", 7``; or pairs of index and value."""
+        return self._send(
+            requests.vfind(key, start, stop, *conditions, limit=limit, offset=offset, withvalues=withvalues)
+        )
 
-    def vfind_count(self: Q, key: Key, start: int, stop: int, *conditions: Any, limit: Optional[int] = None) -> Q:
+    def vfind_page(
+        self: Q, key: Key, start: int, stop: int, *conditions: Any, count: int, withvalues: bool = False
+    ) -> Q:
+        """The start for the next call, 0 if there is no more, and the first indices, or pairs of index and value."""
+        return self._send(requests.vfind_page(key, start, stop, *conditions, count=count, withvalues=withvalues))
+
+    def vfind_count(
+        self: Q, key: Key, start: int, stop: int, *conditions: Any, limit: Optional[int] = None, offset: int = 0
+    ) -> Q:
         """The number of values that fulfil one or two comparisons."""
-        return self._send(requests.vfind_count(key, start, stop, *conditions, limit=limit))
+        return self._send(requests.vfind_count(key, start, stop, *conditions, limit=limit, offset=offset))
 
-    def vsearch(self: Q, key: Key, value: Any, side: str = "left") -> Q:
-        """The index at which a value belongs in sorted data."""
-        return self._send(requests.vsearch(key, value, side))
+    def vsearch(self: Q, key: Key, *values: Any, side: str = "left") -> Q:
+        """The index at which a value belongs in sorted data; of several values a list."""
+        return self._send(requests.vsearch(key, *values, side=side))

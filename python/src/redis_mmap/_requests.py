@@ -117,6 +117,10 @@ def vcount(key: Key) -> Request[int]:
     return Request(("VCOUNT", key), int)
 
 
+def vlen(key: Key) -> Request[int]:
+    return Request(("VLEN", key), int)
+
+
 def vitemsize(key: Key) -> Request[int]:
     return Request(("VITEMSIZE", key), int)
 
@@ -187,15 +191,38 @@ def _find(key: Key, start: int, stop: int, conditions: tuple[Any, ...]) -> tuple
     return ("VFIND", key, word(start), word(stop), *map(word, conditions))
 
 
-def vfind(key: Key, start: int, stop: int, *conditions: Any, limit: Optional[int] = None) -> Request[list[int]]:
-    words = () if limit is None else ("LIMIT", word(limit))
-    return Request((*_find(key, start, stop, conditions), *words), _same)
+def _limit(limit: Optional[int], offset: int) -> tuple[Word, ...]:
+    return () if limit is None and offset == 0 else ("LIMIT", word(offset), word(-1 if limit is None else limit))
 
 
-def vfind_count(key: Key, start: int, stop: int, *conditions: Any, limit: Optional[int] = None) -> Request[int]:
-    words = () if limit is None else ("LIMIT", word(limit))
-    return Request((*_find(key, start, stop, conditions), *words, "COUNT"), int)
+def _pairs(found: list[Any]) -> list[Any]:
+    # RESP3 has pairs, RESP2 what is in them one after the other.
+    if found and isinstance(found[0], (list, tuple)):
+        return [(index, value) for index, value in found]
+    return list(zip(found[::2], found[1::2]))
 
 
-def vsearch(key: Key, value: Any, side: str = "left") -> Request[int]:
-    return Request(("VSEARCH", key, word(value), side.upper()), int)
+def vfind(
+    key: Key, start: int, stop: int, *conditions: Any, limit: Optional[int] = None, offset: int = 0, withvalues: bool = False
+) -> Request[list[Any]]:
+    words = (*_find(key, start, stop, conditions), *_limit(limit, offset))
+    return Request((*words, "WITHVALUES"), _pairs, True) if withvalues else Request(words, _same)
+
+
+def vfind_page(
+    key: Key, start: int, stop: int, *conditions: Any, count: int, withvalues: bool = False
+) -> Request[tuple[int, list[Any]]]:
+    words = (*_find(key, start, stop, conditions), "COUNT", word(count))
+    if withvalues:
+        return Request((*words, "WITHVALUES"), lambda reply: (int(reply[0]), _pairs(reply[1])), True)
+    return Request(words, lambda reply: (int(reply[0]), reply[1]))
+
+
+def vfind_count(
+    key: Key, start: int, stop: int, *conditions: Any, limit: Optional[int] = None, offset: int = 0
+) -> Request[int]:
+    return Request((*_find(key, start, stop, conditions), *_limit(limit, offset), "LEN"), int)
+
+
+def vsearch(key: Key, *values: Any, side: str = "left") -> Request[Any]:
+    return Request(("VSEARCH", key, *map(word, values), side.upper()), _same)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import AsyncIterator
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Literal, Optional, Union, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -706,9 +706,34 @@ class AsyncBaseArray:
         # Sums of integers may pass 64 bits.
         return np.dtype(object) if op == "sum" and self._dtype.kind in "iu" else np.dtype("<f8")
 
+    @overload
     async def where(
-        self, *conditions: Any, start: int = 0, stop: Optional[int] = None, limit: Optional[int] = None
-    ) -> npt.NDArray[np.int64]:
+        self,
+        *conditions: Any,
+        start: int = 0,
+        stop: Optional[int] = None,
+        limit: Optional[int] = None,
+        with_values: Literal[False] = False,
+    ) -> npt.NDArray[np.int64]: ...
+
+    @overload
+    async def where(
+        self,
+        *conditions: Any,
+        start: int = 0,
+        stop: Optional[int] = None,
+        limit: Optional[int] = None,
+        with_values: Literal[True],
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]: ...
+
+    async def where(
+        self,
+        *conditions: Any,
+        start: int = 0,
+        stop: Optional[int] = None,
+        limit: Optional[int] = None,
+        with_values: bool = False,
+    ) -> Union[npt.NDArray[np.int64], tuple[npt.NDArray[np.int64], npt.NDArray[Any]]]:
         """The indices of the values for which one or two comparisons hold, ascending.
 
         Parameters
@@ -719,25 +744,41 @@ class AsyncBaseArray:
             The range, as in ``a[start:stop]``.
         limit : int, optional
             The most indices that are returned.
+        with_values : bool
+            Returns the values, too.
 
         Returns
         -------
-        numpy.ndarray
-            Of int64. They are asked for in portions: what others change at that moment may be seen in part.
+        numpy.ndarray, or a tuple of two
+            The indices, of int64, and the values. They are asked for in portions: what others change at that moment may be
+            seen in part.
         """
         first, last, _ = slice(start, stop).indices(await self.length())
         words = self._conditions(conditions)
-        found: list[npt.NDArray[np.int64]] = []
+        indices: list[int] = []
+        replies: list[Any] = []
         missing = np.iinfo(np.int64).max if limit is None else limit
-        while words is not None and first < last and missing > 0:
-            at_once = min(missing, _FOUND_AT_ONCE)
-            indices = await self._sender.send(requests.vfind(self._key, first, last - 1, *words, limit=at_once))
-            found.append(np.array(indices, np.int64))
-            missing -= len(indices)
-            if len(indices) < at_once:
+        begin = first
+        while words is not None and begin < last and missing > 0:
+            page = requests.vfind_page(
+                self._key, begin, last - 1, *words, count=min(missing, _FOUND_AT_ONCE), withvalues=with_values
+            )
+            begin, found = await self._sender.send(page)
+            if with_values and found:
+                some, values = zip(*found)
+                indices += some
+                replies += values
+            else:
+                indices += found
+            missing -= len(found)
+            if begin == 0:
                 break
-            first = indices[-1] + 1
-        return np.concatenate(found) if found else np.empty(0, np.int64)
+        at = np.array(indices, np.int64)
+        if not with_values:
+            return at
+        there = types.array(self._dtype, replies)
+        await self._restore_nan(there, at)
+        return at, there
 
     async def count(self, *conditions: Any, start: int = 0, stop: Optional[int] = None) -> int:
         """The number of values for which one or two comparisons hold, given as in :meth:`where`."""
@@ -791,19 +832,22 @@ class AsyncBaseArray:
             return await self._search(values if isinstance(values, int) else given[()], side)
         flat = given.ravel() if given.dtype != object else given.ravel().tolist()
         found = np.zeros(given.size, np.int64)
-        asked, batch = [], []
+        asked: dict[str, tuple[list[int], list[Any]]] = {"left": ([], []), "right": ([], [])}
         for number, value in enumerate(flat):
             wanted = insertion(self._dtype, value, side)
             if wanted is not None:
-                asked.append(number)
-                batch.append(requests.vsearch(self._key, *wanted))
-        for group in batches([self.itemsize] * len(batch)):
-            found[asked[group]] = await self._sender.send_all(batch[group])
+                numbers, targets = asked[wanted[1]]
+                numbers.append(number)
+                targets.append(wanted[0])
+        for each, (numbers, targets) in asked.items():
+            for group in batches([self.itemsize] * len(targets)):
+                some = await self._sender.send(requests.vsearch(self._key, *targets[group], side=each))
+                found[numbers[group]] = some
         return found.reshape(given.shape)
 
     async def _search(self, value: Any, side: str) -> int:
         wanted = insertion(self._dtype, value, side)
-        return 0 if wanted is None else await self._sender.send(requests.vsearch(self._key, *wanted))
+        return 0 if wanted is None else await self._sender.send(requests.vsearch(self._key, wanted[0], side=wanted[1]))
 
     # --8<-- the file itself
 

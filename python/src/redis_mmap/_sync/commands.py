@@ -123,6 +123,10 @@ class Commands:
         """The number of values."""
         return self._send(requests.vcount(key))
 
+    def vlen(self, key: Key) -> int:
+        """The number of values."""
+        return self._send(requests.vlen(key))
+
     def vitemsize(self, key: Key) -> int:
         """Bytes per value; 0 if there is no such key."""
         return self._send(requests.vitemsize(key))
@@ -176,7 +180,7 @@ class Commands:
         return self._send(requests.vtrim(key, start, stop))
 
     def vagg(self, key: Key, start: int, stop: int, *ops: str, skipnan: bool = False) -> list[Optional[Value]]:
-        """COUNT, SUM, MIN, MAX, AVG, VAR, STD, ARGMIN and ARGMAX of the values from start to stop, both included."""
+        """COUNT, SUM, MIN, MAX, MEAN, VAR, STD, ARGMIN and ARGMAX of the values from start to stop, both included."""
         return self._send(requests.vagg(key, start, stop, *ops, skipnan=skipnan))
 
     def vbuckets(
@@ -185,16 +189,35 @@ class Commands:
         """The same for each of n parts of the range."""
         return self._send(requests.vbuckets(key, start, stop, n, *ops, skipnan=skipnan))
 
-    def vfind(self, key: Key, start: int, stop: int, *conditions: Any, limit: Optional[int] = None) -> list[int]:
-        """The indices of values that fulfil one or two comparisons, such as ``">", 5, "<", 7``."""
-        return self._send(requests.vfind(key, start, stop, *conditions, limit=limit))
+    def vfind(
+        self,
+        key: Key,
+        start: int,
+        stop: int,
+        *conditions: Any,
+        limit: Optional[int] = None,
+        offset: int = 0,
+        withvalues: bool = False,
+    ) -> list[Any]:
+        """The indices of values that fulfil one or two comparisons, such as ``">", 5, "<", 7``; or pairs of index and value."""
+        return self._send(
+            requests.vfind(key, start, stop, *conditions, limit=limit, offset=offset, withvalues=withvalues)
+        )
 
-    def vfind_count(self, key: Key, start: int, stop: int, *conditions: Any, limit: Optional[int] = None) -> int:
+    def vfind_page(
+        self, key: Key, start: int, stop: int, *conditions: Any, count: int, withvalues: bool = False
+    ) -> tuple[int, list[Any]]:
+        """The start for the next call, 0 if there is no more, and the first indices, or pairs of index and value."""
+        return self._send(requests.vfind_page(key, start, stop, *conditions, count=count, withvalues=withvalues))
+
+    def vfind_count(
+        self, key: Key, start: int, stop: int, *conditions: Any, limit: Optional[int] = None, offset: int = 0
+    ) -> int:
         """The number of values that fulfil one or two comparisons."""
-        return self._send(requests.vfind_count(key, start, stop, *conditions, limit=limit))
+        return self._send(requests.vfind_count(key, start, stop, *conditions, limit=limit, offset=offset))
 
-    def vsearch(self, key: Key, value: Any, side: str = "left") -> int:
-        """The index at which a value belongs in sorted data."""
-        return self._send(requests.vsearch(key, value, side))
+    def vsearch(self, key: Key, *values: Any, side: str = "left") -> Any:
+        """The index at which a value belongs in sorted data; of several values a list."""
+        return self._send(requests.vsearch(key, *values, side=side))
 
     # --8<-- end of commands
