@@ -14,11 +14,11 @@ use crate::storage::FilePath;
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
 use crate::storage::array::shared::Shared;
-use crate::storage::array::state::budget::Budget;
+use crate::storage::array::state::burst_limiter::BurstLimiter;
 use crate::storage::files::access::Access;
 use crate::storage::files::root::Root;
 use crate::storage::memory::guard as sigbus;
-use crate::storage::store::post::Job;
+use crate::storage::store::post::WorkerMessage;
 use crate::storage::store::registry::Registry;
 use crate::storage::threads::cancel::Cancel;
 use crate::storage::types::ItemType;
@@ -31,7 +31,7 @@ struct World {
     _dir: TempDir,
     root: Root,
     registry: Arc<Registry>,
-    jobs: Receiver<Job>,
+    jobs: Receiver<WorkerMessage>,
     array: Arc<Array>,
 }
 
@@ -66,11 +66,11 @@ impl World {
             let last = over.load(Ordering::SeqCst);
             while let Ok(job) = self.jobs.try_recv() {
                 match job {
-                    Job::Chore(array, Chore::Grow) => {
+                    WorkerMessage::Chore(array, Chore::Grow) => {
                         array.grow_ahead();
                         array.prefault();
                     }
-                    Job::Chore(array, Chore::Prefault) => array.prefault(),
+                    WorkerMessage::Chore(array, Chore::Prefault) => array.prefault(),
                     _ => {}
                 }
             }
@@ -143,7 +143,7 @@ fn everything_at_once(pops: bool) {
             for _ in 0..3 {
                 // One that fits in a page asks the worker for slack, and one that does not waits for it.
                 for count in [1, AT_ONCE] {
-                    world.array.state.lock().budget = Budget::empty();
+                    world.array.state.lock().burst = BurstLimiter::empty();
                     world.array.append(&numbers(next, count)).unwrap();
                     next += count;
                 }

@@ -51,7 +51,7 @@ pub use crate::storage::array::head::MayGo;
 pub use crate::storage::array::moment::Moment;
 pub use crate::storage::array::peers::Completeness;
 pub use crate::storage::array::state::span::Span;
-pub use crate::storage::array::status::{State as ArrayState, Status};
+pub use crate::storage::array::status::{ArrayState, Status};
 pub use crate::storage::array::view::View;
 pub use crate::storage::files::access::Access;
 pub use crate::storage::files::destination::{Above, Undo};

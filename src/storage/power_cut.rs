@@ -21,10 +21,10 @@ use tempfile::TempDir;
 
 use crate::storage::array::handle::Array;
 use crate::storage::array::shared::Shared;
-use crate::storage::array::state::End;
+use crate::storage::array::state::tail::End;
 use crate::storage::files::boot::{BootId, this_boot};
 use crate::storage::format::record;
-use crate::storage::store::post::Job;
+use crate::storage::store::post::WorkerMessage;
 use crate::storage::store::registry::Registry;
 use crate::storage::types::ItemType;
 use crate::storage::{Access, FilePath, Fsync, Root};
@@ -383,7 +383,7 @@ struct Machine {
     dir: TempDir,
     root: Root,
     registry: Arc<Registry>,
-    jobs: Receiver<Job>,
+    jobs: Receiver<WorkerMessage>,
     item: ItemType,
 }
 
@@ -472,9 +472,9 @@ fn can_append(array: &Array, bytes: u64) -> bool {
     };
     let from = array.end_of_values(&state);
     let end = from + bytes;
-    match (state.end, state.slack) {
+    match (state.tail.end(), state.extent.has_slack()) {
         (End::Free, _) => true,
-        (_, true) => end + record::SIZE <= state.file_len,
+        (_, true) => state.extent.room_for(bytes).is_some(),
         (_, false) => from / 4096 == (end - 1) / 4096,
     }
 }

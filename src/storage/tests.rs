@@ -46,7 +46,7 @@ pub(in crate::storage) fn recovered(dir: &Path, bound: &Bound) -> Vec<u8> {
     // A dead process changes nothing while its file is copied, so neither may this one's worker.
     loop {
         let state = bound.state.lock();
-        if state.end != crate::storage::array::state::End::Cutting {
+        if state.tail.end() != crate::storage::array::state::tail::End::Cutting {
             fs::copy(dir.join(&name), &copy).unwrap();
             break;
         }

@@ -13,7 +13,7 @@ use crate::redis::keys::binding;
 use crate::redis::server::memory;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Outcome, Resp};
-use crate::storage::questions::aggregate::kernel::Comparison;
+use crate::storage::questions::aggregate::compare::Comparison;
 use crate::storage::questions::find::{Condition, Find, Keep, Matches};
 use crate::storage::types::{ItemType, excerpt, parse_index};
 

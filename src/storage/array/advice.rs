@@ -30,7 +30,7 @@ const MOST_RANGES: usize = 8;
 pub(in crate::storage) struct Advised(Arc<Mutex<HashMap<usize, Vec<Range<u64>>>>>);
 
 /// The place of a range among those, until it is dropped.
-pub(in crate::storage) struct Place {
+pub(in crate::storage) struct AdvisedRange {
     all: Arc<Mutex<HashMap<usize, Vec<Range<u64>>>>>,
     array: Arc<Array>,
     range: Range<u64>,
@@ -38,7 +38,7 @@ pub(in crate::storage) struct Place {
 
 impl Advised {
     /// A place for a range; `None` if it is there already, or there are too many.
-    pub fn begin(&self, array: &Arc<Array>, range: &Range<u64>) -> Option<Place> {
+    pub fn begin(&self, array: &Arc<Array>, range: &Range<u64>) -> Option<AdvisedRange> {
         let mut all = self.0.lock();
         let ranges = all.entry(Arc::as_ptr(array).addr()).or_default();
         let is_within = |other: &Range<u64>| other.start <= range.start && range.end <= other.end;
@@ -46,7 +46,7 @@ impl Advised {
             return None;
         }
         ranges.push(range.clone());
-        Some(Place {
+        Some(AdvisedRange {
             all: Arc::clone(&self.0),
             array: Arc::clone(array),
             range: range.clone(),
@@ -54,7 +54,7 @@ impl Advised {
     }
 }
 
-impl Drop for Place {
+impl Drop for AdvisedRange {
     fn drop(&mut self) {
         let address = Arc::as_ptr(&self.array).addr();
         let mut all = self.all.lock();

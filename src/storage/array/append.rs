@@ -23,8 +23,8 @@ enum Room {
     WithinPage { unhurried: bool },
     /// The file is exact, and gets slack for as long as it takes.
     Momentary,
-    /// There is slack.
-    Slack,
+    /// There is slack, with a record there.
+    Slack { record_at: u64 },
 }
 
 impl Writer<'_> {
@@ -33,22 +33,22 @@ impl Writer<'_> {
     fn append_to_free_slack(&mut self, bytes: &[u8]) -> Result<bool> {
         let (array, state) = (self.array, &mut *self.state);
         let len = bytes.len() as u64;
-        if !state.slack || !array.has_room(state, len) {
+        let Some(record_at) = state.extent.room_for(len) else {
             return Ok(false);
-        }
-        array.may_hold(array.end_of_values(state) + len)?;
-        self.append_within_slack(bytes)?;
+        };
+        array.may_hold(state.extent.end() + len)?;
+        self.append_within_slack(record_at, bytes)?;
         Ok(true)
     }
 
     /// Appends to slack, in which there is room.
     #[inline(always)]
-    fn append_within_slack(&mut self, bytes: &[u8]) -> Result<()> {
+    fn append_within_slack(&mut self, record_at: u64, bytes: &[u8]) -> Result<()> {
         let (array, state) = (self.array, &mut *self.state);
         let from = array.end_of_values(state);
         let end = from + bytes.len() as u64;
-        array.append_to_slack(state, bytes)?;
-        if end >= state.grow_at || end >= state.prefault_at {
+        array.append_to_slack(state, record_at, bytes)?;
+        if state.extent.is_anything_due(end) {
             array.ask_for_more(state, end);
         }
         array.wrote(state, from);
@@ -85,12 +85,13 @@ impl Writer<'_> {
         let (array, state) = (self.array, &mut *self.state);
         let from = array.end_of_values(state);
         array.may_hold(from + len)?;
-        if state.slack {
-            return Ok(array.has_room(state, len).then_some(Room::Slack));
+        if state.extent.has_slack() {
+            let room = state.extent.room_for(len);
+            return Ok(room.map(|record_at| Room::Slack { record_at }));
         }
-        let unhurried = state.budget.take(len);
+        let unhurried = state.burst.take(len);
         if unhurried {
-            state.growth_asked = false;
+            state.extent.growth_answered();
         }
         if from / PAGE == (from + len - 1) / PAGE {
             return Ok(Some(Room::WithinPage { unhurried }));
@@ -110,18 +111,17 @@ impl Writer<'_> {
         let from = array.end_of_values(state);
         let end = from + bytes.len() as u64;
         match room {
-            Room::Slack => return self.append_within_slack(bytes),
+            Room::Slack { record_at } => return self.append_within_slack(record_at, bytes),
             Room::WithinPage { unhurried } => {
                 array.append_within_page(state, bytes)?;
-                if !unhurried && !state.growth_asked {
-                    state.growth_asked = true;
+                if !unhurried && state.extent.ask_for_growth() {
                     array.ask(Chore::Grow);
                 }
             }
             // More than a page is not written at once, but must be appended at once: the record's count does it.
             Room::Momentary => {
-                array.make_momentary_room(state, end)?;
-                array.append_to_slack(state, bytes)?;
+                let record_at = array.make_momentary_room(state, end)?;
+                array.append_to_slack(state, record_at, bytes)?;
                 array.trim_now_or_later(state);
             }
         }
@@ -145,12 +145,12 @@ impl Writer<'_> {
     }
 
     fn extend_to_what_is_free(mut self, count: u64) -> Result<Self> {
-        if self.state.count >= count {
+        if self.state.extent.count() >= count {
             return Ok(self);
         }
         self = self.claim_end()?;
         let (array, state) = (self.array, &mut *self.state);
-        if state.count >= count {
+        if state.extent.count() >= count {
             return Ok(self);
         }
         let from = array.end_of_values(state);
@@ -256,15 +256,15 @@ impl Array {
     pub(in crate::storage) fn append_to_slack(
         &self,
         state: &mut State,
+        record_at: u64,
         bytes: &[u8],
     ) -> Result<()> {
         let from = self.end_of_values(state);
         let count = self.layout.count_up_to(from + bytes.len() as u64);
-        let live_at = state.file_len - record::SIZE + record::LIVE_AT;
         state
             .map
-            .write_and_store(from, bytes, live_at, count)
-            .map_err(|fault| self.lose(state, fault))?;
+            .write_and_store(from, bytes, record_at + record::LIVE_AT, count)
+            .map_err(|fault| self.mark_lost(state, fault))?;
         self.publish(state, count);
         Ok(())
     }
@@ -303,7 +303,6 @@ impl Array {
             };
             return Err(self.failed("append to", why));
         }
-        state.file_len = end;
         Ok(())
     }
 }

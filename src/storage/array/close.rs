@@ -7,19 +7,11 @@ use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
 use crate::storage::array::lock::Locked;
 use crate::storage::array::state::State;
+use crate::storage::array::state::durability::Unsynced;
 use crate::storage::error::Result;
 use crate::storage::files::access;
 use crate::storage::files::access::Access;
 use crate::storage::format::mark::Mark;
-
-/// What was not on disk when an array was closed.
-pub(in crate::storage) struct Unsynced {
-    /// The first byte of it.
-    from: u64,
-    /// See `State::rewrite` and `State::refusal`.
-    rewrite: bool,
-    refusal: Option<String>,
-}
 
 impl Array {
     /// Has all readers let go of the file, which is about to be closed: a descriptor that were closed later would take
@@ -37,7 +29,7 @@ impl Array {
     /// Gives the file its exact length, calling off a growth, if it is open and what it was left as.
     fn make_exact<'a>(&self, state: Locked<'a>) -> Result<Locked<'a>> {
         let mut state = self.claim_end(state)?;
-        if state.file.is_some() && state.lost.is_none() {
+        if state.file.is_some() && !state.loss.is_lost() {
             self.trim(&mut state)?;
         }
         Ok(state)
@@ -78,8 +70,7 @@ impl Array {
         if !state.settling {
             return Ok(());
         }
-        let is_on_disk = state.dirty_from.is_none() && state.syncing_from.is_none();
-        if !is_on_disk && state.lost.is_none() {
+        if !state.durability.is_settled() && !state.loss.is_lost() {
             self.ask(Chore::Retire);
             return Ok(());
         }
@@ -95,40 +86,29 @@ impl Array {
         let mut state = self.make_exact(self.state.lock())?;
         self.unmark(&mut state);
         self.close_snapshots(&mut state);
-        let extent = state.span();
-        let file = self.publish_file(&mut state, None, extent);
-        // A sync that is under way may fail yet, and nobody will be told.
-        let interrupted = state.syncing_from;
-        let from = state.dirty_from.into_iter().chain(interrupted).min();
-        let unsynced = from.map(|from| Unsynced {
-            from,
-            rewrite: state.rewrite || interrupted.is_some(),
-            refusal: state.refusal.take(),
-        });
+        let span = state.span();
+        let file = self.publish_file(&mut state, None, span);
+        let unsynced = state.durability.close();
         Ok((file, unsynced))
     }
 
     /// Syncs what an array of the same file left when it was closed; a failed sync is not forgotten.
     pub(in crate::storage) fn take_over(self: &Arc<Self>, unsynced: Unsynced) {
         let mut state = self.state.lock();
-        state.soil(unsynced.from);
-        state.rewrite = unsynced.rewrite;
-        if unsynced.refusal.is_some() {
-            state.refusal = unsynced.refusal;
+        if state.durability.take_over(unsynced) {
             self.ask(Chore::SyncAgain);
         }
     }
 
     /// Takes the mark off a file that is settled: exact, and all of it on disk.
     fn unmark(&self, state: &mut State) {
-        if state.mark.is_some()
-            && state.dirty_from.is_none()
-            && state.syncing_from.is_none()
-            && !state.slack
+        if state.durability.is_marked()
+            && state.durability.is_settled()
+            && !state.extent.has_slack()
             && let Ok(file) = self.file(state)
         {
             Mark::remove(&file);
-            state.mark = None;
+            state.durability.set_mark(None);
         }
     }
 

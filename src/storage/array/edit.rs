@@ -21,7 +21,7 @@ impl Writer<'_> {
     /// If an index is out of range; then nothing was set.
     pub fn set(&mut self, indices: &[u64], bytes: &[u8]) -> Result<()> {
         let (array, state) = (self.array, &mut *self.state);
-        if let Some(index) = indices.iter().find(|&&index| index >= state.count) {
+        if let Some(index) = indices.iter().find(|&&index| index >= state.extent.count()) {
             return Err(array.out_of_range(state, index));
         }
         array.store_at(state, indices, bytes)
@@ -35,7 +35,7 @@ impl Writer<'_> {
         let values = bytes.len() as u64 / self.array.item_size();
         if index
             .checked_add(values)
-            .is_none_or(|end| end > self.state.count)
+            .is_none_or(|end| end > self.state.extent.count())
         {
             let last = index.saturating_add(values).saturating_sub(1);
             return Err(self.array.out_of_range(&self.state, last));
@@ -68,7 +68,7 @@ impl Writer<'_> {
         let mut seen = HashMap::new();
         seen.try_reserve(indices.len()).map_err(Error::from)?;
         for (position, &index) in indices.iter().enumerate() {
-            if index >= state.count {
+            if index >= state.extent.count() {
                 return Err(array.out_of_range(state, index).into());
             }
             let (before, rest) = values.split_at_mut(position * size);
@@ -78,7 +78,7 @@ impl Writer<'_> {
                 None => state
                     .map
                     .read(array.layout.offset(index), value)
-                    .map_err(|fault| array.lose(state, fault))?,
+                    .map_err(|fault| array.mark_lost(state, fault))?,
             }
             change(position, value)?;
         }
@@ -114,7 +114,7 @@ impl Array {
         Error::IndexOutOfRange {
             index: index.to_string(),
             path: self.path.to_string(),
-            count: state.count,
+            count: state.extent.count(),
         }
     }
 
@@ -140,7 +140,7 @@ impl Array {
         state
             .map
             .write(offset, bytes)
-            .map_err(|fault| self.lose(state, fault))
+            .map_err(|fault| self.mark_lost(state, fault))
     }
 
     /// To be asked under the lock before each part of a long write: who cancels it and then takes the lock knows that

@@ -10,10 +10,11 @@ use std::time::Instant;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use crate::storage::array::handle::{Array, PREFAULT_WINDOW};
+use crate::storage::array::handle::Array;
 use crate::storage::array::limit::len_with_record;
 use crate::storage::array::lock::Locked;
-use crate::storage::array::state::{End, State};
+use crate::storage::array::state::State;
+use crate::storage::array::state::extent::window_behind;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
@@ -24,7 +25,7 @@ use crate::storage::primitives::others_go_on;
 use crate::storage::system::{Call, attempt};
 
 /// A growth, decided under the lock and carried out without it.
-struct Plan {
+struct GrowthPlan {
     file: Arc<File>,
     map: Arc<Mapping>,
     slack: bool,
@@ -62,7 +63,7 @@ impl Array {
         }
     }
 
-    fn end_growth(self: &Arc<Self>, plan: &Plan, number: u64) {
+    fn end_growth(self: &Arc<Self>, plan: &GrowthPlan, number: u64) {
         let start = Instant::now();
         let result = self
             .carry_out(plan, number)
@@ -77,32 +78,35 @@ impl Array {
                 self.shared.stats.growth_time.record_since(start);
             }
             Err(_) => {
-                state.grow_at = u64::MAX;
+                state.extent.give_up_growth();
                 self.free_unused(&mut state);
             }
         }
     }
 
-    fn begin_growth(&self) -> Option<(Plan, u64)> {
+    fn begin_growth(&self) -> Option<(GrowthPlan, u64)> {
         let mut state = self.state.lock();
         if state.unbound || state.access == Access::ReadOnly {
             // It was asked for before.
             return None;
         }
         let end = self.end_of_values(&state);
-        let is_longest =
-            |longest| state.slack && state.file_len >= longest || len_with_record(end) > longest;
+        let is_longest = |longest| {
+            state.extent.has_slack() && state.extent.len() >= longest
+                || len_with_record(end) > longest
+        };
         if self.longest().is_some_and(is_longest) {
-            state.grow_at = u64::MAX;
+            state.extent.give_up_growth();
             return None;
         }
-        if state.end != End::Free || state.slack && end < state.grow_at {
+        let is_due = !state.extent.has_slack() || state.extent.is_growth_due(end);
+        if !state.tail.is_free() || !is_due {
             // Somebody else is growing it, or has done so meanwhile.
-            state.growth_asked = false;
+            state.extent.growth_answered();
             return None;
         }
-        let needed = if state.slack {
-            state.file_len + record::ALIGNMENT
+        let needed = if state.extent.has_slack() {
+            state.extent.len() + record::ALIGNMENT
         } else {
             len_with_record(self.within_limit(end + record::ALIGNMENT).max(end))
         };
@@ -111,18 +115,17 @@ impl Array {
             .plan(&mut state, needed, wanted)
             .inspect_err(warn_of_failed_growth)
             .ok()?;
-        state.end = End::Growing;
-        state.growth_number += 1;
-        Some((plan, state.growth_number))
+        let number = state.tail.begin_growth();
+        Some((plan, number))
     }
 
     /// The state, if the growth of that number was not called off.
     fn lock_growth(&self, number: u64) -> Option<Locked<'_>> {
         let state = self.state.lock();
-        (state.growth_number == number).then_some(state)
+        state.tail.is_growth(number).then_some(state)
     }
 
-    fn carry_out(self: &Arc<Self>, plan: &Plan, number: u64) -> Result<()> {
+    fn carry_out(self: &Arc<Self>, plan: &GrowthPlan, number: u64) -> Result<()> {
         let grown = self.prepare(plan)?;
         if plan.slack {
             let Some(mut state) = self.lock_growth(number) else {
@@ -146,9 +149,9 @@ impl Array {
     }
 
     /// Gives back what a growth allocated after it was called off.
-    fn give_back(&self, plan: &Plan) {
+    fn give_back(&self, plan: &GrowthPlan) {
         let mut state = self.state.lock();
-        if state.is_of(&plan.file) && state.end == End::Free {
+        if state.is_of(&plan.file) && state.tail.is_free() {
             self.free_unused(&mut state);
         }
     }
@@ -173,23 +176,23 @@ impl Array {
             .inspect_err(|_| self.free_unused(state))
     }
 
-    fn plan(&self, state: &mut State, needed: u64, wanted: u64) -> Result<Plan> {
+    fn plan(&self, state: &mut State, needed: u64, wanted: u64) -> Result<GrowthPlan> {
         // A length without a mark before it would be believed after a power cut.
         self.mark_if_unmarked(state)?;
-        Ok(Plan {
+        Ok(GrowthPlan {
             file: self.file_as_left(state)?,
             map: Arc::clone(&state.map),
-            slack: state.slack,
-            file_len: state.file_len,
+            slack: state.extent.has_slack(),
+            file_len: state.extent.len(),
             end: self.end_of_values(state),
-            dirty_from: state.dirty_from.unwrap_or(u64::MAX),
+            dirty_from: state.durability.dirty_from().unwrap_or(u64::MAX),
             needed,
             wanted,
         })
     }
 
     /// Allocates and maps what the plan says. The array is as before, whether this succeeds or not.
-    fn prepare(&self, plan: &Plan) -> Result<Grown> {
+    fn prepare(&self, plan: &GrowthPlan) -> Result<Grown> {
         let file_len = self.allocate(plan)?;
         let map = if plan.map.len() >= file_len {
             Arc::clone(&plan.map)
@@ -203,7 +206,7 @@ impl Array {
 
     /// Allocates blocks behind the end of the file, as many as there is room for, and says how long the
     /// file can be. Its length stays.
-    fn allocate(&self, plan: &Plan) -> Result<u64> {
+    fn allocate(&self, plan: &GrowthPlan) -> Result<u64> {
         let mut wanted = plan.wanted.max(plan.needed);
         others_go_on();
         loop {
@@ -229,72 +232,57 @@ impl Array {
     /// the true one.
     fn announce(&self, state: &mut State, grown: &Grown) -> Result<()> {
         self.check_length(state)?;
-        let record = Record::new(
-            self.item().size(),
-            grown.file_len,
-            state.count,
-            state.synced,
-            state.file_len,
-        );
+        let record = self.record(state, grown.file_len, state.extent.len());
         let file = self.file(state)?;
         disk::write_all_at(&file, &record.to_bytes(), grown.file_len - record::SIZE)
             .map_err(|e| self.failed("extend", e))
     }
 
     /// Waits until the new length and record are on disk: only then may values overwrite the old record.
-    fn settle_growth(&self, plan: &Plan, grown: &Grown) -> std::io::Result<()> {
+    fn settle_growth(&self, plan: &GrowthPlan, grown: &Grown) -> std::io::Result<()> {
         plan.map.release(plan.dirty_from, plan.end);
         disk::sync_data(&plan.file)?;
         grown
             .map
-            .populate(plan.end, (plan.end + PREFAULT_WINDOW).min(grown.file_len));
+            .populate(plan.end, window_behind(plan.end, grown.file_len));
         Ok(())
     }
 
     /// Puts a growth in place, under the lock.
     fn adopt(self: &Arc<Self>, state: &mut State, grown: Grown) -> Result<()> {
         let at = grown.file_len - record::SIZE;
-        if state.slack {
+        if state.extent.has_slack() {
             let store = |field, value| grown.map.store(at + field, value);
-            store(record::LIVE_AT, state.count)
-                .and_then(|()| store(record::SYNCED_AT, state.synced))
+            store(record::LIVE_AT, state.extent.count())
+                .and_then(|()| store(record::SYNCED_AT, state.durability.synced()))
                 .and_then(|()| store(record::PREVIOUS_AT, 0))
-                .map_err(|fault| self.lose(state, fault))?;
+                .map_err(|fault| self.mark_lost(state, fault))?;
         } else {
-            let end = self.end_of_values(state);
-            if end > at {
+            if state.extent.end() > at {
                 // Exact appends have overtaken the little that could be allocated.
                 return Err(self.failed("allocate space for", std::io::ErrorKind::StorageFull));
             }
-            let record = Record::new(
-                self.item().size(),
-                grown.file_len,
-                state.count,
-                state.synced,
-                0,
-            );
+            let record = self.record(state, grown.file_len, 0);
             let file = self.file_as_left(state)?;
             disk::write_all_at(&file, &record.to_bytes(), at)
                 .map_err(|e| self.failed("extend", e))?;
-            state.prefaulted_to = end;
         }
-        let old_end = if state.slack {
-            state.file_len
-        } else {
-            self.end_of_values(state)
-        };
         if !Arc::ptr_eq(&state.map, &grown.map) {
             self.replace_map(state, grown.map);
         }
-        state.file_len = grown.file_len;
-        state.slack = true;
-        state.growth_asked = false;
-        state.grow_at = at - (at.saturating_sub(old_end)) / 2;
-        state.prefault_at = state
-            .prefaulted_to
-            .saturating_sub(PREFAULT_WINDOW / 2)
-            .max(1);
+        state.extent.grow_to(grown.file_len);
         Ok(())
+    }
+
+    /// The record of a file of that length.
+    pub(super) fn record(&self, state: &State, file_len: u64, previous: u64) -> Record {
+        Record::new(
+            self.item().size(),
+            file_len,
+            state.extent.count(),
+            state.durability.synced(),
+            previous,
+        )
     }
 }
 
@@ -309,9 +297,9 @@ impl Array {
 
     /// The first half of `grow_ahead`, as if the process were stopped there.
     pub(in crate::storage) fn announce_growth_for_test(&self) -> Grown {
-        self.state.lock().grow_at = 0;
+        self.state.lock().extent.make_growth_due();
         let (plan, _) = self.begin_growth().expect("a growth is due");
-        self.state.lock().grow_at = u64::MAX;
+        self.state.lock().extent.give_up_growth();
         let grown = self.prepare(&plan).unwrap();
         self.announce(&mut self.state.lock(), &grown).unwrap();
         grown

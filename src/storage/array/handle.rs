@@ -29,8 +29,6 @@ use crate::storage::types::ItemType;
 /// The smallest page of any machine, and so within one of the page cache: a write within it is all or nothing for a
 /// killed process.
 pub(in crate::storage) const PAGE: u64 = 4096;
-/// How far ahead of the last value the worker takes page faults, in bytes.
-pub(in crate::storage) const PREFAULT_WINDOW: u64 = 16 << 20;
 /// A truncation that frees more than this many bytes is the worker's, in bytes: it takes milliseconds.
 pub(in crate::storage) const LONG_TRUNCATION: u64 = if cfg!(shuttle) { 16 << 10 } else { 32 << 20 };
 
@@ -96,7 +94,7 @@ impl Array {
     /// Where the values end, in bytes.
     #[inline]
     pub(in crate::storage) fn end_of_values(&self, state: &State) -> u64 {
-        self.layout.offset(state.count)
+        state.extent.end()
     }
 
     /// Number of values, as far as it is known without waiting for anyone: for a forked child.

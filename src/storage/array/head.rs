@@ -49,7 +49,7 @@ impl Array {
     /// If it cannot be noted in the file.
     pub fn set_head(&self, head: u64) -> Result<()> {
         let mut state = self.state.lock();
-        if head != state.head {
+        if head != state.extent.head() {
             self.note_head(&mut state, head)?;
         }
         Ok(())
@@ -101,13 +101,13 @@ impl Writer<'_> {
 
     pub(in crate::storage) fn begin_trim_of(&mut self, range: &Range<u64>) -> Result<Trim> {
         let head = range.start;
-        let tail = self.state.count.saturating_sub(range.end);
+        let tail = self.state.extent.count().saturating_sub(range.end);
         self.truncate(range.end)?;
         let state = &mut *self.state;
         state.trims += 1;
         let number = state.trims;
         if head > 0 {
-            state.watch = Some(Watch::new(number, state.count));
+            state.watch = Some(Watch::new(number, state.extent.count()));
         }
         Ok(Trim {
             number,

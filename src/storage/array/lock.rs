@@ -5,7 +5,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::storage::array::state::{End, State};
+use crate::storage::array::state::State;
 use crate::storage::error::Result;
 use crate::storage::primitives::{Condvar, Mutex, MutexGuard};
 
@@ -15,7 +15,7 @@ const WORKER_CHECK: Duration = Duration::from_millis(100);
 /// The state of an array, behind its lock.
 pub(in crate::storage) struct Lock {
     state: Mutex<State>,
-    /// Signalled when `State::end` becomes free.
+    /// Signalled when the end of the file becomes free.
     end_freed: Condvar,
 }
 
@@ -50,7 +50,7 @@ impl Lock {
 
     /// Gives the end of the file to those who wait for it.
     pub fn free_end(&self, state: &mut State) {
-        state.end = End::Free;
+        state.tail.free();
         self.end_freed.notify_all();
     }
 }
@@ -61,7 +61,7 @@ impl Locked<'_> {
     /// # Errors
     /// That of `is_in_vain`.
     pub fn wait_for_end(mut self, is_in_vain: impl Fn() -> Result<()>) -> Result<Self> {
-        while self.end != End::Free {
+        while !self.tail.is_free() {
             is_in_vain()?;
             self.lock.end_freed.wait_for(&mut self.state, WORKER_CHECK);
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use rustix::fs::fstat;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::state::{End, State};
+use crate::storage::array::state::State;
+use crate::storage::array::state::extent::Length;
 use crate::storage::clock;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
@@ -18,7 +19,7 @@ impl Array {
     pub fn is_lost(&self) -> bool {
         let mut state = self.state.lock();
         state.access == Access::Writable && self.check_now_and_then(&mut state).is_err()
-            || state.lost.is_some()
+            || state.loss.is_lost()
     }
 
     /// What was done to the file behind our back, as far as that was noticed; nothing is looked at.
@@ -32,30 +33,30 @@ impl Array {
 
     /// The file turned out not to be what it was left as: from now on every command on it says so.
     #[cold]
-    pub(in crate::storage) fn lose(&self, state: &mut State, _: Fault) -> Error {
-        self.lose_because(
+    pub(in crate::storage) fn mark_lost(&self, state: &mut State, _: Fault) -> Error {
+        self.mark_lost_because(
             state,
             "was truncated by another process, or its disk failed, while it was mapped".to_owned(),
         )
     }
 
     #[cold]
-    fn lose_because(&self, state: &mut State, reason: String) -> Error {
+    fn mark_lost_because(&self, state: &mut State, reason: String) -> Error {
         let error = self.noted(Error::Lost {
             path: self.path.to_string(),
             reason: reason.clone(),
         });
         tracing::error!("{error}");
-        state.lost = Some(reason);
+        state.loss.mark_lost(reason);
         error
     }
 
     pub(in crate::storage) fn not_lost(&self, state: &State) -> Result<()> {
-        match &state.lost {
+        match state.loss.lost() {
             None => Ok(()),
             Some(reason) => Err(Error::Lost {
                 path: self.path.to_string(),
-                reason: reason.clone(),
+                reason: reason.to_owned(),
             }),
         }
     }
@@ -65,8 +66,7 @@ impl Array {
     #[inline]
     pub(in crate::storage) fn check_now_and_then(&self, state: &mut State) -> Result<()> {
         let now = clock::now_ns();
-        if state.lost.is_some() || now != state.checked_at {
-            state.checked_at = now;
+        if state.loss.is_check_due(now) {
             self.file_as_left(state)?;
         }
         Ok(())
@@ -77,12 +77,7 @@ impl Array {
         self.not_lost(state)?;
         let file = self.file(state)?;
         // While the worker cuts the file, or has announced a growth, its length is not that of the state.
-        let is_as_left = match state.end {
-            End::Free => true,
-            End::Growing => !state.slack,
-            End::Cutting => false,
-        };
-        if is_as_left {
+        if state.may_set_length().is_some() {
             self.check_length(state)?;
         }
         Ok(file)
@@ -91,18 +86,19 @@ impl Array {
     /// Fails if the file has not the length that the state says.
     pub(in crate::storage) fn check_length(&self, state: &mut State) -> Result<()> {
         let len = self.len_of(&*self.file(state)?)?;
-        if len == state.file_len {
-            state.overlong = false;
-            return Ok(());
-        }
-        if len > state.file_len && state.overlong {
-            return self.cut_overlong(state);
+        match state.extent.compare(len) {
+            Length::AsLeft => return Ok(()),
+            Length::Overlong => {
+                let token = self.may_set_length(state)?;
+                return self.cut_overlong(state, token);
+            }
+            Length::Changed => {}
         }
         let reason = format!(
             "is {len} bytes long where it should be {}: another process changed its length",
-            state.file_len
+            state.extent.len()
         );
-        Err(self.lose_because(state, reason))
+        Err(self.mark_lost_because(state, reason))
     }
 
     pub(in crate::storage) fn len_of(&self, file: &File) -> Result<u64> {

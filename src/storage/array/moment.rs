@@ -44,7 +44,7 @@ impl Deref for Source {
 pub struct Moment<'a> {
     array: &'a Array,
     file: Source,
-    extent: Span,
+    span: Span,
 }
 
 impl Array {
@@ -53,7 +53,7 @@ impl Array {
     /// # Errors
     /// If the file is closed.
     pub fn moment(&self) -> Result<Moment<'_>> {
-        let (file, extent) = if self.shared.is_child() {
+        let (file, span) = if self.shared.is_child() {
             let (fd, span) = self.published.get();
             let fd = fd.ok_or_else(|| self.closed())?;
             // SAFETY: the descriptor was open when the child was forked, which has its own and no thread that closes it; and
@@ -67,7 +67,7 @@ impl Array {
         Ok(Moment {
             array: self,
             file,
-            extent,
+            span,
         })
     }
 
@@ -80,13 +80,13 @@ impl Array {
     /// Makes a count the count for this process and its children.
     #[inline]
     pub(in crate::storage) fn publish(&self, state: &mut State, count: u64) {
-        state.count = count;
+        state.extent.set_count(count);
         self.published.set_count(count);
     }
 
     /// Makes a number of values dropped from the head the number for this process and its children.
     pub(in crate::storage) fn publish_head(&self, state: &mut State, head: u64) {
-        state.head = head;
+        state.extent.set_head(head);
         self.published.set_head(head);
     }
 
@@ -95,13 +95,11 @@ impl Array {
         &self,
         state: &mut State,
         file: Option<Arc<File>>,
-        extent: Span,
+        span: Span,
     ) -> Option<Arc<File>> {
         // No mark may come late to a file that others can have by then.
         let _marking = self.marking.lock();
-        self.published.replace(file.as_deref(), extent);
-        state.head = extent.head;
-        state.count = extent.count;
+        self.published.replace(file.as_deref(), span);
         let old = std::mem::replace(&mut state.file, file)?;
         self.unmap(self.shared.windows.take_those_of(&old));
         Some(old)
@@ -111,7 +109,7 @@ impl Array {
 impl Moment<'_> {
     /// Which values there were.
     pub fn extent(&self) -> Span {
-        self.extent
+        self.span
     }
 
     pub(in crate::storage) fn item(&self) -> ItemType {
@@ -129,10 +127,10 @@ impl Moment<'_> {
 
     /// Reads values from `index` on, as many of them as there are and `out` has room for, and says how many bytes.
     pub(in crate::storage) fn read(&self, index: u64, out: &mut [u8]) -> io::Result<usize> {
-        let left = self.extent.count.saturating_sub(index);
+        let left = self.span.count.saturating_sub(index);
         let size = self.array.item_size();
         let len = (out.len() as u64).min(left.saturating_mul(size)) as usize;
-        let at = self.array.layout.offset(index.min(self.extent.count));
+        let at = self.array.layout.offset(index.min(self.span.count));
         disk::read_at(&*self.file, at, &mut out[..len])
     }
 

@@ -13,10 +13,13 @@ use crate::storage::array::lock::Lock;
 use crate::storage::array::peers::Peers;
 use crate::storage::array::published::Published;
 use crate::storage::array::shared::Shared;
-use crate::storage::array::state::budget::Budget;
-use crate::storage::array::state::span::Span;
+use crate::storage::array::state::State;
+use crate::storage::array::state::burst_limiter::BurstLimiter;
+use crate::storage::array::state::durability::Durability;
+use crate::storage::array::state::extent::Extent;
+use crate::storage::array::state::loss::Loss;
+use crate::storage::array::state::tail::Tail;
 use crate::storage::array::state::undo::Snapshots;
-use crate::storage::array::state::{End, State};
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access;
 use crate::storage::files::access::Access;
@@ -54,17 +57,14 @@ impl Array {
         let head = dropped::of(&file, path)?;
         let peers = Peers::of(&file).map_err(cannot_read)?;
         let look = Look::at(&file, access);
-        let extent = Span {
-            head,
-            count: contents.count,
-        };
+        let extent = Extent::found(&layout, head, &contents);
         let array = Self {
             device: id.device,
             inode: AtomicU64::new(id.inode),
             path: path.clone(),
             layout,
             attendant,
-            published: Published::new(&file, extent),
+            published: Published::new(&file, extent.span()),
             went_down: contents.went_down,
             peers,
             state: Lock::new(State {
@@ -73,35 +73,16 @@ impl Array {
                 map,
                 look,
                 pattern: Pattern::default(),
-                count: contents.count,
-                file_len: contents.file_len,
-                header_count: contents.count,
-                head,
+                durability: Durability::found(contents.synced, dirty_from, shared.dirty.share()),
+                extent,
+                tail: Tail::new(),
+                loss: Loss::default(),
                 watch: None,
                 trims: 0,
-                slack: contents.slack,
                 settling: false,
                 unbound: false,
-                end: End::Free,
-                growth_number: 0,
-                growth_asked: false,
-                grow_at: u64::MAX,
-                prefaulted_to: 0,
-                prefault_at: u64::MAX,
                 writes: 0,
-                budget: Budget::full(),
-                synced: contents.synced,
-                mark: None,
-                dirty_from,
-                dirty: shared.dirty.share(),
-                syncing_from: None,
-                rewrite: false,
-                sync_scheduled: false,
-                overlong: false,
-                refusal: None,
-                lost: None,
-                unlinked: None,
-                checked_at: 0,
+                burst: BurstLimiter::full(),
                 snapshots: Snapshots::default(),
             }),
             shared,
@@ -125,8 +106,8 @@ impl Array {
         let mut state = self.claim_end(self.state.lock())?;
         // Closing a descriptor drops the lock, so the old one goes first, or not before the new one.
         self.close_snapshots(&mut state);
-        let extent = state.span();
-        self.publish_file(&mut state, Some(Arc::new(file)), extent)
+        let span = state.span();
+        self.publish_file(&mut state, Some(Arc::new(file)), span)
             .filter(|old| Arc::strong_count(old) > 1)
             .map(keep);
         let file = self.file(&state)?;
@@ -149,23 +130,10 @@ impl Array {
         state.settling = false;
         state.look = Look::at(&file, access);
         self.cold_check.renew();
-        state.file_len = contents.file_len;
-        state.header_count = contents.count;
-        self.publish_head(&mut state, head);
-        state.slack = contents.slack;
-        state.synced = contents.synced;
-        state.mark = None;
-        state.prefaulted_to = 0;
-        state.prefault_at = u64::MAX;
-        state.grow_at = u64::MAX;
-        state.growth_asked = false;
-        state.overlong = false;
-        state.lost = None;
-        // Nothing vouches for what a sync was about that is under way, or that was cut off with a record.
-        if let Some(from) = state.syncing_from {
-            state.soil(from);
-        }
-        state.unlinked = None;
+        state.extent = Extent::found(&layout, head, &contents);
+        state.durability.reopened(contents.synced);
+        state.loss.reopened();
+        self.published.set_head(head);
         self.set_count(&mut state, contents.count)
     }
 }

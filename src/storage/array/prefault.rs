@@ -3,45 +3,35 @@
 use std::sync::Arc;
 
 use crate::storage::array::attendant::Chore;
-use crate::storage::array::handle::{Array, PREFAULT_WINDOW};
+use crate::storage::array::handle::Array;
 use crate::storage::array::state::State;
 
 impl Array {
     /// The values have come near the end of what is prepared: asks the worker for more.
     #[cold]
     pub(in crate::storage) fn ask_for_more(self: &Arc<Self>, state: &mut State, end: u64) {
-        if end >= state.grow_at && !state.growth_asked {
-            state.growth_asked = true;
+        if state.extent.is_growth_due(end) && state.extent.ask_for_growth() {
             self.ask(Chore::Grow);
         }
-        if end >= state.prefault_at {
-            state.prefault_at = u64::MAX;
+        if state.extent.take_due_prefault(end) {
             self.ask(Chore::Prefault);
         }
     }
 
     /// Takes the page faults of the next window. The worker calls it.
     pub(in crate::storage) fn prefault(&self) {
-        let (map, from, to) = {
+        let (map, window) = {
             let state = self.state.lock();
-            if !state.slack {
+            let Some(window) = state.extent.next_window() else {
                 return;
-            }
-            let end = self.end_of_values(&state);
-            let to = (end + PREFAULT_WINDOW).min(state.file_len);
-            (Arc::clone(&state.map), end.max(state.prefaulted_to), to)
+            };
+            (Arc::clone(&state.map), window)
         };
-        map.populate(from, to);
+        map.populate(window.start, window.end);
         let mut state = self.state.lock();
-        if !Arc::ptr_eq(&state.map, &map) || !state.slack || state.file_len < to {
-            // It has another file or another length: what comes next asks for its own window.
-            return;
+        // With another file or another length, what comes next asks for its own window.
+        if Arc::ptr_eq(&state.map, &map) {
+            state.extent.prefaulted(window.end);
         }
-        state.prefaulted_to = to;
-        state.prefault_at = if to == state.file_len {
-            u64::MAX
-        } else {
-            to.saturating_sub(PREFAULT_WINDOW / 2).max(1)
-        };
     }
 }

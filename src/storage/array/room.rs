@@ -7,17 +7,17 @@ use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
 use crate::storage::array::limit::len_with_record;
 use crate::storage::array::lock::Locked;
-use crate::storage::array::state::budget::Budget;
-use crate::storage::array::state::{End, State};
+use crate::storage::array::state::State;
+use crate::storage::array::state::burst_limiter::BurstLimiter;
+use crate::storage::array::state::tail::End;
 use crate::storage::error::Result;
 use crate::storage::files::access::Access;
-use crate::storage::format::record;
 
 impl Array {
     /// Whether so many bytes more can be appended to slack.
     #[inline]
     pub(in crate::storage) fn has_room(&self, state: &State, bytes: u64) -> bool {
-        state.slack && self.end_of_values(state) + bytes + record::SIZE <= state.file_len
+        state.extent.room_for(bytes).is_some()
     }
 
     /// Makes room for so many bytes more, growing the file here and now if the worker has not done so. While it waits,
@@ -31,7 +31,7 @@ impl Array {
     ) -> Result<Locked<'a>> {
         let start = Instant::now();
         while !self.has_room(&state, bytes) {
-            if state.end != End::Free {
+            if !state.tail.is_free() {
                 self.shared.stats.growth_waits.add_one();
                 state = self.wait_for_end(state)?;
                 self.check_writable(&mut state)?;
@@ -49,18 +49,18 @@ impl Array {
         Ok(state)
     }
 
-    /// Gives an exact file slack for values up to `end` and no more, to be trimmed again soon.
+    /// Gives an exact file slack for values up to `end` and no more, to be trimmed again soon. Says where its record is.
     pub(in crate::storage) fn make_momentary_room(
         self: &Arc<Self>,
         state: &mut State,
         end: u64,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let start = Instant::now();
         self.call_off_growth(state);
         let needed = len_with_record(end);
         self.grow_now(state, needed, needed)?;
         self.shared.stats.wait_time.record_since(start);
-        Ok(())
+        Ok(state.extent.room_to())
     }
 
     /// Makes the end of the file the caller's: a growth is called off, a cut is waited for. While it waits, others may
@@ -72,12 +72,11 @@ impl Array {
 
     /// Makes the end of the file the caller's, unless it is being cut: a file of exact length never is.
     pub(in crate::storage) fn call_off_growth(&self, state: &mut State) {
-        debug_assert!(state.slack || state.end != End::Cutting);
-        if state.end == End::Growing {
-            state.growth_number += 1;
-            state.growth_asked = false;
+        debug_assert!(state.extent.has_slack() || state.tail.end() != End::Cutting);
+        if let Some(token) = state.tail.call_off_growth() {
+            state.extent.growth_answered();
             // A record that announces the growth may stand behind the true one already.
-            self.free_unused(state);
+            self.free_unused_by(state, token);
             self.state.free_end(state);
         }
     }
@@ -102,13 +101,13 @@ impl Array {
     /// Gives the file its exact length, calling off a growth; whether there was anything to give back.
     fn give_back_slack(&self) -> bool {
         let state = self.state.lock();
-        let has_some = state.slack || state.end != End::Free;
-        if !has_some || state.access == Access::ReadOnly || state.lost.is_some() {
+        let has_some = state.extent.has_slack() || !state.tail.is_free();
+        if !has_some || state.access == Access::ReadOnly || state.loss.is_lost() {
             return false;
         }
         let given = self.claim_end(state).and_then(|mut state| {
             // It is the worker's again when the next values come.
-            state.budget = Budget::full();
+            state.burst = BurstLimiter::full();
             self.trim(&mut state)
         });
         given

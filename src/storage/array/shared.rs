@@ -34,7 +34,7 @@ impl Shared {
     /// Whether more waits for the disk than `mmap.max-dirty-bytes`.
     #[inline]
     pub(in crate::storage) fn is_behind(&self) -> bool {
-        self.dirty.is_too_much(&self.settings)
+        self.dirty.must_wait(&self.settings)
     }
 
     /// Whether this is a forked child: it has none of the threads, and locks may be held in it for ever.

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
 use crate::storage::files::access::Access;
-use crate::storage::format::record;
 use crate::storage::memory::residency::resident_bytes;
 use crate::storage::stats::Totals;
 
 /// What an array is fit for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum State {
+pub enum ArrayState {
     /// The file is as long as its values.
     Exact,
     /// The file has space behind the values.
@@ -28,7 +27,7 @@ pub enum State {
 /// An array at one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Status {
-    pub state: State,
+    pub state: ArrayState,
     /// Number of values.
     pub count: u64,
     /// Number of values for which the file is long enough as it is.
@@ -53,18 +52,14 @@ impl Array {
         let state = self.state.lock();
         Totals {
             arrays: 1,
-            values: state.count,
-            bytes_used: state.count * self.item_size(),
+            values: state.extent.count(),
+            bytes_used: state.extent.count() * self.item_size(),
             bytes_mapped: state.map.len(),
-            slack_bytes: if state.slack {
-                state.file_len - self.end_of_values(&state)
-            } else {
-                0
-            },
-            unsynced: u64::from(state.dirty_from.is_some()),
-            refused: u64::from(state.refusal.is_some()),
-            lost: u64::from(state.lost.is_some()),
-            unlinked: u64::from(state.unlinked.is_some()),
+            slack_bytes: state.extent.slack_bytes(),
+            unsynced: u64::from(state.durability.dirty_from().is_some()),
+            refused: u64::from(state.durability.refusal().is_some()),
+            lost: u64::from(state.loss.is_lost()),
+            unlinked: u64::from(state.loss.unlinked().is_some()),
             incomplete: u64::from(self.is_incomplete()),
         }
     }
@@ -77,7 +72,7 @@ impl Array {
     /// Whether the file is longer than its values.
     pub(in crate::storage) fn has_slack(&self) -> bool {
         let state = self.state.lock();
-        state.slack && state.file.is_some() && state.access == Access::Writable
+        state.extent.has_slack() && state.file.is_some() && state.access == Access::Writable
     }
 
     /// The array as it is, and as it was found when its name was looked at last.
@@ -87,31 +82,34 @@ impl Array {
         let dead = self.shared.worker_alive().err();
         let state = self.state.lock();
         let is_writable = state.access == Access::Writable;
-        let bytes = state.count * self.item_size();
-        let room = if state.slack {
-            state.file_len - record::SIZE
-        } else {
-            state.file_len
-        };
+        let bytes = state.extent.count() * self.item_size();
+        let room = state.extent.room_to();
         let (name, why) = if let Some(lost) = lost {
-            (State::Lost, Some(lost.to_string()))
+            (ArrayState::Lost, Some(lost.to_string()))
         } else if self.is_incomplete() {
-            (State::Incomplete, Some(self.why_incomplete()))
-        } else if let Some(refusal) = &state.refusal {
-            (State::Refused, Some(refusal.clone()))
+            (ArrayState::Incomplete, Some(self.why_incomplete()))
+        } else if let Some(refusal) = state.durability.refusal() {
+            (ArrayState::Refused, Some(refusal.to_owned()))
         } else if let Some(dead) = dead.filter(|_| is_writable) {
-            (State::Refused, Some(dead.to_string()))
-        } else if let Some(why) = state.unlinked {
-            (State::Unlinked, Some(format!("file '{}' {why}", self.path)))
-        } else if state.slack {
-            (State::Slack, None)
+            (ArrayState::Refused, Some(dead.to_string()))
+        } else if let Some(why) = state.loss.unlinked() {
+            (
+                ArrayState::Unlinked,
+                Some(format!("file '{}' {why}", self.path)),
+            )
+        } else if state.extent.has_slack() {
+            (ArrayState::Slack, None)
         } else {
-            (State::Exact, None)
+            (ArrayState::Exact, None)
         };
-        let (file, map, file_bytes) = (state.file.clone(), Arc::clone(&state.map), state.file_len);
+        let (file, map, file_bytes) = (
+            state.file.clone(),
+            Arc::clone(&state.map),
+            state.extent.len(),
+        );
         let look = state.look;
-        let synced = is_writable.then(|| state.synced.min(state.count));
-        let count = state.count;
+        let synced = is_writable.then(|| state.durability.synced().min(state.extent.count()));
+        let count = state.extent.count();
         drop(state);
         Status {
             state: name,
@@ -169,13 +167,13 @@ mod tests {
         let full = std::io::ErrorKind::StorageFull.into();
         let error = bound.refuse_writes(&mut bound.state.lock(), 0, full);
         let status = bound.status();
-        assert_eq!(status.state, State::Refused);
+        assert_eq!(status.state, ArrayState::Refused);
         assert_eq!(status.last_error, Some(error.to_string()));
         assert_eq!(store.totals().refused, 1);
 
         bound.sync().unwrap();
         let status = bound.status();
-        assert_eq!(status.state, State::Exact);
+        assert_eq!(status.state, ArrayState::Exact);
         assert_eq!(status.last_error, Some(error.to_string()));
         assert_eq!(store.totals().refused, 0);
     }

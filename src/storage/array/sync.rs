@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
 use crate::storage::array::state::State;
+use crate::storage::array::state::durability::Begun;
 use crate::storage::array::state::pace::Share;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
@@ -88,28 +89,24 @@ impl Array {
             && let Err(fault) = work.touch()
         {
             let mut state = self.state.lock();
-            state.syncing_from = None;
-            state.rewrite = true;
-            state.soil(from);
-            return Err(self.lose(&mut state, fault));
+            state.durability.sync_faulted(from);
+            return Err(self.mark_lost(&mut state, fault));
         }
         let synced = self.put_on_disk(work);
         self.shared.stats.sync_time.record_since(start);
         let mut state = self.state.lock();
         match synced {
             Ok(()) => {
-                state.syncing_from = None;
-                // The sync of a growth that failed meanwhile got the error, though it may be about these pages.
-                if state.rewrite {
+                if !state.durability.end_sync() {
                     return Err(Error::Refused {
                         path: self.path.to_string(),
-                        reason: state.refusal.clone().unwrap_or_default(),
+                        reason: state.durability.refusal().unwrap_or_default().to_owned(),
                     });
                 }
                 if !state.is_of(&work.file) {
                     return Ok(false);
                 }
-                if work.again && state.refusal.take().is_some() {
+                if work.again && state.durability.allow() {
                     tracing::warn!(
                         "file '{}': sync succeeds again, writes are allowed",
                         self.path
@@ -137,18 +134,18 @@ impl Array {
             return None;
         }
         let file = state.file.clone()?;
-        let from = state.dirty_from.take()?;
-        state.syncing_from = Some(from);
+        let Begun { from, dirty, again } = state.durability.begin_sync()?;
+        let count = state.extent.count();
         Some(Work {
             file,
             map: Arc::clone(&state.map),
             data_at: self.layout.data_at(),
             written: from..self.end_of_values(&state).max(from),
-            _dirty: state.dirty.take(),
-            count: state.count,
-            record_at: state.slack.then(|| state.file_len - record::SIZE),
-            vouched: state.synced == state.count && state.mark == Some(state.count),
-            again: std::mem::take(&mut state.rewrite),
+            _dirty: dirty,
+            count,
+            record_at: state.extent.record_at(),
+            vouched: state.durability.vouches_for(count),
+            again,
         })
     }
 
@@ -184,25 +181,25 @@ impl Array {
     /// of it has failed meanwhile.
     fn vouch_for(&self, file: &Arc<File>, count: u64) -> io::Result<Option<Marked>> {
         let mut state = self.state.lock();
-        if !state.is_of(file) || state.rewrite {
+        if !state.is_of(file) || !state.durability.may_vouch() {
             return Ok(None);
         }
-        let count = count.min(state.count);
-        if state.mark.is_none() {
+        let count = count.min(state.extent.count());
+        if !state.durability.is_marked() {
             let marked = Mark::set(file, count)?;
-            state.mark = Some(count);
+            state.durability.set_mark(Some(count));
             return Ok(Some(marked));
         }
         // Not under the array's lock: an attribute can wait for the journal. Whoever lowers the mark comes after.
-        state.mark = Some(count);
+        state.durability.set_mark(Some(count));
         let marking = self.marking.lock();
         drop(state);
         let marked = Mark::set(file, count);
         drop(marking);
         if marked.is_err() {
             let mut state = self.state.lock();
-            if state.is_of(file) && state.mark == Some(count) {
-                state.mark = None;
+            if state.is_of(file) {
+                state.durability.mark_failed(count);
             }
         }
         Ok(Some(marked?))
@@ -211,11 +208,7 @@ impl Array {
     /// So many values are on disk, unless there were fewer meanwhile.
     fn note_synced(&self, file: &Arc<File>, count: u64) {
         let mut state = self.state.lock();
-        if state.is_of(file)
-            && !state.rewrite
-            && let Some(mark) = state.mark
-        {
-            state.synced = count.min(mark);
+        if state.is_of(file) && state.durability.note_synced(count) {
             // A lost file says so to the next command.
             let _ = self.publish_synced(&mut state);
         }
@@ -230,20 +223,16 @@ impl Array {
     ) -> Error {
         let error = self.failed("sync", error);
         self.shared.stats.sync_errors.add_one();
-        if state.refusal.is_none() {
+        if state.durability.refuse(from, error.to_string()) {
             tracing::error!("{error}; writes to it are refused until a sync succeeds");
             self.ask(Chore::SyncAgain);
         }
-        state.refusal = Some(error.to_string());
-        state.rewrite = true;
-        // The kernel reports an error once, so it may have been that of a sync that is still under way.
-        state.soil(state.syncing_from.map_or(from, |other| other.min(from)));
         error
     }
 
     /// The worker is about to sync: later writes are told to it anew.
     pub(in crate::storage) fn begin_scheduled_sync(&self) {
-        self.state.lock().sync_scheduled = false;
+        self.state.lock().durability.begin_scheduled();
     }
 
     /// Syncs, gives the file its exact length, and waits until that is on disk too.

@@ -45,18 +45,18 @@ impl Array {
         // Without the lock, first: a path may lead over a slow network.
         let leads_here = matches!(root.find(&self.path), Ok(Some(found)) if found.id == self.id());
         let mut state = self.state.lock();
-        if leads_here && state.unlinked.is_none() {
+        if leads_here && state.loss.unlinked().is_none() {
             return Ok(());
         }
         // Another file may have taken the place of this one just then, by `VTRIM`, which holds the lock for that.
         let name = self.look_for_name(&state, root);
         let why = name.map(Name::why);
-        if why != state.unlinked {
+        if why != state.loss.unlinked() {
             match why {
                 Some(why) => tracing::warn!("file '{}' {why}", self.path),
                 None => tracing::warn!("file '{}' is found by its name again", self.path),
             }
-            state.unlinked = why;
+            state.loss.set_unlinked(why);
         }
         self.not_unlinked(&state)
     }
@@ -83,7 +83,7 @@ impl Array {
     }
 
     pub(in crate::storage) fn not_unlinked(&self, state: &State) -> Result<()> {
-        match state.unlinked {
+        match state.loss.unlinked() {
             None => Ok(()),
             Some(why) => Err(Error::Unlinked {
                 path: self.path.to_string(),
@@ -94,11 +94,11 @@ impl Array {
 
     /// Says in the log that the values go with the last key.
     pub(in crate::storage) fn report_loss_at_unbinding(&self, state: &State) {
-        if state.count > 0 && !self.is_unnamed() && self.is_deleted(state) == Some(true) {
+        if state.extent.count() > 0 && !self.is_unnamed() && self.is_deleted(state) == Some(true) {
             tracing::warn!(
                 "file '{}' was deleted while it was bound, and its last key is gone now: its {} values are lost",
                 self.path,
-                state.count
+                state.extent.count()
             );
         }
     }

@@ -30,7 +30,7 @@ impl Array {
         let file = self.file(state)?;
         let len = self.len_of(&file)?;
         // The record of a file that has slack changes without any change of length.
-        if len != state.file_len || state.slack {
+        if len != state.extent.len() || state.extent.has_slack() {
             let contents = Contents::look(&file, &self.path, &self.layout)?;
             if contents.file_len > state.map.len() {
                 // A sync that is tried again marks pages as changed.
@@ -42,9 +42,8 @@ impl Array {
                 let map = map(&file, &self.path, contents.file_len, access)?;
                 self.replace_map(state, map);
             }
-            state.file_len = contents.file_len;
-            state.slack = contents.slack;
-            self.publish(state, contents.count);
+            state.extent.look_again(&contents);
+            self.published.set_count(contents.count);
         }
         Ok(())
     }
@@ -64,7 +63,7 @@ impl View<'_> {
 
     /// Number of values.
     pub fn count(&self) -> u64 {
-        self.state.count
+        self.state.extent.count()
     }
 
     pub(in crate::storage) fn array(&self) -> &Array {
@@ -85,11 +84,11 @@ impl View<'_> {
     /// # Errors
     /// If the file was truncated or cannot be read.
     pub fn gather(&mut self, indices: &[u64], out: &mut [u8]) -> Result<()> {
-        let State { map, count, .. } = &*self.state;
+        let State { map, extent, .. } = &*self.state;
         let values = self.array.layout.data_at()..self.array.end_of_values(&self.state);
-        debug_assert_eq!(values.end - values.start, count * self.item_size());
+        debug_assert_eq!(values.end - values.start, extent.count() * self.item_size());
         map.gather(values, self.array.item().size(), indices, out)
-            .map_err(|fault| self.array.lose(&mut self.state, fault))
+            .map_err(|fault| self.array.mark_lost(&mut self.state, fault))
     }
 
     /// Copies the values from `index` on into `out`, as many as it holds. They must exist.
@@ -103,6 +102,6 @@ impl View<'_> {
         self.state
             .map
             .read(from, out)
-            .map_err(|fault| self.array.lose(&mut self.state, fault))
+            .map_err(|fault| self.array.mark_lost(&mut self.state, fault))
     }
 }

@@ -71,16 +71,16 @@ impl Array {
                 path: self.path.to_string(),
             });
         }
-        if let Some(reason) = &state.refusal {
+        if let Some(reason) = state.durability.refusal() {
             return Err(Error::Refused {
                 path: self.path.to_string(),
-                reason: reason.clone(),
+                reason: reason.to_owned(),
             });
         }
         if state.file.is_none() {
             return Err(self.closed());
         }
-        if state.slack {
+        if state.extent.has_slack() {
             // The record is behind all values: storing to it finds out that the file was cut.
             self.not_lost(state)?;
         } else {
@@ -92,29 +92,29 @@ impl Array {
     /// Notes in the file what is on disk for certain, before it may change.
     #[inline]
     pub(in crate::storage) fn mark_if_unmarked(&self, state: &mut State) -> Result<()> {
-        match state.mark {
-            Some(_) => Ok(()),
-            None => self.mark(state, state.synced),
+        if state.durability.is_marked() {
+            return Ok(());
         }
+        self.mark(state, state.durability.synced())
     }
 
     pub(in crate::storage) fn mark(&self, state: &mut State, count: u64) -> Result<()> {
         let file = self.file(state)?;
         let _marking = self.marking.lock();
         // Should it fail, what the mark says is not known.
-        state.mark = None;
+        state.durability.set_mark(None);
         Mark::set(&file, count).map_err(|e| self.failed("mark", e))?;
-        state.mark = Some(count);
+        state.durability.set_mark(Some(count));
         Ok(())
     }
 
     /// Makes the header of a `.npy` file say so many values.
     pub(in crate::storage) fn write_header(&self, state: &mut State, count: u64) -> Result<()> {
         if let Some(header) = &self.layout.npy
-            && state.header_count != count
+            && state.extent.header_count() != count
         {
             self.overwrite(state, header.text_at(), &header.text(count))?;
-            state.header_count = count;
+            state.extent.set_header_count(count);
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Array {
     }
 
     pub(in crate::storage) fn publish_synced(&self, state: &mut State) -> Result<()> {
-        self.store_in_record(state, record::SYNCED_AT, state.synced)
+        self.store_in_record(state, record::SYNCED_AT, state.durability.synced())
     }
 
     /// Stores a field of the record at the end of the file, where there is one.
@@ -138,13 +138,16 @@ impl Array {
         value: u64,
     ) -> Result<()> {
         // The record of a read-only file is another process'.
-        if !state.slack || state.access == Access::ReadOnly {
+        let Some(record_at) = state.extent.record_at() else {
+            return Ok(());
+        };
+        if state.access == Access::ReadOnly {
             return Ok(());
         }
         state
             .map
-            .store(state.file_len - record::SIZE + field, value)
-            .map_err(|fault| self.lose(state, fault))
+            .store(record_at + field, value)
+            .map_err(|fault| self.mark_lost(state, fault))
     }
 
     /// Notes a write from a position in bytes to the last value, and has the worker sync it in time.
@@ -161,28 +164,30 @@ impl Array {
         state: &mut State,
         bytes: Range<u64>,
     ) {
-        let from = bytes.start;
         state.writes += 1;
-        if state.dirty.add(bytes.end - from, &self.shared.settings) {
+        if state.durability.wrote(bytes.clone(), &self.shared.settings) {
             self.ask(Chore::WriteBack);
         }
-        state.snapshots.after_write(from);
+        state.snapshots.after_write(bytes.start);
         if let Some(watch) = &mut state.watch {
             watch.wrote(bytes);
         }
-        self.soil(state, from);
+        self.schedule_sync(state);
     }
 
     /// Has what begins at a byte synced in time.
-    pub(in crate::storage) fn soil(self: &Arc<Self>, state: &mut State, from: u64) {
-        state.soil(from);
+    pub(in crate::storage) fn mark_dirty_and_schedule(
+        self: &Arc<Self>,
+        state: &mut State,
+        from: u64,
+    ) {
+        state.durability.mark_dirty(from);
         self.schedule_sync(state);
     }
 
     /// Tells the worker of writes that are not on disk, unless it knows.
     pub(in crate::storage) fn schedule_sync(self: &Arc<Self>, state: &mut State) {
-        if state.dirty_from.is_some() && !state.sync_scheduled {
-            state.sync_scheduled = true;
+        if state.durability.schedule() {
             self.ask(Chore::SyncInTime);
         }
     }

@@ -4,16 +4,16 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
 use rustix::fs::{Advice, fadvise};
 use rustix::param::page_size;
 
-use crate::storage::array::advice::Place;
+use crate::storage::array::advice::AdvisedRange;
 use crate::storage::array::handle::Array;
 use crate::storage::cold::touched::{Cold, PIECE, Touched};
 use crate::storage::questions::search::{Target, search};
+use crate::storage::files::calls as disk;
 use crate::storage::system::{Call, attempt};
 use crate::storage::threads::cancel::Cancel;
 use crate::storage::threads::pool::Job;
@@ -85,17 +85,9 @@ impl Array {
     }
 }
 
-fn read_fully(file: &File, mut out: &mut [u8], mut at: u64) -> io::Result<()> {
-    while !out.is_empty() {
-        match file.read_at(out, at) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
-                at += read as u64;
-                out = &mut out[read..];
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+fn read_fully(file: &File, out: &mut [u8], at: u64) -> io::Result<()> {
+    if disk::read_at(file, at, out)? < out.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(())
 }
@@ -131,7 +123,7 @@ impl BringIn {
     }
 
     /// For nobody who waits: once, though the first values may be dropped again for the last.
-    pub fn ahead_of_need(cold: Cold, place: Place) -> Self {
+    pub fn ahead_of_need(cold: Cold, place: AdvisedRange) -> Self {
         Self {
             attempts_left: 1,
             ..Self::new(cold, Cancel::default(), Box::new(|_| drop(place)))

@@ -94,7 +94,7 @@ impl Array {
         // Who closes the file has the state when asking for this lock, so this does not wait.
         let _reading = self.reading.read();
         let file = state.file.clone()?;
-        let (map, count) = (Arc::clone(&state.map), state.count);
+        let (map, count) = (Arc::clone(&state.map), state.extent.count());
         drop(state);
         Some(work(&file, &map, count))
     }
@@ -147,7 +147,7 @@ impl View<'_> {
 
     pub(super) fn has_range(&self, values: Range<u64>) -> Option<bool> {
         let (array, state) = (self.array(), self.state());
-        let bytes = array.bytes_of(values, state.count);
+        let bytes = array.bytes_of(values, state.extent.count());
         match &state.file {
             Some(file) if !bytes.is_empty() => state.look.finds(file, &state.map, bytes),
             _ => Some(true),

@@ -22,8 +22,16 @@ const EXT4_SUPER_MAGIC: u64 = 0xef53;
 const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
 const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
 
+/// The right to set the length of a file. What implements it says why no other thread is at the file's end.
+pub trait MaySetLength {}
+
+/// That of a file that no array has: nobody else knows it yet.
+pub struct NoArrayYet;
+
+impl MaySetLength for NoArrayYet {}
+
 /// `ftruncate`.
-pub fn set_len(file: &File, len: u64) -> io::Result<()> {
+pub fn set_len(file: &File, len: u64, _: impl MaySetLength) -> io::Result<()> {
     change(|| file.set_len(len))
 }
 

@@ -9,8 +9,6 @@
 //! promises values that are not there.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 
 use crate::storage::error::{Error, Result};
 use crate::storage::files::calls as disk;
@@ -132,16 +130,7 @@ impl Header {
 
 /// Reads as many bytes as there are, at most as many as `buffer` holds.
 fn read_at(file: &File, path: &FilePath, at: u64, buffer: &mut [u8]) -> Result<usize> {
-    let mut done = 0;
-    while done < buffer.len() {
-        match file.read_at(&mut buffer[done..], at + done as u64) {
-            Ok(0) => break,
-            Ok(read) => done += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io("read the header of", path, error)),
-        }
-    }
-    Ok(done)
+    disk::read_at(file, at, buffer).map_err(|error| Error::io("read the header of", path, error))
 }
 
 /// As numpy writes it.
@@ -290,6 +279,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
 
     fn path() -> FilePath {

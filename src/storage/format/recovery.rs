@@ -196,7 +196,8 @@ impl Contents {
         if len != self.file_len {
             // Should the power fail again, the shorter file has no record, and its mark may be older than that.
             Mark::set(file, self.synced).map_err(|e| Error::io("mark", path, e))?;
-            disk::set_len(file, len).map_err(|e| Error::io("shorten", path, e))?;
+            disk::set_len(file, len, disk::NoArrayYet)
+                .map_err(|e| Error::io("shorten", path, e))?;
             tracing::warn!(
                 "file '{path}': recovered {} values ({why}), and cut it from {} to {len} bytes",
                 self.count,

@@ -1,6 +1,6 @@
 //! The values of an array as they were at one moment, for work that takes longer than commands may wait.
 //!
-//! A snapshot copies nothing when it is taken. It copies a chunk of the file at a time, without the array's lock. Before a command changes values that a snapshot has, it leaves the old ones in the snapshot's [`Undo`]; a
+//! A snapshot copies nothing when it is taken. It copies a chunk of the file at a time, without the array's lock. Before a command changes values that a snapshot has, it leaves the old ones in the snapshot's [`UndoLog`]; a
 //! reader lays them over what it read. Appends concern no snapshot. A change that is too large to be undone breaks
 //! the snapshot instead: its reader is told, and begins again with a new one.
 //!
@@ -11,15 +11,14 @@
 
 use std::collections::TryReserveError;
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::state::undo::Undo;
+use crate::storage::array::state::undo::UndoLog;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
+use crate::storage::files::calls as disk;
 use crate::storage::memory::guard::Fault;
 use crate::storage::memory::window::Window;
 
@@ -27,7 +26,7 @@ use crate::storage::memory::window::Window;
 pub struct Snapshot {
     array: Arc<Array>,
     file: Weak<File>,
-    undo: Arc<Undo>,
+    undo: Arc<UndoLog>,
 }
 
 /// Why a snapshot cannot be read.
@@ -53,9 +52,9 @@ impl Array {
         // It finds out what became of the file meanwhile.
         drop(self.view()?);
         let mut state = self.state.lock();
-        let count = state.count;
+        let count = state.extent.count();
         let file = self.file(&state)?;
-        let undo = Arc::new(Undo::new(self.item_size(), self.layout.data_at(), count));
+        let undo = Arc::new(UndoLog::new(self.item_size(), self.layout.data_at(), count));
         state.snapshots.add(&undo);
         Ok(Snapshot {
             array: Arc::clone(self),
@@ -194,16 +193,8 @@ impl Snapshot {
     /// Reads as much as there is of the bytes from `offset` on.
     fn read_file(&self, offset: u64, out: &mut [u8]) -> std::result::Result<usize, Broken> {
         self.with_file(|file| {
-            let mut read = 0;
-            while read < out.len() {
-                match file.read_at(&mut out[read..], offset + read as u64) {
-                    Ok(0) => break,
-                    Ok(bytes) => read += bytes,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(Broken::Failed(self.array.failed("read", error))),
-                }
-            }
-            Ok(read)
+            disk::read_at(&**file, offset, out)
+                .map_err(|error| Broken::Failed(self.array.failed("read", error)))
         })?
     }
 

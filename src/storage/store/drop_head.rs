@@ -7,7 +7,6 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rustix::fs::copy_file_range;
@@ -17,6 +16,7 @@ use crate::storage::array::handle::Array;
 use crate::storage::array::head::{MayGo, Trim};
 use crate::storage::array::open::map;
 use crate::storage::array::state::State;
+use crate::storage::array::state::extent::Extent;
 use crate::storage::array::state::span::Span;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access;
@@ -239,7 +239,7 @@ impl HeadDrop<'_> {
         while at < bytes.end {
             let len = (buffer.len() as u64).min(bytes.end - at) as usize;
             let failed = |e| self.array.failed("copy", e);
-            let read = self.old.read_at(&mut buffer[..len], at).map_err(failed)?;
+            let read = disk::read_at(&*self.old, at, &mut buffer[..len]).map_err(failed)?;
             if read == 0 && self.ends_before(at)? {
                 return Ok(());
             }
@@ -265,11 +265,11 @@ impl HeadDrop<'_> {
         if !missing.is_empty() {
             self.copy(missing.clone(), self.shift())?;
         }
-        let kept = state.count - self.head;
+        let kept = state.extent.count() - self.head;
         let mut synced = array.layout.count_up_to(self.synced_to).min(lowest);
         if !missing.is_empty() && array.shared.settings.fsync() == Fsync::Always {
             self.sync()?;
-            synced = state.count;
+            synced = state.extent.count();
         }
         let synced = (synced - self.head).min(kept);
         self.new.give_name(&array.path)?;
@@ -285,7 +285,7 @@ impl HeadDrop<'_> {
     fn missing(&self, state: &mut State) -> Result<(Range<u64>, u64)> {
         let is_same_file = state.is_of(&self.old);
         let end = self.array.end_of_values(state);
-        let count = state.count;
+        let count = state.extent.count();
         let watch = state
             .watch
             .as_mut()
@@ -312,35 +312,30 @@ impl HeadDrop<'_> {
             disk::write_all_at(file, &header.text(kept), header.text_at()).map_err(failed)?;
         }
         let len = array.layout.offset(kept);
-        disk::set_len(file, len).map_err(failed)?;
-        dropped::note(file, dropped::check(state.head + self.head, &array.path)?)
-            .and_then(|()| Mark::set(file, synced).map(drop))
-            .map_err(|errno| failed(errno.into()))?;
+        disk::set_len(file, len, disk::NoArrayYet).map_err(failed)?;
+        dropped::note(
+            file,
+            dropped::check(state.extent.head() + self.head, &array.path)?,
+        )
+        .and_then(|()| Mark::set(file, synced).map(drop))
+        .map_err(|errno| failed(errno.into()))?;
         access::lock(file, &array.path)?;
         map(file, &array.path, len, Access::Writable)
     }
 
     fn adopt(&self, state: &mut State, map: Arc<Mapping>, kept: u64, synced: u64) {
         let array = self.array;
-        let len = array.layout.offset(kept);
         array.replace_map(state, map);
         state.snapshots.break_off();
-        let extent = Span {
-            head: state.head + self.head,
+        let span = Span {
+            head: state.extent.head() + self.head,
             count: kept,
         };
-        array.publish_file(state, Some(Arc::clone(&self.new.file)), extent);
-        state.file_len = len;
-        state.header_count = kept;
-        state.overlong = false;
-        state.slack = false;
-        state.growth_asked = false;
-        state.grow_at = u64::MAX;
-        state.prefaulted_to = 0;
-        state.prefault_at = u64::MAX;
-        state.synced = synced;
-        state.mark = Some(synced);
-        state.dirty_from = Some(array.layout.offset(synced));
+        array.publish_file(state, Some(Arc::clone(&self.new.file)), span);
+        state.extent = Extent::exact(&array.layout, span);
+        state
+            .durability
+            .replaced(synced, array.layout.offset(synced));
         array.schedule_sync(state);
     }
 }

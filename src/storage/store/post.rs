@@ -14,7 +14,7 @@ use crate::storage::store::registry::Registry;
 pub type Done = Box<dyn FnOnce(Result<(), &Error>) + Send>;
 
 /// What the worker is asked to do.
-pub(in crate::storage) enum Job {
+pub(in crate::storage) enum WorkerMessage {
     /// What an array asks for.
     Chore(Arc<Array>, Chore),
     /// Sync, and say so. With `exact`, the file gets its exact length, too.
@@ -31,18 +31,18 @@ pub(in crate::storage) enum Job {
 
 /// The way to the worker.
 pub(in crate::storage) struct Post {
-    jobs: Sender<Job>,
+    jobs: Sender<WorkerMessage>,
     /// The arrays that it is for.
     registry: Weak<Registry>,
 }
 
 impl Post {
-    pub fn new(jobs: Sender<Job>, registry: Weak<Registry>) -> Self {
+    pub fn new(jobs: Sender<WorkerMessage>, registry: Weak<Registry>) -> Self {
         Self { jobs, registry }
     }
 
     /// Hands a job to the worker. Where it died, the job is dropped: writes are refused then anyway.
-    pub fn send(&self, job: Job) {
+    pub fn send(&self, job: WorkerMessage) {
         let _ = self.jobs.send(job);
     }
 
@@ -54,11 +54,11 @@ impl Post {
 
 impl Attendant<Array> for Post {
     fn ask(&self, array: &Arc<Array>, chore: Chore) {
-        self.send(Job::Chore(Arc::clone(array), chore));
+        self.send(WorkerMessage::Chore(Arc::clone(array), chore));
     }
 
     fn unmap(&self, map: Arc<Mapping>) {
-        self.send(Job::Unmap(map));
+        self.send(WorkerMessage::Unmap(map));
     }
 
     fn arrays(&self) -> Vec<Arc<Array>> {

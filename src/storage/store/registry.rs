@@ -8,9 +8,9 @@ use std::sync::{Arc, Weak};
 use crossbeam_channel::Sender;
 
 use crate::storage::array::attendant::{Attendant, Chore};
-use crate::storage::array::close::Unsynced;
 use crate::storage::array::handle::Array;
 use crate::storage::array::shared::Shared;
+use crate::storage::array::state::durability::Unsynced;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
 use crate::storage::files::identity::FileId;
@@ -19,7 +19,7 @@ use crate::storage::files::root::Root;
 use crate::storage::format::npy::Header;
 use crate::storage::primitives::{Mutex, MutexGuard};
 use crate::storage::stats::Totals;
-use crate::storage::store::post::{Job, Post};
+use crate::storage::store::post::{Post, WorkerMessage};
 use crate::storage::types::ItemType;
 
 /// The open files of a server. Its lock is taken before that of an array, never after.
@@ -62,7 +62,7 @@ impl Entry {
 
 impl Registry {
     /// Of no files yet, whose arrays have their chores sent to `jobs`.
-    pub(in crate::storage) fn new(shared: &Arc<Shared>, jobs: Sender<Job>) -> Arc<Self> {
+    pub(in crate::storage) fn new(shared: &Arc<Shared>, jobs: Sender<WorkerMessage>) -> Arc<Self> {
         Arc::new_cyclic(|registry| Self {
             shared: Arc::clone(shared),
             post: Arc::new(Post::new(jobs, Weak::clone(registry))),

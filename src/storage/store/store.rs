@@ -21,7 +21,7 @@ use crate::storage::stats::{Stats, Totals};
 use crate::storage::store::background::major_faults;
 use crate::storage::store::bound::Bound;
 use crate::storage::store::filling::Fillings;
-use crate::storage::store::post::{Done, Job};
+use crate::storage::store::post::{Done, WorkerMessage};
 use crate::storage::store::registry::Registry;
 use crate::storage::store::tasks::{Task, TaskDone, TaskEnd, TaskThreads, Tasks};
 use crate::storage::store::worker;
@@ -67,7 +67,7 @@ impl Store {
             let (shared, post) = (Arc::clone(&shared), Arc::clone(registry.post()));
             move || {
                 for map in shared.windows.take_unused() {
-                    post.send(Job::Unmap(map));
+                    post.send(WorkerMessage::Unmap(map));
                 }
             }
         };
@@ -274,7 +274,7 @@ impl Store {
 
     /// Has the worker sync an array; with `exact` the file gets its exact length, too.
     pub fn sync_in_background(&self, bound: &Bound, exact: bool, done: Done) {
-        self.registry.post().send(Job::Sync {
+        self.registry.post().send(WorkerMessage::Sync {
             array: Arc::clone(&bound.array),
             exact,
             done,
@@ -334,7 +334,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.registry.post().send(Job::Stop);
+        self.registry.post().send(WorkerMessage::Stop);
         if let Some(worker) = self.worker.take() {
             // A worker that panicked has said so already.
             let _ = worker.join();

@@ -15,7 +15,7 @@ use crate::storage::error::Error;
 use crate::storage::files::root::Root;
 use crate::storage::memory::mapping::Mapping;
 use crate::storage::settings::Fsync;
-use crate::storage::store::post::{Done, Job};
+use crate::storage::store::post::{Done, WorkerMessage};
 use crate::storage::store::registry::Registry;
 
 /// How often arrays with slack are looked at.
@@ -40,7 +40,7 @@ const fn sync_interval(fsync: Fsync) -> Duration {
 /// # Errors
 /// The system's, if there can be no more threads.
 pub(in crate::storage) fn start(
-    jobs: Receiver<Job>,
+    jobs: Receiver<WorkerMessage>,
     shared: Arc<Shared>,
     registry: Arc<Registry>,
     root: Arc<Root>,
@@ -99,7 +99,7 @@ enum Retry {
 }
 
 struct Worker {
-    jobs: Receiver<Job>,
+    jobs: Receiver<WorkerMessage>,
     shared: Arc<Shared>,
     registry: Arc<Registry>,
     root: Arc<Root>,
@@ -151,9 +151,9 @@ impl Worker {
             Some(due) => match self.jobs.recv_deadline(due) {
                 Ok(job) => job,
                 Err(RecvTimeoutError::Timeout) => return,
-                Err(RecvTimeoutError::Disconnected) => Job::Stop,
+                Err(RecvTimeoutError::Disconnected) => WorkerMessage::Stop,
             },
-            None => self.jobs.recv().unwrap_or(Job::Stop),
+            None => self.jobs.recv().unwrap_or(WorkerMessage::Stop),
         };
         self.accept(job);
         self.take_batch();
@@ -166,12 +166,14 @@ impl Worker {
         }
     }
 
-    fn accept(&mut self, job: Job) {
+    fn accept(&mut self, job: WorkerMessage) {
         match job {
-            Job::Chore(array, chore) => self.accept_chore(array, chore),
-            Job::Sync { array, exact, done } => self.slow.push(Slow::Sync { array, exact, done }),
-            Job::Unmap(map) => self.slow.push(Slow::Unmap(map)),
-            Job::Stop => self.stopping = true,
+            WorkerMessage::Chore(array, chore) => self.accept_chore(array, chore),
+            WorkerMessage::Sync { array, exact, done } => {
+                self.slow.push(Slow::Sync { array, exact, done })
+            }
+            WorkerMessage::Unmap(map) => self.slow.push(Slow::Unmap(map)),
+            WorkerMessage::Stop => self.stopping = true,
         }
     }
 
@@ -351,7 +353,7 @@ impl Worker {
     }
 
     fn next_sync(&self) -> Instant {
-        if self.shared.dirty.is_much(&self.shared.settings) {
+        if self.shared.dirty.should_sync(&self.shared.settings) {
             return Instant::now();
         }
         self.last_sync + sync_interval(self.shared.settings.fsync())

@@ -3,6 +3,8 @@
 //! Left to itself, the kernel lets changed pages pile up to a fifth of the RAM, and then stops whoever changes another:
 //! the main thread. So the bytes that arrays wrote and that are not on disk yet are counted. From half of
 //! `mmap.max-dirty-bytes` on the worker syncs without waiting for its second; beyond all of it clients wait.
+//!
+//! **Invariant**: the bytes of all are the sum of those of each array, and of the syncs under way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,13 +36,13 @@ impl Dirty {
 
     /// Whether the worker is to sync now.
     #[inline]
-    pub fn is_much(&self, settings: &Settings) -> bool {
+    pub fn should_sync(&self, settings: &Settings) -> bool {
         self.bytes() > settings.max_dirty_bytes() / 2
     }
 
     /// Whether no more should be written.
     #[inline]
-    pub fn is_too_much(&self, settings: &Settings) -> bool {
+    pub fn must_wait(&self, settings: &Settings) -> bool {
         self.bytes() > settings.max_dirty_bytes()
     }
 }
@@ -80,13 +82,13 @@ mod tests {
         settings.set_max_dirty_bytes(100);
         let (mut one, mut other) = (dirty.share(), dirty.share());
         assert!(!one.add(50, &settings));
-        assert!(!dirty.is_much(&settings));
+        assert!(!dirty.should_sync(&settings));
         assert!(other.add(1, &settings), "it became much");
         assert!(!other.add(49, &settings), "it was much before");
-        assert!(dirty.is_much(&settings) && !dirty.is_too_much(&settings));
+        assert!(dirty.should_sync(&settings) && !dirty.must_wait(&settings));
         let synced = other.take();
         other.add(1, &settings);
-        assert!(dirty.is_too_much(&settings));
+        assert!(dirty.must_wait(&settings));
         drop(synced);
         assert_eq!(dirty.bytes(), 51);
         drop((one, other));
@@ -94,10 +96,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_nothing_is_much() {
+    fn without_a_limit_nothing_should_sync() {
         let (dirty, settings) = (Dirty::default(), Settings::default());
         settings.set_max_dirty_bytes(0);
         assert!(!dirty.share().add(u64::MAX / 4, &settings));
-        assert!(!dirty.is_much(&settings));
+        assert!(!dirty.should_sync(&settings));
     }
 }

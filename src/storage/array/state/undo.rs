@@ -18,7 +18,7 @@ const BYTES_PER_VALUE: usize = 64;
 
 /// What was changed since a snapshot was taken.
 #[derive(Debug)]
-pub(in crate::storage) struct Undo {
+pub(in crate::storage) struct UndoLog {
     item_size: u64,
     /// Where the first value begins in the file, in bytes.
     data_at: u64,
@@ -36,7 +36,7 @@ pub(in crate::storage) struct Undo {
     closed: AtomicBool,
 }
 
-impl Undo {
+impl UndoLog {
     /// Of `count` values of `item_size` bytes that begin at `data_at` in the file.
     pub fn new(item_size: u64, data_at: u64, count: u64) -> Self {
         Self {
@@ -123,19 +123,19 @@ impl Undo {
 /// The snapshots of one array that are being read.
 #[derive(Debug, Default)]
 pub(in crate::storage) struct Snapshots {
-    undos: Vec<Arc<Undo>>,
+    undos: Vec<Arc<UndoLog>>,
     /// Whether the write that is being carried out has told us what it changes.
     announced: bool,
 }
 
 impl Snapshots {
     /// One more is read.
-    pub fn add(&mut self, undo: &Arc<Undo>) {
+    pub fn add(&mut self, undo: &Arc<UndoLog>) {
         self.undos.push(Arc::clone(undo));
     }
 
     /// One is not read any more.
-    pub fn remove(&mut self, undo: &Arc<Undo>) {
+    pub fn remove(&mut self, undo: &Arc<UndoLog>) {
         self.undos.retain(|other| !Arc::ptr_eq(other, undo));
     }
 

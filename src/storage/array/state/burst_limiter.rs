@@ -1,4 +1,6 @@
 //! Tells a person typing commands from a burst.
+//!
+//! **Invariant**: there are at most as many tokens as a burst has.
 
 use crate::storage::clock::now_ns;
 
@@ -10,15 +12,15 @@ const HIGHEST_COST: u64 = 8;
 /// One more token comes each millisecond.
 const REFILL_NS: u64 = 1_000_000;
 
-/// A token bucket over appends that set the file's length each (see R1 and R2 in `docs/design.md`):
+/// A token bucket over appends that set the file's length each (see "The two forms of a file" in `docs/design.md`):
 /// while there are tokens the array is unhurried.
 #[derive(Debug)]
-pub struct Budget {
+pub struct BurstLimiter {
     tokens: u64,
     refilled_at: u64,
 }
 
-impl Budget {
+impl BurstLimiter {
     pub fn full() -> Self {
         Self {
             tokens: BURST,
@@ -58,15 +60,15 @@ mod tests {
 
     #[test]
     fn a_burst_uses_it_up_and_time_refills_it() {
-        let mut budget = Budget {
+        let mut limiter = BurstLimiter {
             tokens: BURST,
             refilled_at: 0,
         };
-        assert!((0..BURST).all(|_| budget.take_at(0, 1)));
-        assert!(!budget.take_at(REFILL_NS - 1, 1));
-        assert!(budget.take_at(REFILL_NS, 1));
-        assert!(!budget.take_at(REFILL_NS, 1));
-        assert!((0..BURST).all(|_| budget.take_at(1_000 * REFILL_NS, 1)));
-        assert!(!budget.take_at(1_000 * REFILL_NS, 1));
+        assert!((0..BURST).all(|_| limiter.take_at(0, 1)));
+        assert!(!limiter.take_at(REFILL_NS - 1, 1));
+        assert!(limiter.take_at(REFILL_NS, 1));
+        assert!(!limiter.take_at(REFILL_NS, 1));
+        assert!((0..BURST).all(|_| limiter.take_at(1_000 * REFILL_NS, 1)));
+        assert!(!limiter.take_at(1_000 * REFILL_NS, 1));
     }
 }
