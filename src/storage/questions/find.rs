@@ -6,8 +6,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::storage::questions::aggregate::Extended;
+use crate::storage::questions::aggregate::compare::{Comparison, CountOnes, Mask};
 use crate::storage::questions::aggregate::kernel;
-use crate::storage::questions::aggregate::kernel::{Comparison, CountOnes, Mask, Number};
+use crate::storage::questions::aggregate::number::Number;
 use crate::storage::scan::background::Query;
 use crate::storage::types::{ItemType, Kind, Place, ValueError};
 

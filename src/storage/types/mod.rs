@@ -10,8 +10,6 @@ mod error;
 mod float;
 mod int;
 mod long_double;
-#[cfg(test)]
-mod long_double_vectors;
 mod place;
 mod string;
 #[cfg(test)]

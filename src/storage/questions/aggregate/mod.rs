@@ -5,10 +5,14 @@
 //! are merged in their order, and give the same answer however the array was divided.
 
 mod buckets;
+pub mod compare;
 mod doubles;
 mod exact;
 mod extended;
 pub mod kernel;
+mod loops;
+pub mod number;
+mod op;
 mod sum;
 #[cfg(test)]
 mod tests;
@@ -16,58 +20,15 @@ mod tests;
 pub use crate::storage::questions::aggregate::buckets::Buckets;
 pub use crate::storage::questions::aggregate::extended::Extended;
 
-use crate::storage::questions::aggregate::kernel::{
-    CountNan, Deviation, Extremes, ExtremesOfNumbers, Number, Squares, Total,
+use crate::storage::questions::aggregate::loops::{
+    CountNan, Deviation, Extremes, ExtremesOfNumbers, Squares, Total,
 };
+use crate::storage::questions::aggregate::number::Number;
+pub use crate::storage::questions::aggregate::op::Op;
 use crate::storage::questions::aggregate::sum::Sum;
 use ethnum::U256;
 
 use crate::storage::types::{ItemType, Kind, Value};
-
-/// What can be asked of values.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Op {
-    /// Number of values.
-    Count,
-    Sum,
-    Min,
-    Max,
-    /// Arithmetic mean.
-    Avg,
-    /// Variance of the population: numpy's with `ddof=0`.
-    Var,
-    /// The square root of the variance.
-    Std,
-    /// Index of the first least value.
-    ArgMin,
-    ArgMax,
-}
-
-impl Op {
-    /// All, by name.
-    pub const ALL: [(&'static str, Self); 9] = [
-        ("COUNT", Self::Count),
-        ("SUM", Self::Sum),
-        ("MIN", Self::Min),
-        ("MAX", Self::Max),
-        ("AVG", Self::Avg),
-        ("VAR", Self::Var),
-        ("STD", Self::Std),
-        ("ARGMIN", Self::ArgMin),
-        ("ARGMAX", Self::ArgMax),
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        let named = Self::ALL.iter().find(|(_, op)| *op == self);
-        named.map_or("", |(name, _)| name)
-    }
-
-    /// Whether it can be asked of values of this kind: strings can be compared but not added up.
-    pub fn is_possible(self, kind: Kind) -> bool {
-        kind != Kind::String || !matches!(self, Self::Sum | Self::Avg | Self::Var | Self::Std)
-    }
-}
 
 /// What is asked of values of one type.
 #[derive(Clone, Debug)]
@@ -96,7 +57,7 @@ pub enum Answer {
 
 /// A value and where it was found.
 #[derive(Clone, Debug)]
-struct Found {
+struct Extreme {
     item: Box<[u8]>,
     index: u64,
 }
@@ -115,8 +76,8 @@ pub struct Partial {
     floats: Sum,
     /// Sum of the squares of the distances from the mean, of what is no integer.
     deviation: Sum,
-    least: Option<Found>,
-    greatest: Option<Found>,
+    least: Option<Extreme>,
+    greatest: Option<Extreme>,
 }
 
 impl Question {
@@ -169,23 +130,23 @@ impl Question {
         if self.needs_least || self.needs_greatest {
             self.look_for_extremes(&mut partial, before, index, xs);
         } else if self.skip_nan {
-            partial.nans = crate::storage::questions::aggregate::kernel::run(CountNan, xs) as u64;
+            partial.nans = kernel::run(CountNan, xs) as u64;
         }
         if self.needs_sum {
             (partial.integers, partial.floats) = if self.skip_nan {
-                crate::storage::questions::aggregate::kernel::run(Total::<true>, xs)
+                kernel::run(Total::<true>, xs)
             } else {
-                crate::storage::questions::aggregate::kernel::run(Total::<false>, xs)
+                kernel::run(Total::<false>, xs)
             };
         }
         if self.needs_deviation && self.is_integer() {
-            partial.squares = crate::storage::questions::aggregate::kernel::run(Squares, xs);
+            partial.squares = kernel::run(Squares, xs);
         } else if self.needs_deviation {
             let (mean, _) = self.mean(&partial).unwrap_or_default();
             let deviation = if self.skip_nan {
-                crate::storage::questions::aggregate::kernel::run(Deviation::<true> { mean }, xs)
+                kernel::run(Deviation::<true> { mean }, xs)
             } else {
-                crate::storage::questions::aggregate::kernel::run(Deviation::<false> { mean }, xs)
+                kernel::run(Deviation::<false> { mean }, xs)
             };
             partial.deviation.add(deviation);
         }
@@ -204,13 +165,11 @@ impl Question {
             let position = xs.iter().position(wanted)?;
             Some((index + position as u64, xs[position]))
         };
-        let (least, greatest) = crate::storage::questions::aggregate::kernel::run(Extremes, xs)
-            .unwrap_or_else(|| {
-                partial.nans =
-                    crate::storage::questions::aggregate::kernel::run(CountNan, xs) as u64;
-                partial.first_nan = first(&|x| x.is_nan()).map(|(index, _)| index);
-                crate::storage::questions::aggregate::kernel::run(ExtremesOfNumbers, xs)
-            });
+        let (least, greatest) = kernel::run(Extremes, xs).unwrap_or_else(|| {
+            partial.nans = kernel::run(CountNan, xs) as u64;
+            partial.first_nan = first(&|x| x.is_nan()).map(|(index, _)| index);
+            kernel::run(ExtremesOfNumbers, xs)
+        });
         if partial.nans == partial.values {
             return;
         }
@@ -218,9 +177,9 @@ impl Question {
         let found = |value: T| {
             let (index, item) = first(&|&x| x == value)?;
             let item = item.to_item().as_ref().into();
-            Some(Found { item, index })
+            Some(Extreme { item, index })
         };
-        let is_best = |old: &Option<Found>, is_better: &dyn Fn(&[u8]) -> bool| {
+        let is_best = |old: &Option<Extreme>, is_better: &dyn Fn(&[u8]) -> bool| {
             old.as_ref().is_none_or(|old| is_better(&old.item))
         };
         if self.needs_least
@@ -244,7 +203,7 @@ impl Question {
         let first_best = |better: fn(&[u8], &[u8]) -> bool| {
             let items = (index..).zip(bytes.chunks_exact(self.item.size()));
             let best = items.reduce(|best, new| if better(new.1, best.1) { new } else { best });
-            best.map(|(index, item)| Found {
+            best.map(|(index, item)| Extreme {
                 item: item.into(),
                 index,
             })
@@ -376,14 +335,14 @@ impl Question {
         (count > 0).then(|| deviation / count as f64)
     }
 
-    fn extreme(&self, partial: &Partial, found: Option<&Found>) -> Answer {
+    fn extreme(&self, partial: &Partial, found: Option<&Extreme>) -> Answer {
         if self.nan_prevails(partial) {
             return self.nan();
         }
         found.map_or(Answer::Nothing, |found| Answer::Item(found.item.clone()))
     }
 
-    fn position(&self, partial: &Partial, found: Option<&Found>) -> Answer {
+    fn position(&self, partial: &Partial, found: Option<&Extreme>) -> Answer {
         let nan = partial.first_nan.filter(|_| self.nan_prevails(partial));
         nan.or(found.map(|found| found.index))
             .map_or(Answer::Nothing, Answer::Count)
@@ -403,7 +362,11 @@ impl Question {
     }
 }
 
-fn replace_if(old: &mut Option<Found>, new: Option<Found>, better: impl Fn(&[u8], &[u8]) -> bool) {
+fn replace_if(
+    old: &mut Option<Extreme>,
+    new: Option<Extreme>,
+    better: impl Fn(&[u8], &[u8]) -> bool,
+) {
     let Some(new) = new else { return };
     if old.as_ref().is_none_or(|old| better(&new.item, &old.item)) {
         *old = Some(new);
