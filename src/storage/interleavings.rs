@@ -91,7 +91,7 @@ impl World {
         for _ in 0..commands {
             let trim = {
                 let mut writer = self.array.writer().unwrap();
-                let count = writer.extent().count;
+                let count = writer.span().count;
                 let head = 700.min(count / 2);
                 if head == 0 {
                     continue;
@@ -185,7 +185,7 @@ fn everything_at_once(pops: bool) {
             Some(dropped + 1)
         );
     }
-    assert_eq!(world.array.writer().unwrap().extent().head, dropped);
+    assert_eq!(world.array.writer().unwrap().span().head, dropped);
     // As another server would find it.
     world.array.make_exact_now().unwrap();
     let mut moment = Vec::new();

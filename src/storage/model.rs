@@ -107,7 +107,7 @@ impl Round<'_> {
         while self.goes_on() {
             let trim = {
                 let mut writer = self.bound.writer().unwrap();
-                let count = writer.extent().count;
+                let count = writer.span().count;
                 // Keeps nearly all, so that there is something to copy.
                 let from = random.below(*random_limit(count)).min(count);
                 let to = count - random.below(50).min(count - from);
@@ -132,7 +132,7 @@ impl Round<'_> {
         let mut added = HashMap::new();
         while self.goes_on() {
             let mut writer = self.bound.writer().unwrap();
-            let count = writer.extent().count;
+            let count = writer.span().count;
             if count == 0 {
                 continue;
             }

@@ -149,7 +149,7 @@ fn work(store: &Store, bound: &Bound) -> Result<()> {
         let mut view = bound.view()?;
         let mut all = vec![0; usize::try_from(view.count()).unwrap() * size];
         view.read(0, &mut all)?;
-        (view.extent(), all)
+        (view.span(), all)
     };
     assert!(extent.end() >= extent.head, "{extent:?}");
     if !bound.is_writable() {

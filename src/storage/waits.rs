@@ -127,7 +127,7 @@ fn what_is_dropped_from_the_head_is_what_lies_before_a_position() {
     assert_eq!(drop_to(20), (30, bytes(30, 70)));
     assert_eq!(drop_to(200), (200, Vec::new()));
     bound.append(&bytes(0, 10)).unwrap();
-    assert_eq!(bound.writer().unwrap().extent().end(), 210);
+    assert_eq!(bound.writer().unwrap().span().end(), 210);
 }
 
 #[test]
@@ -146,9 +146,9 @@ fn who_reads_a_whole_array_reads_that_of_one_moment_though_its_head_is_dropped()
         true
     });
     result.unwrap();
-    assert_eq!((moment.extent().head, count), (0, 400_000));
+    assert_eq!((moment.span().head, count), (0, 400_000));
     assert!(read == numbers(0, 400_000));
-    let now = bound.moment().unwrap().extent();
+    let now = bound.moment().unwrap().span();
     assert!(now.head > 300_000 && now.end() == 400_000, "{now:?}");
 }
 

@@ -31,7 +31,7 @@ impl Command for VClear {
         let bound = binding.writable(&key)?;
         let mut writer = bound.writer()?;
         let cleared = writer.clear()?;
-        let end = writer.extent().end();
+        let end = writer.span().end();
         drop(writer);
         if cleared > 0 {
             announce(&key, bound, c"vclear", Change::Shortened { end });

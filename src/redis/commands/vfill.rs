@@ -46,7 +46,7 @@ impl Command for VFill {
         let (key, binding) = binding::for_writing(ctx, args)?;
         let bound = binding.writable(&key)?;
         // By position: other threads may drop values from the head before their turn comes.
-        let Span { head, count } = bound.view()?.extent();
+        let Span { head, count } = bound.view()?.span();
         let range = wanted.of(count);
         let positions = head + range.start..head + range.end;
         let bytes = (range.end - range.start) * binding.item.size() as u64;

@@ -55,7 +55,7 @@ impl Command for VIncrBy {
             Touched::Each(indices(count).unwrap_or_default())
         })?;
         let mut writer = bound.writer()?;
-        let Span { head, count } = writer.extent();
+        let Span { head, count } = writer.span();
         let indices = indices(count)?;
         let new = writer.update(&indices, |pair, value| {
             let position = 2 * pair + 3;

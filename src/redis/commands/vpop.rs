@@ -52,7 +52,7 @@ impl Command for VPop {
         })?;
         let mut writer = bound.writer()?;
         let popped = writer.pop(wanted.unwrap_or(1))?;
-        let end = writer.extent().end();
+        let end = writer.span().end();
         drop(writer);
         if !popped.is_empty() {
             announce(&key, bound, c"vpop", Change::Shortened { end });

@@ -55,7 +55,7 @@ impl Command for VSet {
             |i| 2 * i + 3,
             |bytes| {
                 let mut writer = bound.writer()?;
-                let Span { head, count } = writer.extent();
+                let Span { head, count } = writer.span();
                 let indices = &indices(count)?;
                 writer.set(indices, bytes)?;
                 drop(writer);

@@ -48,7 +48,7 @@ impl Command for VSetRaw {
             })?;
         }
         let mut writer = bound.writer()?;
-        let Span { head, count } = writer.extent();
+        let Span { head, count } = writer.span();
         let index = index(count)?;
         if values > 0 {
             writer.set_from(index, bytes)?;

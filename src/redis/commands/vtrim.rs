@@ -45,12 +45,12 @@ impl Command for VTrim {
         };
         let bound = binding.writable(&key)?;
         let mut writer = bound.writer()?;
-        let range = wanted.of(writer.extent().count);
+        let range = wanted.of(writer.span().count);
         if range.start > 0 && !ctx.may_block() {
             expect_inline(range.end - range.start, binding.item)?;
         }
         let trim = writer.begin_trim(&range)?;
-        let end = writer.extent().end();
+        let end = writer.span().end();
         drop(writer);
         if trim.tail > 0 {
             announce(&key, bound, c"vtrim", Change::Shortened { end });

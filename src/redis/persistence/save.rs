@@ -88,7 +88,7 @@ fn save_binding(rdb: &Writer, binding: &Binding) -> Result<(), Damaged> {
 fn save_values(rdb: &Writer, array: &Bound, moment: &Moment<'_>) -> Result<(), Damaged> {
     let mut before = Before {
         identity: moment.identity().to_vec(),
-        head: moment.extent().head,
+        head: moment.span().head,
         state: match array.completeness() {
             Completeness::Whole | Completeness::Doubted => state::WHOLE,
             Completeness::Filling => state::FILLING,

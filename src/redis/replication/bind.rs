@@ -20,7 +20,7 @@ pub fn bound(key: &Key<'_>, binding: &Binding, is_alone: bool) {
     let Ok(moment) = array.moment() else {
         return;
     };
-    let (identity, extent) = (moment.identity(), moment.extent());
+    let (identity, extent) = (moment.identity(), moment.span());
     let state: &[u8] = match (is_alone, extent.count) {
         (false, _) => b"SHARED",
         (true, 0) => b"EMPTY",
@@ -47,7 +47,7 @@ pub fn bind_again(key: &Key<'_>, binding: &Binding) {
     let Ok(moment) = array.moment() else {
         return;
     };
-    let (extent, identity) = (moment.extent(), moment.identity());
+    let (extent, identity) = (moment.span(), moment.identity());
     let words = bind_words(key.name(), binding, extent, b"AGAIN", &identity);
     key.ctx().propagate(Audience::Replicas, COMMAND, &words);
     fill::send_all(key.name(), array);

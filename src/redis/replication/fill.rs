@@ -211,7 +211,7 @@ impl Fill {
             // The key says what is wrong, and MMAP begins anew.
             return Progress::Ended;
         };
-        let Span { head, count } = view.extent();
+        let Span { head, count } = view.span();
         self.next = self.next.max(head);
         let end = head + count;
         let end = match self.part {

@@ -23,7 +23,7 @@ pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {
         Ok(moment) => moment,
         Err(error) => return give_up(&error.to_string()),
     };
-    let (identity, extent) = (moment.identity(), moment.extent());
+    let (identity, extent) = (moment.identity(), moment.span());
     if !first_time(&identity) {
         return send(&bind_words(key, binding, extent, b"SHARED", &identity));
     }

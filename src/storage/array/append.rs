@@ -187,7 +187,7 @@ impl Writer<'_> {
             });
         }
         loop {
-            let Span { head, count } = self.extent();
+            let Span { head, count } = self.span();
             let dropped = head.saturating_sub(position);
             let bytes = bytes
                 .get(dropped.saturating_mul(size).min(bytes.len() as u64) as usize..)
@@ -240,7 +240,7 @@ impl Array {
         if !writer.append_to_free_slack(bytes)? {
             writer = writer.append_elsewhere(bytes)?;
         }
-        Ok(writer.extent())
+        Ok(writer.span())
     }
 
     /// As [`Writer::extend_to`].

@@ -178,7 +178,7 @@ impl Array {
             self.warm_up(&(index..index + at_once));
             let mut writer = self.writer()?;
             self.not_cancelled(cancel)?;
-            let extent = writer.extent();
+            let extent = writer.span();
             next = next.max(extent.head);
             let values = positions
                 .end

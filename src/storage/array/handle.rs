@@ -50,8 +50,6 @@ pub struct Array {
     pub(super) last_error: Mutex<Option<String>>,
     /// Whether values may be elsewhere than in RAM.
     pub(in crate::storage) cold_check: ColdCheck,
-    /// Held while the mark is set. No lock is taken under it.
-    pub(in crate::storage) marking: Mutex<()>,
     /// Held during a sync, so that nobody takes what another has only begun to sync for synced.
     /// Taken before `state`, never after.
     pub(in crate::storage) syncing: Mutex<()>,

@@ -15,6 +15,8 @@ const WORKER_CHECK: Duration = Duration::from_millis(100);
 /// The state of an array, behind its lock.
 pub(in crate::storage) struct Lock {
     state: Mutex<State>,
+    /// Held while the mark is set. No lock is taken under it.
+    marking: Mutex<()>,
     /// Signalled when the end of the file becomes free.
     end_freed: Condvar,
 }
@@ -29,6 +31,7 @@ impl Lock {
     pub fn new(state: State) -> Self {
         Self {
             state: Mutex::new(state),
+            marking: Mutex::new(()),
             end_freed: Condvar::new(),
         }
     }
@@ -46,6 +49,11 @@ impl Lock {
     pub fn try_lock(&self) -> Option<Locked<'_>> {
         let state = self.state.try_lock()?;
         Some(Locked { state, lock: self })
+    }
+
+    /// Waits until no other thread sets the mark. The state comes first: who has it may ask.
+    pub fn marking(&self, _: &State) -> MutexGuard<'_, ()> {
+        self.marking.lock()
     }
 
     /// Gives the end of the file to those who wait for it.

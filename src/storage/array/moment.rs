@@ -98,7 +98,7 @@ impl Array {
         span: Span,
     ) -> Option<Arc<File>> {
         // No mark may come late to a file that others can have by then.
-        let _marking = self.marking.lock();
+        let _marking = self.state.marking(state);
         self.published.replace(file.as_deref(), span);
         let old = std::mem::replace(&mut state.file, file)?;
         self.unmap(self.shared.windows.take_those_of(&old));
@@ -108,7 +108,7 @@ impl Array {
 
 impl Moment<'_> {
     /// Which values there were.
-    pub fn extent(&self) -> Span {
+    pub fn span(&self) -> Span {
         self.span
     }
 

@@ -88,7 +88,6 @@ impl Array {
             shared,
             last_error: Mutex::new(None),
             cold_check: ColdCheck::new(contents.count > 0),
-            marking: Mutex::new(()),
             syncing: Mutex::new(()),
             reading: RwLock::new(()),
         };

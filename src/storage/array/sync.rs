@@ -192,7 +192,7 @@ impl Array {
         }
         // Not under the array's lock: an attribute can wait for the journal. Whoever lowers the mark comes after.
         state.durability.set_mark(Some(count));
-        let marking = self.marking.lock();
+        let marking = self.state.marking(&state);
         drop(state);
         let marked = Mark::set(file, count);
         drop(marking);

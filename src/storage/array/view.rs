@@ -57,7 +57,7 @@ pub struct View<'a> {
 
 impl View<'_> {
     /// Which values there are.
-    pub fn extent(&self) -> Span {
+    pub fn span(&self) -> Span {
         self.state.span()
     }
 

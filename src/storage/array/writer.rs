@@ -38,7 +38,7 @@ impl Array {
 impl<'a> Writer<'a> {
     /// Which values there are.
     #[inline]
-    pub fn extent(&self) -> Span {
+    pub fn span(&self) -> Span {
         self.state.span()
     }
 
@@ -100,7 +100,7 @@ impl Array {
 
     pub(in crate::storage) fn mark(&self, state: &mut State, count: u64) -> Result<()> {
         let file = self.file(state)?;
-        let _marking = self.marking.lock();
+        let _marking = self.state.marking(state);
         // Should it fail, what the mark says is not known.
         state.durability.set_mark(None);
         Mark::set(&file, count).map_err(|e| self.failed("mark", e))?;

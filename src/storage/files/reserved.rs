@@ -10,8 +10,8 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{fstat, stat};
 
 use crate::storage::files::identity::FileId;
-use crate::storage::files::root::real_path;
 use crate::storage::system::descriptor_link;
+use crate::storage::system::real_path;
 
 /// Names in a directory that are reserved: those that begin and end so.
 #[derive(Clone, PartialEq, Eq, Debug)]

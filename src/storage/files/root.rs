@@ -323,15 +323,6 @@ impl Root {
     }
 }
 
-/// The path of what is at `path`, without links and dots.
-///
-/// # Errors
-/// The system's.
-pub fn real_path(path: &Path) -> io::Result<PathBuf> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    read_link(descriptor_link(&open(path, flags, Mode::empty())?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,5 @@
 //! What the store's threads do in the background: going over values, and bringing in those that are not in RAM.
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +10,7 @@ use crate::storage::cold::drop_pages::DropPages;
 use crate::storage::cold::touched::{Cold, Touched};
 use crate::storage::error::Result;
 use crate::storage::memory::available::available;
+use crate::storage::memory::faults::major_faults;
 use crate::storage::scan::background::{Query, Request};
 use crate::storage::store::bound::Bound;
 use crate::storage::store::store::Store;
@@ -109,15 +109,4 @@ impl Store {
             }
         }
     }
-}
-
-/// Page faults for which this thread waited for a disk.
-pub(super) fn major_faults() -> u64 {
-    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: it points at a structure of the right type, of integers, for which zero is a value.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    usage.ru_majflt.cast_unsigned()
 }

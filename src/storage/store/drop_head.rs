@@ -65,7 +65,7 @@ impl Array {
         registry: &Registry,
     ) -> Result<()> {
         let mut writer = self.writer()?;
-        let Span { head, count } = writer.extent();
+        let Span { head, count } = writer.span();
         let values = position.saturating_sub(head);
         if values == 0 {
             return Ok(());

@@ -329,14 +329,14 @@ fn is_there_already(store: &Store, path: &FilePath, made: &Bound) -> Result<bool
         Some(array) if array.is_lost() || array.item() != made.item() => return Ok(false),
         Some(array) => {
             let there = array.moment()?;
-            made.extent() == there.extent() && made.holds(|index, out| there.read(index, out))?
+            made.span() == there.span() && made.holds(|index, out| there.read(index, out))?
         }
         None => {
             let file = store.root.open_found(&found, path, Access::ReadOnly)?;
             let Some(there) = Unbound::of(&file, path, made.item())? else {
                 return Ok(false);
             };
-            made.extent() == there.extent
+            made.span() == there.extent
                 && made.holds(|index, out| disk::read_at(&file, there.layout.offset(index), out))?
         }
     };
@@ -381,7 +381,7 @@ impl Moment<'_> {
         let per_chunk = (CHUNK / size).max(1);
         let mut ours = vec![0; per_chunk * size];
         let mut theirs = ours.clone();
-        let count = self.extent().count;
+        let count = self.span().count;
         let mut index = 0;
         while index < count {
             let values = (count - index).min(per_chunk as u64);

@@ -18,9 +18,13 @@ mod probe;
 mod subject;
 mod trials;
 
+use std::fs::read_link;
+use std::io;
 use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, Result};
 
 pub use probe::{Missing, check};
@@ -108,6 +112,15 @@ fn forbid(call: Call) {
 /// The name by which this process reaches what it has open.
 pub(in crate::storage) fn descriptor_link(open: &impl AsRawFd) -> String {
     format!("/proc/self/fd/{}", open.as_raw_fd())
+}
+
+/// The path of what is at `path`, without links and dots.
+///
+/// # Errors
+/// The system's.
+pub fn real_path(path: &Path) -> io::Result<PathBuf> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    read_link(descriptor_link(&open(path, flags, Mode::empty())?))
 }
 
 #[cfg(test)]

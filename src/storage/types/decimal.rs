@@ -12,7 +12,7 @@
 
 use fast_float2::FastFloat;
 
-use crate::storage::types::int::eight_digits;
+use crate::storage::types::digits::eight_digits;
 
 /// Most digits, and so the most after the point: 10^19 fits in a `u64`.
 const MAX_DIGITS: usize = 19;

@@ -5,6 +5,7 @@
 
 mod add;
 mod decimal;
+mod digits;
 pub mod dtype;
 mod error;
 mod float;
