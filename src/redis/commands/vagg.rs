@@ -11,7 +11,8 @@ use crate::redis::keys::binding;
 use crate::redis::server::memory;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Outcome, Resp};
-use crate::storage::questions::aggregate::{Answer, Buckets, Op, Partial, Question};
+use crate::storage::questions::aggregate::buckets::Buckets;
+use crate::storage::questions::aggregate::{Answer, Op, Partial, Question};
 use crate::storage::types::{ItemType, Kind, excerpt};
 
 /// `op [op ...]`, as `COMMAND DOCS` has it.

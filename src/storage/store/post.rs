@@ -1,6 +1,6 @@
 //! What the worker is asked to do, and how it comes to it.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
@@ -8,7 +8,6 @@ use crate::storage::array::attendant::{Attendant, Chore};
 use crate::storage::array::handle::Array;
 use crate::storage::error::Error;
 use crate::storage::memory::mapping::Mapping;
-use crate::storage::store::registry::Registry;
 
 /// Called with the outcome of a sync that somebody waits for, on the worker's thread.
 pub type Done = Box<dyn FnOnce(Result<(), &Error>) + Send>;
@@ -33,12 +32,16 @@ pub(in crate::storage) enum WorkerMessage {
 pub(in crate::storage) struct Post {
     jobs: Sender<WorkerMessage>,
     /// The arrays that it is for.
-    registry: Weak<Registry>,
+    arrays: Box<dyn Fn() -> Vec<Arc<Array>> + Send + Sync>,
 }
 
 impl Post {
-    pub fn new(jobs: Sender<WorkerMessage>, registry: Weak<Registry>) -> Self {
-        Self { jobs, registry }
+    pub fn new(
+        jobs: Sender<WorkerMessage>,
+        arrays: impl Fn() -> Vec<Arc<Array>> + Send + Sync + 'static,
+    ) -> Self {
+        let arrays = Box::new(arrays);
+        Self { jobs, arrays }
     }
 
     /// Hands a job to the worker. Where it died, the job is dropped: writes are refused then anyway.
@@ -62,7 +65,6 @@ impl Attendant<Array> for Post {
     }
 
     fn arrays(&self) -> Vec<Arc<Array>> {
-        let registry = self.registry.upgrade();
-        registry.map_or_else(Vec::new, |registry| registry.arrays())
+        (self.arrays)()
     }
 }

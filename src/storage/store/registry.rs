@@ -63,11 +63,15 @@ impl Entry {
 impl Registry {
     /// Of no files yet, whose arrays have their chores sent to `jobs`.
     pub(in crate::storage) fn new(shared: &Arc<Shared>, jobs: Sender<WorkerMessage>) -> Arc<Self> {
-        Arc::new_cyclic(|registry| Self {
-            shared: Arc::clone(shared),
-            post: Arc::new(Post::new(jobs, Weak::clone(registry))),
-            entries: Mutex::default(),
-            lingering: Mutex::default(),
+        Arc::new_cyclic(|registry: &Weak<Self>| {
+            let registry = Weak::clone(registry);
+            let arrays = move || registry.upgrade().map_or_else(Vec::new, |it| it.arrays());
+            Self {
+                shared: Arc::clone(shared),
+                post: Arc::new(Post::new(jobs, arrays)),
+                entries: Mutex::default(),
+                lingering: Mutex::default(),
+            }
         })
     }
 

@@ -4,7 +4,7 @@
 //! Values are taken in chunk by chunk into a [`Partial`]; the partials of chunks, of threads and of parts of an array
 //! are merged in their order, and give the same answer however the array was divided.
 
-mod buckets;
+pub mod buckets;
 pub mod compare;
 mod doubles;
 mod exact;
@@ -17,7 +17,6 @@ mod sum;
 #[cfg(test)]
 mod tests;
 
-pub use crate::storage::questions::aggregate::buckets::Buckets;
 pub use crate::storage::questions::aggregate::extended::Extended;
 
 use crate::storage::questions::aggregate::loops::{
