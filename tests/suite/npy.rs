@@ -85,6 +85,11 @@ fn while_there_is_slack_the_header_promises_no_more_than_is_there() {
     }
 }
 
+/// Whether `long_double` is what numpy calls longdouble on the server's machine.
+pub fn has_longdouble(db: &Server) -> bool {
+    db.info("server", "os").ends_with("x86_64")
+}
+
 #[test]
 fn every_type_can_be_created_and_is_read_back() {
     let db = Server::start();
@@ -106,6 +111,12 @@ fn every_type_can_be_created_and_is_read_back() {
     .enumerate()
     {
         let file = format!("f{i}.npy");
+        if words == "long_double" && !has_longdouble(&db) {
+            let error = db.error(&format!("MMAP k{i} {file} {words} WRITABLE"));
+            assert!(error.contains("not x87's 80-bit number"), "{error}");
+            assert!(!db.path(&file).exists());
+            continue;
+        }
         assert_eq!(
             db.say(&format!("MMAP k{i} {file} {words} WRITABLE")),
             "(integer) 0"
