@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 INTEGRATION := --test suite --test fuzz --test cold --test burst --test durability --test faults --test model --test replication
 
-.PHONY: help run build test interleavings test-all test-python test-python-versions wheels test-crash bench bench-servers guard bench-storage lint servers dist test-dist \
+.PHONY: help run build test interleavings test-all test-python test-python-versions wheels test-crash fuzz bench bench-servers guard bench-storage lint servers dist test-dist \
     licences clean
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo 'make test-python-versions  the same tests with Python 3.9, 3.10, 3.12 and 3.13, and with the oldest libraries it allows'
 	@echo 'make wheels           python/dist: wheels of the Python package, with the module where dist/lib has it'
 	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test, half an hour each (MMAP_SECONDS) of Sentinel and Cluster (needs root, FUSE, loop devices)'
+	@echo 'make fuzz             random input of every kind from outside, some minutes: files, dumps, words of a primary, commands'
 	@echo 'make test-field       under stock units of Debian (needs root), filters of system calls, overlayfs, musl, aarch64, newest servers'
 	@echo 'make bench            docs/benchmarks.md: tables and charts, on servers of its own; SUITEFLAGS=--long for long arrays'
 	@echo 'make bench-servers    the table of goals on the redis-server in the PATH, Redis 8.0 and Valkey 9.1'
@@ -71,6 +72,13 @@ test-crash: build
 	MMAP_ROUNDS=50 cargo test --release --test power_cut -- --nocapture
 	bash .ci/old && cargo test --release --test replication versions -- --nocapture
 	MMAP_SECONDS=$${MMAP_SECONDS:-1800} cargo test --release --test replication long_run -- --nocapture --test-threads 1
+
+fuzz: build
+	@bash .ci/packages server test
+	MMAP_ROUNDS=10000 cargo test --release --lib storage::outside
+	MMAP_ROUNDS=2000 cargo test --release --test replication fuzz::
+	cargo test --release --test replication words::
+	cargo test --release --test fuzz
 
 test-field: build
 	@bash .ci/packages server test

@@ -98,12 +98,8 @@ impl World {
                 }
                 writer.begin_trim(&(head..count)).unwrap()
             };
-            let cancel = Cancel::default();
             // Values that were to stay may be removed: then the head stays.
-            if let Ok(values) = self
-                .array
-                .end_trim(trim, &self.root, &self.registry, &cancel)
-            {
+            if let Ok(values) = self.array.end_trim(trim, &self.root, &self.registry) {
                 dropped += values;
             }
         }

@@ -59,7 +59,7 @@ pub use crate::storage::files::identity::FileId;
 pub use crate::storage::files::path::FilePath;
 pub use crate::storage::files::reserved::Reserved;
 pub use crate::storage::files::root::Root;
-pub use crate::storage::format::dropped::check as check_head;
+pub use crate::storage::format::dropped::{can_hold, check as check_head, parse_position};
 pub use crate::storage::store::bound::Bound;
 pub use crate::storage::store::import::{Former, Import, MayBecome};
 pub use crate::storage::store::post::Done;

@@ -167,3 +167,21 @@ fn a_growth_that_was_called_off_gives_back_what_it_allocated_afterwards() {
     assert_eq!(blocks(), before);
     assert!(!bound.has_slack());
 }
+
+#[test]
+fn a_key_that_is_noted_while_the_head_is_dropped_is_noted_in_the_new_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::parse(b"uint8", None).unwrap());
+    bound.append(&bytes(0, 100)).unwrap();
+    bound.set_owner(b"0:former");
+    let trim = bound.writer().unwrap().begin_trim(&(50..100)).unwrap();
+    let array = bound.share();
+    let mut copy = array
+        .begin_head_drop(trim, &store.root, Cancel::default())
+        .unwrap();
+    bound.set_owner(b"0:latter");
+    while !copy.take_turn(&store.registry).unwrap() {}
+    assert_eq!(contents(&bound), bytes(50, 50));
+    assert_eq!(bound.owner(), b"0:latter");
+}

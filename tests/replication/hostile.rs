@@ -1,7 +1,7 @@
 //! Numbers and fields that cannot be, in dumps, RDB files, attributes and the stream: they harm no other key, and nobody's
 //! server.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rustix::fs::{XattrFlags, setxattr};
 
 use crate::contents::{restore, sign};
 use crate::pair::follow;
-use support::{Client, Reply, Server, doubles, wait_until};
+use support::{Client, Reply, Server, Setup, doubles, wait_until};
 
 /// The number of values dropped from the head, as the server writes it: a mark and, in the form for large ones, the number.
 fn number(number: u64) -> Vec<u8> {
@@ -174,60 +174,112 @@ fn what_is_wrong_with_a_key_in_an_rdb_file_is_that_keys_alone() {
 }
 
 /// A primary that says what it likes.
-struct Primary {
+pub struct Primary {
+    listener: TcpListener,
     stream: TcpStream,
-    replica: Server,
+    pub replica: Server,
     waits: u32,
 }
 
 impl Primary {
     /// Lets a replica follow it, which gets no keys.
-    fn start() -> Primary {
+    pub fn start() -> Primary {
+        Primary::of(Server::setup())
+    }
+
+    pub fn of(replica: Setup) -> Primary {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let replica = Server::start();
+        let replica = replica.start();
         assert_eq!(replica.say(&format!("REPLICAOF 127.0.0.1 {port}")), "OK");
-        let (mut stream, _) = listener.accept().unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        loop {
-            let command = words(&mut reader);
-            match command[0].to_ascii_uppercase().as_slice() {
-                b"PING" => stream.write_all(b"+PONG\r\n").unwrap(),
-                b"PSYNC" => break,
-                _ => stream.write_all(b"+OK\r\n").unwrap(),
-            }
-        }
-        let id = "0".repeat(40);
-        let rdb = b"REDIS0009\xff\0\0\0\0\0\0\0\0";
-        write!(stream, "+FULLRESYNC {id} 1\r\n${}\r\n", rdb.len()).unwrap();
-        stream.write_all(rdb).unwrap();
-        std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
         Primary {
-            stream,
+            stream: synchronise(&listener),
+            listener,
             replica,
             waits: 0,
         }
     }
 
+    /// The replica has asked for a full synchronisation, which leaves it without keys.
+    pub fn synchronise_again(&mut self) {
+        self.stream = synchronise(&self.listener);
+    }
+
     fn send(&mut self, words: &[&[u8]]) {
+        self.try_send(words).unwrap();
+    }
+
+    /// # Errors
+    /// If the replica has ended the connection.
+    pub fn try_send(&mut self, words: &[impl AsRef<[u8]>]) -> std::io::Result<()> {
+        let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
         let mut bytes = Vec::new();
-        Client::encode(&mut bytes, words);
-        self.stream.write_all(&bytes).unwrap();
+        Client::encode(&mut bytes, &words);
+        self.stream.write_all(&bytes)
     }
 
     /// Waits until the replica has carried out all that was sent.
     #[track_caller]
     fn wait(&mut self) {
+        assert!(self.try_wait(), "the replica ended the connection");
+    }
+
+    /// As [`Self::wait`]; `false` if the replica has ended the connection instead.
+    #[track_caller]
+    pub fn try_wait(&mut self) -> bool {
         self.waits += 1;
         let waits = self.waits.to_string();
-        self.send(&[b"SET", b"waits", waits.as_bytes()]);
+        let mut is_there = self.try_send(&["SET", "waits", &waits]).is_ok();
         wait_until("the replica comes to the end of what it got", || {
-            self.replica.say("GET waits") == waits
+            // It ends it in its own time, and what came before was carried out.
+            is_there &= !self.has_ended();
+            !is_there || self.replica.say("GET waits") == waits
         });
+        is_there
     }
+
+    fn has_ended(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let mut acknowledgements = [0; 4096];
+        let end = loop {
+            match (&self.stream).read(&mut acknowledgements) {
+                Ok(0) => break true,
+                Ok(_) => {}
+                Err(error) => break error.kind() != std::io::ErrorKind::WouldBlock,
+            }
+        };
+        self.stream.set_nonblocking(false).unwrap();
+        end
+    }
+}
+
+/// Waits for a replica, and sends it an RDB file without keys.
+fn synchronise(listener: &TcpListener) -> TcpStream {
+    let mut stream = None;
+    wait_until("the replica asks", || {
+        stream = listener.accept().ok().map(|(stream, _)| stream);
+        stream.is_some()
+    });
+    let mut stream = stream.unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let command = words(&mut reader);
+        match command[0].to_ascii_uppercase().as_slice() {
+            b"PING" => stream.write_all(b"+PONG\r\n").unwrap(),
+            b"PSYNC" => break,
+            _ => stream.write_all(b"+OK\r\n").unwrap(),
+        }
+    }
+    let id = "0".repeat(40);
+    let rdb = b"REDIS0009\xff\0\0\0\0\0\0\0\0";
+    write!(stream, "+FULLRESYNC {id} 1\r\n${}\r\n", rdb.len()).unwrap();
+    stream.write_all(rdb).unwrap();
+    stream
 }
 
 /// A command, as its words.

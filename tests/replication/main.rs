@@ -20,5 +20,6 @@ mod slots;
 mod stream;
 mod sync;
 mod versions;
+mod words;
 mod workload;
 mod writer;

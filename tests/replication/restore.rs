@@ -320,3 +320,26 @@ fn a_dump_under_load_replaces_a_file_with_slack() {
     db.settles_at("f", 13 * 8);
     db.settles_at("f.replaced", 20_003 * 8);
 }
+
+#[test]
+fn what_a_restored_dump_replaces_on_a_replica_is_not_said_to_be_lost() {
+    let pair = Pair::start();
+    pair.primary.ask("MMAP k f");
+    pair.primary.ask("VPUSH k 1 2 3");
+    let payload = dump(&pair.primary, "k");
+    pair.primary.ask("VPUSH k 4");
+    pair.assert_same();
+    assert_eq!(replace(&pair.primary, "k", &payload).to_string(), "OK");
+    pair.assert_same();
+    for server in [&pair.primary, &pair.replica] {
+        let log = server.log();
+        assert!(!log.contains("was deleted while it was bound"), "{log}");
+        assert!(!log.contains("was replaced by another file"), "{log}");
+    }
+    // What others delete is lost.
+    std::fs::remove_file(pair.replica.path("f")).unwrap();
+    pair.primary.ask("DEL k");
+    crate::pair::catch_up(&pair.primary, &pair.replica);
+    let log = pair.replica.log();
+    assert!(log.contains("its 3 values are lost"), "{log}");
+}

@@ -218,3 +218,17 @@ fn a_dump_in_the_stream_does_not_come_to_files_of_the_replica_either() {
     assert!(error.contains("no array of this server's"), "{error}");
     assert_eq!(pair.replica.read("notes"), b"a file of somebody's own");
 }
+
+#[test]
+fn a_key_of_another_name_is_noted_when_it_is_mapped_again() {
+    let db = Server::start();
+    db.ask("MMAP x:former f");
+    db.ask("VPUSH x:former 1 2");
+    assert_eq!(db.say("RENAME x:former y:latter"), "OK");
+    assert_eq!(db.say("MMAP y:latter f"), "(integer) 2");
+    db.ask("DEL y:latter");
+    let mut client = restorer(&db);
+    assert!(hand_in(&mut client, "x:former", &dump_of("f", "5")).is_error());
+    assert_eq!(db.read("f"), doubles([1.0, 2.0]));
+    assert_eq!(names(&db), ["f"]);
+}

@@ -338,7 +338,8 @@ fn work_in_the_background_and_what_goes_on_meanwhile_reaches_the_replica() {
                 assert!(!client.ask(&command).is_error(), "{command}");
             }
         }
-        assert!(!worker.receive().is_error(), "{work}");
+        let reply = worker.receive();
+        assert!(!reply.is_error(), "{work}: {reply}");
     }
     pair.assert_same();
 }

@@ -103,8 +103,42 @@ fn long_writes_end_with_their_clients_and_delay_nobody_else() {
     );
 }
 
+/// Each of the threads that copy has a long trim, and yet another array has its turn.
 #[test]
-fn advice_is_not_queued_twice() {
+fn long_trims_take_turns_with_those_of_other_arrays() {
+    const LONG: u64 = 1 << 30;
+    let db = Server::start();
+    zeros(&db, "other", 8 << 20);
+    db.say("MMAP other other uint8 WRITABLE");
+    let names = ["a", "b", "c", "d"];
+    let mut blocked = 0;
+    let long = names.map(|name| {
+        zeros(&db, name, LONG);
+        db.say(&format!("MMAP {name} {name} uint8 WRITABLE"));
+        let mut client = db.client();
+        client.send(&["VTRIM", name, "1", "-1"]);
+        blocked += 1;
+        wait_until("it is under way", || {
+            db.info("clients", "blocked_clients") == blocked.to_string()
+        });
+        client
+    });
+    assert_eq!(db.int("VTRIM other 1000000 -1"), 1_000_000);
+    for name in names {
+        let count = db.int(&format!("VSIZE {name}")) as u64;
+        assert_eq!(count, LONG, "{name} was trimmed first");
+    }
+    drop(long);
+    // They end with their clients, and others can trim these arrays.
+    for name in names {
+        let last = format!("VTRIM {name} -1 -1");
+        wait_until("its trim is given up", || !db.ask(&last).is_error());
+        assert_eq!(db.int(&format!("VSIZE {name}")), 1);
+    }
+}
+
+#[test]
+fn advice_is_not_queued_twice_and_ends_with_its_client() {
     let db = Server::start();
     zeros(&db, "f", 512 << 20);
     db.say("MMAP db f uint8");
@@ -112,6 +146,11 @@ fn advice_is_not_queued_twice() {
     let advice = vec![vec!["VADVISE", "db", "WILLNEED"]; 3000];
     for reply in client.pipeline(&advice) {
         assert_eq!(reply.to_string(), "OK");
+    }
+    drop(client);
+    let mut client = db.client();
+    for _ in 0..3000 {
+        client.send(&["VADVISE", "db", "DONTNEED"]);
     }
     drop(client);
     // What is left for the threads is one array's worth.

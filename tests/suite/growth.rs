@@ -44,10 +44,19 @@ fn a_burst_is_all_there_and_the_file_becomes_exact_by_itself() {
 #[test]
 fn a_burst_makes_the_file_longer_than_its_values_for_a_while() {
     let db = Server::with("MMAP db f");
+    let longest = longest_during(&db, || burst(&db));
+    assert!(
+        longest > BURST * 8,
+        "the file was never longer than {longest} bytes"
+    );
+    db.settles_at("f", BURST * 8);
+}
+
+/// The greatest length of the file `f` while something is done.
+fn longest_during(db: &Server, work: impl FnOnce()) -> u64 {
     let path = db.path("f");
-    let mut client = db.client();
     let done = std::sync::atomic::AtomicBool::new(false);
-    let longest = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             let mut longest = 0;
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
@@ -55,15 +64,23 @@ fn a_burst_makes_the_file_longer_than_its_values_for_a_while() {
             }
             longest
         });
-        client.push_one_by_one("db", 0..BURST);
+        work();
         done.store(true, std::sync::atomic::Ordering::Relaxed);
         watcher.join().unwrap()
-    });
-    assert!(
-        longest > BURST * 8,
-        "the file was never longer than {longest} bytes"
-    );
-    db.settles_at("f", BURST * 8);
+    })
+}
+
+#[test]
+fn a_small_array_gets_little_ahead_of_need() {
+    const VALUES: u64 = 20_000;
+    let db = Server::start();
+    db.say("MMAP db f");
+    let longest = longest_during(&db, || db.client().push_one_by_one("db", 0..VALUES));
+    assert!(db.stat("growths_ahead") + db.stat("growths_inline") > 0);
+    assert!(longest > VALUES * 8, "it never had any: {longest} bytes");
+    let most = VALUES * 8 + (5 << 20);
+    assert!(longest < most, "it was {longest} bytes long");
+    db.settles_at("f", VALUES * 8);
 }
 
 #[test]

@@ -198,6 +198,8 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
                 if wish.incomplete && !is_replica() {
                     take_as_it_is(bound, true)?;
                 }
+                // The key may have had another name, or its database another number.
+                binding::note_owner(key, binding);
                 return Ok(binding.bound()?.view()?.count());
             }
             if wish.path == binding.path && !same_file {

@@ -5,13 +5,14 @@ use std::ops::Range;
 
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::range::Wanted;
+use crate::redis::execution::scan::expect_inline;
 use crate::redis::keys::binding;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Outcome};
 use crate::redis::store;
 use crate::storage::memory::pattern::Pattern;
 use crate::storage::types::excerpt;
-use crate::storage::{Bound, Error};
+use crate::storage::{Bound, Cancel, Error};
 
 /// `VADVISE key RANDOM|SEQUENTIAL|NORMAL`: says in which order values are going to be read, and replies `OK`.
 /// `VADVISE key WILLNEED [start stop]`: has values read into RAM in the background, and replies `OK` at once.
@@ -116,16 +117,18 @@ fn range(args: Args<'_>, advice: &Advice) -> Result<Option<Wanted>, Failure> {
     }
 }
 
-/// Writes the array to disk, drops values from RAM, and replies. The client waits; where it cannot be kept waiting, the
-/// server does.
+/// Writes the array to disk, drops values from RAM, and replies. The client waits, and when it goes away that is given up; where
+/// it cannot be kept waiting, the server does.
 fn drop_values(ctx: &Ctx, bound: &Bound, values: Range<u64>) -> Outcome {
     if !ctx.may_block() {
+        expect_inline(values.end - values.start, bound.item())?;
         bound.sync()?;
         store().drop_pages(bound.share(), values)?;
         ctx.reply_ok();
         return Ok(());
     }
-    let waiting = ctx.block();
+    let cancel = Cancel::default();
+    let waiting = ctx.block_with(&cancel);
     let array = bound.share();
     let reply = move |result: Result<(), String>| {
         waiting.end(Box::new(|ctx, _| {
@@ -135,7 +138,7 @@ fn drop_values(ctx: &Ctx, bound: &Bound, values: Range<u64>) -> Outcome {
         }));
     };
     let synced = move |synced: Result<(), &Error>| match synced {
-        Ok(()) => store().drop_pages_in_background(array, values, |dropped| {
+        Ok(()) => store().drop_pages_in_background(array, values, cancel, |dropped| {
             reply(dropped.map_err(|error| error.to_string()));
         }),
         Err(error) => reply(Err(error.to_string())),

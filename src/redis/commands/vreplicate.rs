@@ -14,7 +14,9 @@ use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::store;
 use crate::storage::types::{ItemType, excerpt};
-use crate::storage::{Above, Access, Array, Bound, Error, FilePath, Former, Undo};
+use crate::storage::{
+    Above, Access, Array, Bound, Error, FilePath, Former, Undo, can_hold, parse_position,
+};
 
 /// `VREPLICATE key operation ...`: carries out what the primary did. Only a primary may send it.
 ///
@@ -280,7 +282,7 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         _ => return Err(unknown(args, 6)),
     };
     let count = number(args, 7)?;
-    if !copy::can_hold(item, count) {
+    if !can_hold(item, count) {
         return Err(unknown(args, 7));
     }
     let head = number(args, 8)?;
@@ -381,13 +383,9 @@ fn word<'a>(args: Args<'a>, position: usize) -> Result<&'a [u8], Failure> {
     }
 }
 
-/// A number of values, or the position of one: there are less than 2^63 of either, so that two can be added.
+/// A number of values, or the position of one.
 fn number(args: Args<'_>, position: usize) -> Result<u64, Failure> {
-    std::str::from_utf8(word(args, position)?)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .filter(|&number: &u64| number <= copy::MAX_POSITION)
-        .ok_or_else(|| unknown(args, position))
+    parse_position(word(args, position)?).ok_or_else(|| unknown(args, position))
 }
 
 fn unknown(args: Args<'_>, position: usize) -> Failure {

@@ -7,11 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication::missing;
 use crate::redis::store;
-use crate::storage::types::ItemType;
-use crate::storage::{Array, Completeness, Error, FilePath};
+use crate::storage::{Array, Completeness, Error, FilePath, can_hold};
 
-/// The largest position of a value that anybody counts to: number of values dropped from the head, and those after.
-pub const MAX_POSITION: u64 = i64::MAX.cast_unsigned();
 /// How much of a repeated value is written at a time, in bytes.
 const REPEATED_AT_ONCE: u64 = 1 << 20;
 
@@ -49,13 +46,6 @@ pub fn apply(
         }
         result => result,
     }
-}
-
-/// Whether so many values can be in a file at all.
-pub fn can_hold(item: ItemType, count: u64) -> bool {
-    count
-        .checked_mul(item.size() as u64)
-        .is_some_and(|bytes| bytes <= MAX_POSITION)
 }
 
 /// The position behind the last value.

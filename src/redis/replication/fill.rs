@@ -66,6 +66,12 @@ pub fn send_all(key: &[u8], array: &Arc<Array>) {
     send(Fill::new(array, key, array.head(), Part::All));
 }
 
+/// Whether all that an array holds is on its way.
+pub fn is_being_sent(array: &Array) -> bool {
+    let is_it = |fill: &Fill| fill.part == Part::All && fill.array.id() == array.id();
+    fills().iter().any(is_it)
+}
+
 /// Sends all that an array holds to replicas that may hold anything else.
 pub fn send_anew(ctx: &Ctx, array: &Arc<Array>) {
     if array.is_incomplete() {

@@ -46,7 +46,7 @@ static ASKING: Mutex<Asking> = Mutex::new(Asking {
     looked: None,
 });
 
-/// What nodes of the Cluster have asked this one for.
+/// What nodes of the Cluster have asked this one for, each of it once.
 static ASKED_FOR: Mutex<Vec<Request>> = Mutex::new(Vec::new());
 
 /// Whether changes may come that the files here have already, or that later ones undo: after a restart and after a full
@@ -59,7 +59,11 @@ static IS_SOMETHING_MISSING: AtomicBool = AtomicBool::new(false);
 /// How often this replica has asked.
 static TIMES_ASKED: AtomicU64 = AtomicU64::new(0);
 
+/// So many requests are kept. Whoever asked for more asks again.
+const MOST_REQUESTS: usize = 4096;
+
 /// An array of which a node lacks values.
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct Request {
     path: FilePath,
     /// Of a key that has no array.
@@ -233,25 +237,37 @@ impl cluster::Receiver for Request {
 
     fn receive(message: &[u8]) {
         if let Some(request) = Self::decode(message) {
-            lock(&ASKED_FOR).push(request);
+            note_request(&mut lock(&ASKED_FOR), request);
         }
+    }
+}
+
+fn note_request(requests: &mut Vec<Request>, request: Request) {
+    if requests.len() < MOST_REQUESTS && !requests.contains(&request) {
+        requests.push(request);
     }
 }
 
 /// Sends again what replicas have asked for. Not while writes are paused.
 pub fn send_what_was_asked_for(ctx: &Ctx) {
     let requests = std::mem::take(&mut *lock(&ASKED_FOR));
-    for Request { path, key } in requests {
+    for request in requests {
+        let Request { path, key } = &request;
+        let array = store().find(path).ok().flatten();
+        if array
+            .as_ref()
+            .is_some_and(|array| fill::is_being_sent(array))
+        {
+            // Who asks again and again, or what several ask for, does not have it begin again and never end.
+            note_request(&mut lock(&ASKED_FOR), request);
+            continue;
+        }
         match key {
-            None => {
-                if let Ok(Some(array)) = store().find(&path) {
-                    fill::send_anew(ctx, &array);
-                }
-            }
+            None => array.iter().for_each(|array| fill::send_anew(ctx, array)),
             Some(key) if ctx.select(key.database) => {
                 Key::with(ctx, &key.name, Mode::Read, |key| {
                     let binding = binding::value(key);
-                    if let Some(binding) = binding.filter(|binding| binding.path == path) {
+                    if let Some(binding) = binding.filter(|binding| binding.path == *path) {
                         bind_again(key, binding);
                     }
                 });
@@ -273,6 +289,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_node_that_asks_without_end_is_noted_once_and_many_requests_are_bounded() {
+        let request = |number: usize| Request {
+            path: FilePath::new(number.to_string().as_bytes()).unwrap(),
+            key: None,
+        };
+        let mut requests = Vec::new();
+        (0..10_000).for_each(|_| note_request(&mut requests, request(1)));
+        assert_eq!(requests, [request(1)]);
+        (0..2 * MOST_REQUESTS).for_each(|number| note_request(&mut requests, request(number)));
+        assert_eq!(requests.len(), MOST_REQUESTS);
+    }
+
+    #[test]
     fn a_request_survives_the_way_and_garbage_is_none() {
         let path = FilePath::new(b"a/b").unwrap();
         let key = KeyName {
@@ -282,9 +311,7 @@ mod tests {
         for key in [None, Some(key)] {
             let path = path.clone();
             let request = Request { path, key };
-            let decoded = Request::decode(&request.encode()).unwrap();
-            assert_eq!(decoded.path, request.path);
-            assert_eq!(decoded.key, request.key);
+            assert_eq!(Request::decode(&request.encode()), Some(request));
         }
         for garbage in [
             &b""[..],

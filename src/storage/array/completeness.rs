@@ -155,6 +155,16 @@ impl Array {
         self.peers.unnamed.store(unnamed, Ordering::Relaxed);
     }
 
+    /// Says that this server has put another file in the place of this one, as its primary said: its values are to go.
+    pub(in crate::storage) fn set_replaced(&self) {
+        self.peers.replaced.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub(in crate::storage) fn is_replaced(&self) -> bool {
+        self.peers.replaced.load(Ordering::Relaxed)
+    }
+
     /// Whether values are missing and the file cannot say so.
     pub fn is_incomplete_unnoted(&self) -> bool {
         self.is_incomplete() && self.peers.unnoted.load(Ordering::Relaxed)

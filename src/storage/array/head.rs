@@ -26,6 +26,11 @@ pub struct Trim {
 }
 
 impl Trim {
+    /// So many values go in all.
+    pub(in crate::storage) fn values(&self) -> u64 {
+        self.tail + self.head
+    }
+
     /// Has somebody asked when the copy is made, before it takes the place of the file. Where the answer is no, the head stays;
     /// after a yes, the trim cannot be cancelled any more.
     pub fn asking(self, may_go: MayGo) -> Self {

@@ -52,6 +52,18 @@ impl Owner {
     }
 }
 
+/// Has a file say of its key what another one says.
+///
+/// # Errors
+/// The system's.
+pub(in crate::storage) fn copy_owner(from: &File, to: &File) -> rustix::io::Result<()> {
+    let mut key = [0; MAX_LEN];
+    match disk::attribute(from, NAME, &mut key)? {
+        Some(len) => disk::set_attribute(to, NAME, &key[..len]).map(drop),
+        None => Ok(()),
+    }
+}
+
 impl Array {
     /// Says that the file is an array, and a key's: the name is unique among the keys of a server. It is help and no
     /// promise: where it cannot be noted, others are refused the file.
@@ -87,8 +99,9 @@ impl Array {
     }
 
     fn note_owner(&self, note: impl FnOnce(&File) -> rustix::io::Result<()>) {
-        let file = self.file(&self.state.lock());
-        let noted = file.and_then(|file| {
+        // With the lock: else a copy without the head could take the place of the file before it is noted.
+        let state = self.state.lock();
+        let noted = self.file(&state).and_then(|file| {
             note(&file).map_err(|errno| Error::io("note the key of", self.path(), errno))
         });
         if let Err(error) = noted {

@@ -61,6 +61,8 @@ pub(in crate::storage) struct Peers {
     pub(super) unnoted: AtomicBool,
     /// See [`Array::is_unnamed`].
     pub(super) unnamed: AtomicBool,
+    /// See [`Array::set_replaced`].
+    pub(super) replaced: AtomicBool,
     /// See [`Array::is_sent_anew`].
     pub(super) sent_anew: AtomicBool,
     /// See [`Array::unannounced`].
@@ -83,6 +85,7 @@ impl Peers {
             gap_from: AtomicU64::new(u64::MAX),
             unnoted: AtomicBool::new(false),
             unnamed: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
             sent_anew: AtomicBool::new(false),
             unannounced: AtomicU32::new(0),
         })

@@ -94,7 +94,8 @@ impl Array {
 
     /// Says in the log that the values go with the last key.
     pub(in crate::storage) fn report_loss_at_unbinding(&self, state: &State) {
-        if state.extent.count() > 0 && !self.is_unnamed() && self.is_deleted(state) == Some(true) {
+        let is_meant = self.is_unnamed() || self.is_replaced();
+        if state.extent.count() > 0 && !is_meant && self.is_deleted(state) == Some(true) {
             tracing::warn!(
                 "file '{}' was deleted while it was bound, and its last key is gone now: its {} values are lost",
                 self.path,

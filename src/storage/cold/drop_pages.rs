@@ -11,6 +11,7 @@ use rustix::param::page_size;
 use crate::storage::array::handle::Array;
 use crate::storage::error::Result;
 use crate::storage::system::{Call, attempt};
+use crate::storage::threads::cancel::Cancel;
 use crate::storage::threads::pool::Job;
 
 /// How much is dropped at once, in bytes.
@@ -37,10 +38,11 @@ impl Array {
     }
 }
 
-/// Drops pages, and then says so.
+/// Drops pages, and then says so, unless it is cancelled.
 pub(in crate::storage) struct DropPages {
     array: Arc<Array>,
     bytes: Range<u64>,
+    cancel: Cancel,
     done: Box<dyn FnOnce(Result<()>) + Send>,
 }
 
@@ -48,6 +50,7 @@ impl DropPages {
     pub fn new(
         array: Arc<Array>,
         values: Range<u64>,
+        cancel: Cancel,
         done: Box<dyn FnOnce(Result<()>) + Send>,
     ) -> Self {
         let offset = |index| array.layout.offset(index);
@@ -61,7 +64,12 @@ impl DropPages {
             bytes.end = bytes.end.next_multiple_of(page);
         }
         bytes.start = bytes.start.next_multiple_of(page);
-        Self { array, bytes, done }
+        Self {
+            array,
+            bytes,
+            cancel,
+            done,
+        }
     }
 
     /// Drops all of them, here and now.
@@ -86,6 +94,9 @@ impl DropPages {
 
 impl Job for DropPages {
     fn step(mut self: Box<Self>) -> Option<Box<dyn Job>> {
+        if self.cancel.is_cancelled() {
+            return None;
+        }
         match self.drop_some() {
             Ok(true) => return Some(self),
             Ok(false) => (self.done)(Ok(())),

@@ -180,6 +180,27 @@ mod tests {
     }
 
     #[test]
+    fn pages_that_nobody_waits_for_any_more_are_not_dropped() {
+        use std::sync::mpsc::{RecvTimeoutError, channel};
+
+        let dir = TempDir::new().unwrap();
+        let (store, bound) = array(&dir);
+        for is_cancelled in [true, false] {
+            let (done, end) = channel();
+            let cancel = crate::storage::Cancel::default();
+            if is_cancelled {
+                cancel.cancel();
+            }
+            store.drop_pages_in_background(bound.share(), 0..VALUES, cancel, move |dropped| {
+                done.send(dropped).unwrap();
+            });
+            let end = end.recv_timeout(std::time::Duration::from_secs(30));
+            assert_eq!(end.is_err(), is_cancelled);
+            assert_ne!(end.err(), Some(RecvTimeoutError::Timeout));
+        }
+    }
+
+    #[test]
     fn an_array_is_doubted_until_enough_commands_found_all_they_needed() {
         let dir = TempDir::new().unwrap();
         let (store, bound) = array(&dir);

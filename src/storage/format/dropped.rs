@@ -1,17 +1,35 @@
-//! How many values a file has lost at its head, as it says itself.
+//! How many values a file has lost at its head, as it says itself, and positions: the index that a value would have if none had
+//! ever been lost. Each number of that kind that comes from a file, a dump or the network is checked here.
 
 use std::fs::File;
 
 use crate::storage::error::{Error, Result};
 use crate::storage::files::calls as disk;
 use crate::storage::files::path::FilePath;
+use crate::storage::types::ItemType;
 
 /// The extended attribute with the number of values that were removed at the head of this file so far: 8 bytes,
 /// little-endian. A file that never lost its head has none.
 const ATTRIBUTE: &str = "user.mmap.head";
-/// The most values that may be dropped from the head of a file, ever. A position is that number and an index, and an index is
-/// below 2^63, as the length of a file is: so a position always fits into 64 bits, wherever the number comes from.
+/// The most values that may be dropped from the head of a file, ever.
 const MOST: u64 = 1 << 62;
+/// The largest position of a value, and the largest length of a file in bytes: what is dropped and what a file has left for
+/// values behind that. So two positions can be added without looking.
+const LARGEST: u64 = i64::MAX.cast_unsigned();
+
+/// A position or a number of values in a word of a primary; `None` if it cannot be one.
+pub fn parse_position(word: &[u8]) -> Option<u64> {
+    let position = std::str::from_utf8(word).ok()?.parse().ok()?;
+    (position <= LARGEST).then_some(position)
+}
+
+/// Whether so many values can be in a file at all.
+pub fn can_hold(item: ItemType, count: u64) -> bool {
+    count
+        .checked_mul(item.size() as u64)
+        .is_some_and(|bytes| bytes <= LARGEST)
+}
+
 /// Number of values that were removed at the head of a file.
 ///
 /// # Errors

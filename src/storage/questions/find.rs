@@ -146,6 +146,7 @@ fn mark_numbers<T: Number>(comparison: Comparison, value: T, xs: &[T], mask: &mu
 
 impl Query for Find {
     type Part = Matches;
+    type Whole = Matches;
     type Answer = Matches;
 
     fn take_in(
@@ -183,22 +184,21 @@ impl Query for Find {
         self.found.load(Ordering::Relaxed) >= self.limit
     }
 
-    fn answer(&self, range: &Range<u64>, parts: Vec<Matches>) -> Result<Matches, TryReserveError> {
-        let mut all = Matches {
-            end: range.end,
-            ..Matches::default()
-        };
-        for part in parts {
-            all.count += part.count;
-            all.indices.try_reserve(part.indices.len())?;
-            all.indices.extend(part.indices);
-            all.values.try_reserve(part.values.len())?;
-            all.values.extend(part.values);
-        }
-        all.count = all.count.min(self.limit);
-        all.indices.truncate(all.count as usize);
-        all.values
-            .truncate((all.count as usize).saturating_mul(self.item.size()));
+    fn merge(&self, all: &mut Matches, part: Matches) -> Result<(), TryReserveError> {
+        let missing = usize::try_from(self.limit - all.count).unwrap_or(usize::MAX);
+        let indices = &part.indices[..part.indices.len().min(missing)];
+        all.indices.try_reserve(indices.len())?;
+        all.indices.extend(indices);
+        let bytes = missing.saturating_mul(self.item.size());
+        let values = &part.values[..part.values.len().min(bytes)];
+        all.values.try_reserve(values.len())?;
+        all.values.extend(values);
+        all.count = all.count.saturating_add(part.count).min(self.limit);
+        Ok(())
+    }
+
+    fn answer(&self, range: &Range<u64>, mut all: Matches) -> Result<Matches, TryReserveError> {
+        all.end = range.end;
         Ok(all)
     }
 }

@@ -1,6 +1,6 @@
 //! Going over the values of an array once: here and now, or on the pool.
 
-use std::collections::TryReserveError;
+use std::collections::{TryReserveError, VecDeque};
 use std::iter::repeat_n;
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ const READ: u64 = 256 << 10;
 const CHUNK: u64 = 8 << 10;
 /// From so many bytes on, a range is read through mappings: for less, faults and unmapping cost more than they save.
 const MAPPED: u64 = 16 << 20;
+/// How many blocks threads may be ahead of one that is slow: what is known of those is kept until its turn comes.
+const AHEAD: usize = 1024;
 /// How often a scan begins again when too much of the array was changed meanwhile.
 const ATTEMPTS: u32 = 3;
 
@@ -32,6 +34,8 @@ const ATTEMPTS: u32 = 3;
 pub trait Query: Send + Sync + 'static {
     /// What is known of one block.
     type Part: Default + Send;
+    /// What is known of all blocks so far: it takes no more memory with each of them than its answer does.
+    type Whole: Default + Send;
     type Answer;
 
     /// Takes in values of a block, the first of which has that index. `bytes` is aligned for any type.
@@ -51,14 +55,24 @@ pub trait Query: Send + Sync + 'static {
         false
     }
 
-    /// Puts the parts of the first blocks together, in order: all of them, or enough.
+    /// Takes in what is known of the next block. They come in order.
     ///
     /// # Errors
-    /// If there is no memory for the answer.
+    /// If there is no memory for it.
+    fn merge(
+        &self,
+        whole: &mut Self::Whole,
+        part: Self::Part,
+    ) -> std::result::Result<(), TryReserveError>;
+
+    /// The answer, of all blocks or enough of them.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
     fn answer(
         &self,
         range: &Range<u64>,
-        parts: Vec<Self::Part>,
+        whole: Self::Whole,
     ) -> std::result::Result<Self::Answer, TryReserveError>;
 }
 
@@ -150,7 +164,7 @@ impl Blocks {
 pub fn scan<Q: Query>(view: &mut View<'_>, range: Range<u64>, query: &Q) -> Result<Q::Answer> {
     let blocks = Blocks::of(range, view.item_size());
     let mut buffer = blocks.buffer();
-    let mut parts = Vec::new();
+    let mut whole = Q::Whole::default();
     for number in 0..blocks.len() {
         if query.has_enough() {
             break;
@@ -158,9 +172,9 @@ pub fn scan<Q: Query>(view: &mut View<'_>, range: Range<u64>, query: &Q) -> Resu
         let part = blocks.go_over(number, query, &mut buffer, READ, |index, out| {
             view.read(index, out)
         })?;
-        parts.push(part);
+        query.merge(&mut whole, part)?;
     }
-    Ok(query.answer(&blocks.range, parts)?)
+    Ok(query.answer(&blocks.range, whole)?)
 }
 
 /// A scan that is to be done on the pool.
@@ -191,10 +205,7 @@ impl<Q: Query> Request<Q> {
             blocks,
             snapshot,
             cancel: self.cancel.clone(),
-            progress: Mutex::new(Progress {
-                parts: Vec::new(),
-                broken: None,
-            }),
+            progress: Mutex::new(Progress::of(Q::Whole::default())),
             attempt,
             request: Mutex::new(self),
         });
@@ -216,16 +227,48 @@ struct Scan<Q: Query> {
     blocks: Blocks,
     snapshot: Snapshot,
     cancel: Cancel,
-    progress: Mutex<Progress<Q::Part>>,
+    progress: Mutex<Progress<Q::Whole, Q::Part>>,
     attempt: u32,
     /// Needed by the last thread only.
     request: Mutex<Request<Q>>,
 }
 
-struct Progress<P> {
-    /// Of the blocks that were taken, in order; those that a thread is at are missing.
-    parts: Vec<Option<P>>,
+struct Progress<W, P> {
+    /// What is known of the blocks before those that threads are at.
+    whole: W,
+    /// Number of those blocks.
+    merged: u64,
+    /// Of the blocks that were taken since, in order; those that a thread is at are missing.
+    parts: VecDeque<Option<P>>,
     broken: Option<Broken>,
+}
+
+impl<W, P> Progress<W, P> {
+    fn of(whole: W) -> Self {
+        Self {
+            whole,
+            merged: 0,
+            parts: VecDeque::new(),
+            broken: None,
+        }
+    }
+
+    /// Takes in a part, and has those that are next in order merged.
+    fn take_in<E>(
+        &mut self,
+        number: u64,
+        part: P,
+        merge: impl Fn(&mut W, P) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.parts[(number - self.merged) as usize] = Some(part);
+        while let Some(Some(_)) = self.parts.front()
+            && let Some(Some(part)) = self.parts.pop_front()
+        {
+            self.merged += 1;
+            merge(&mut self.whole, part)?;
+        }
+        Ok(())
+    }
 }
 
 /// A thread's share in a scan.
@@ -256,8 +299,10 @@ impl<Q: Query> Scan<Q> {
     /// Takes the next block, if there is one and it is needed.
     fn take_block(&self) -> Option<u64> {
         let mut progress = self.progress.lock();
-        let number = progress.parts.len() as u64;
+        let number = progress.merged + progress.parts.len() as u64;
+        // A thread that would get too far ahead leaves the rest to the others.
         if number >= self.blocks.len()
+            || progress.parts.len() >= AHEAD
             || progress.broken.is_some()
             || self.cancel.is_cancelled()
             || self.query.has_enough()
@@ -268,7 +313,7 @@ impl<Q: Query> Scan<Q> {
             progress.broken = Some(error.into());
             return None;
         }
-        progress.parts.push(None);
+        progress.parts.push_back(None);
         Some(number)
     }
 
@@ -290,17 +335,23 @@ impl<Q: Query> Scan<Q> {
             .blocks
             .go_over(number, &self.query, buffer, at_once, read);
         let mut progress = self.progress.lock();
-        match part {
-            Ok(part) => progress.parts[number as usize] = Some(part),
-            Err(broken) => {
-                progress.broken.get_or_insert(broken);
-            }
+        let taken_in = part.and_then(|part| {
+            let merge = |whole: &mut Q::Whole, part| self.query.merge(whole, part);
+            Ok(progress.take_in(number, part, merge)?)
+        });
+        if let Err(broken) = taken_in {
+            progress.broken.get_or_insert(broken);
         }
         progress.broken.is_none()
     }
 
     fn end(self, pool: &Queue) {
-        let Progress { parts, broken } = self.progress.into_inner();
+        let Progress {
+            whole,
+            parts,
+            broken,
+            ..
+        } = self.progress.into_inner();
         let request = self.request.into_inner();
         let shared = Arc::clone(&request.array.shared);
         if request.cancel.is_cancelled() {
@@ -312,9 +363,9 @@ impl<Q: Query> Scan<Q> {
         match broken {
             None => {
                 // A part is missing if a thread panicked over it. Then there is no answer.
-                if let Some(parts) = parts.into_iter().collect() {
+                if parts.is_empty() {
                     shared.stats.scans.add_one();
-                    let answer = self.query.answer(&self.blocks.range, parts);
+                    let answer = self.query.answer(&self.blocks.range, whole);
                     (request.done)(answer.map_err(Error::from));
                 }
             }
@@ -329,6 +380,105 @@ impl<Q: Query> Scan<Q> {
                     path,
                     attempts: ATTEMPTS,
                 }));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::storage::tests::bind;
+    use crate::storage::types::ItemType;
+    use crate::storage::{Root, Store};
+
+    /// How many parts there are at this moment, and were at most.
+    #[derive(Default)]
+    struct Parts {
+        now: AtomicU64,
+        most: AtomicU64,
+    }
+
+    /// Counts values, and looks whether they come in order.
+    struct Counting(Arc<Parts>);
+
+    /// The indices of a block, and what counts the part.
+    #[derive(Default)]
+    struct Part(Range<u64>, Option<Arc<Parts>>);
+
+    impl Drop for Part {
+        fn drop(&mut self) {
+            if let Some(parts) = &self.1 {
+                parts.now.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    impl Query for Counting {
+        type Part = Part;
+        type Whole = u64;
+        type Answer = u64;
+
+        fn take_in(
+            &self,
+            _: &Range<u64>,
+            part: &mut Part,
+            index: u64,
+            bytes: &[u8],
+        ) -> std::result::Result<(), TryReserveError> {
+            if part.1.is_none() {
+                part.0.start = index;
+                part.1 = Some(Arc::clone(&self.0));
+                let now = self.0.now.fetch_add(1, Ordering::Relaxed) + 1;
+                self.0.most.fetch_max(now, Ordering::Relaxed);
+            }
+            part.0.end = index + bytes.len() as u64;
+            Ok(())
+        }
+
+        fn merge(&self, whole: &mut u64, part: Part) -> std::result::Result<(), TryReserveError> {
+            assert_eq!(part.0.start, *whole, "they come in order");
+            *whole = part.0.end;
+            Ok(())
+        }
+
+        fn answer(&self, _: &Range<u64>, whole: u64) -> std::result::Result<u64, TryReserveError> {
+            Ok(whole)
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_blocks_is_put_together_as_they_come() {
+        const BYTES: u64 = 256 << 20;
+        for threads in [1, 4] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = std::fs::File::create(dir.path().join("f")).unwrap();
+            file.set_len(BYTES).unwrap();
+            let store = Store::new(Root::open(dir.path()).unwrap(), threads).unwrap();
+            let bound = bind(&store, "f", ItemType::parse(b"uint8", None).unwrap());
+            let parts = Arc::new(Parts::default());
+            let query = || Counting(Arc::clone(&parts));
+            let inline = scan(&mut bound.view().unwrap(), 0..BYTES, &query()).unwrap();
+            assert_eq!(inline, BYTES);
+            let (done, answer) = mpsc::channel();
+            let counted = Arc::clone(&parts);
+            store.scan_in_background(
+                &bound,
+                |count| 0..count,
+                move || Counting(Arc::clone(&counted)),
+                Cancel::default(),
+                move |answer| done.send(answer).unwrap(),
+            );
+            let answer = answer.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert_eq!(answer.unwrap(), BYTES);
+            assert_eq!(parts.now.load(Ordering::Relaxed), 0);
+            // Where there are several threads, one of them may be slow.
+            if threads == 1 {
+                assert_eq!(parts.most.load(Ordering::Relaxed), 1);
             }
         }
     }

@@ -78,14 +78,15 @@ impl Store {
     }
 
     /// Drops the pages of values from RAM, as far as they are on disk and nobody else uses them; `done` is called on a
-    /// thread of the store's.
+    /// thread of the store's, unless that is cancelled.
     pub fn drop_pages_in_background(
         &self,
         array: Arc<Array>,
         values: Range<u64>,
+        cancel: Cancel,
         done: impl FnOnce(Result<()>) + Send + 'static,
     ) {
-        let job = DropPages::new(array, values, Box::new(done));
+        let job = DropPages::new(array, values, cancel, Box::new(done));
         self.readers.queue().submit(Box::new(job));
     }
 
@@ -94,7 +95,7 @@ impl Store {
     /// # Errors
     /// The system's.
     pub fn drop_pages(&self, array: Arc<Array>, values: Range<u64>) -> Result<()> {
-        DropPages::new(array, values, Box::new(|_| ())).drop_all()
+        DropPages::new(array, values, Cancel::default(), Box::new(|_| ())).drop_all()
     }
 
     /// Looks whether the main thread, which calls it now and then, had to wait for pages: then there may be more that

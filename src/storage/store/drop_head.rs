@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use crate::storage::array::handle::Array;
 use crate::storage::array::head::{MayGo, Trim};
 use crate::storage::array::open::map;
+use crate::storage::array::owner::copy_owner;
 use crate::storage::array::state::State;
 use crate::storage::array::state::extent::Extent;
 use crate::storage::array::state::span::Span;
@@ -34,14 +35,15 @@ use crate::storage::threads::cancel::Cancel;
 
 /// How much is copied while the array is locked, in bytes.
 const LAST_ROUND: u64 = 1 << 20;
-/// How much is copied before it is put on disk, in bytes, so that memory does not fill with pages to be written.
-const SYNCED_AT_ONCE: u64 = 128 << 20;
+/// How much is copied and put on disk before other arrays have their turn, in bytes; so memory does not fill with pages to be
+/// written, either.
+const COPIED_IN_TURN: u64 = 32 << 20;
 /// So often is copied again what was written meanwhile.
 const ROUNDS: u32 = 32;
 
-/// A copy without the head, on its way.
-struct HeadDrop<'a> {
-    array: &'a Arc<Array>,
+/// A copy without the head, on its way. Once it is dropped, the array forgets what was written for it.
+pub(in crate::storage) struct HeadDrop {
+    array: Arc<Array>,
     /// Which trim it is for.
     trim: u64,
     /// Number of values that go.
@@ -50,9 +52,12 @@ struct HeadDrop<'a> {
     new: Replacement,
     /// Up to where, in bytes of the old file, values of the copy are on disk.
     synced_to: u64,
+    /// What is to be copied in this round, in bytes of the old file.
+    todo: Range<u64>,
+    rounds_left: u32,
     may_go: Option<MayGo>,
     /// `None` when it is too late.
-    cancel: Option<&'a Cancel>,
+    cancel: Option<Cancel>,
 }
 
 impl Array {
@@ -75,48 +80,73 @@ impl Array {
         }
         let trim = writer.begin_trim_of(&(values..count))?;
         drop(writer);
-        self.end_trim(trim, root, registry, &Cancel::default())
-            .map(drop)
+        self.end_trim(trim, root, registry).map(drop)
     }
 
-    /// Ends what [`Writer::begin_trim`] began: removes the head. Says how many values went in all.
+    /// Ends what [`Writer::begin_trim`] began, here and now: removes the head. Says how many values went in all.
     ///
     /// # Errors
-    /// If the head cannot be removed, or it is cancelled: then the tail is gone, and the rest is as it was.
+    /// As [`Self::begin_head_drop`] and [`HeadDrop::take_turn`].
     pub(in crate::storage) fn end_trim(
         self: &Arc<Self>,
-        mut trim: Trim,
+        trim: Trim,
         root: &Root,
         registry: &Registry,
-        cancel: &Cancel,
     ) -> Result<u64> {
-        let result = self
-            .begin_copy(&mut trim, root, cancel)
-            .and_then(|copy| copy.carry_out(registry));
-        let mut state = self.state.lock();
-        state.watch.take_if(|watch| watch.trim == trim.number);
-        result.map(|()| trim.tail + trim.head)
+        let values = trim.values();
+        let mut copy = self.begin_head_drop(trim, root, Cancel::default())?;
+        while !copy.take_turn(registry)? {}
+        Ok(values)
     }
 
-    fn begin_copy<'a>(
-        self: &'a Arc<Self>,
-        trim: &mut Trim,
+    /// Begins to remove the head, after [`Writer::begin_trim`].
+    ///
+    /// # Errors
+    /// If the file cannot be copied, or it is cancelled: then the tail is gone, and the rest is as it was.
+    pub(in crate::storage) fn begin_head_drop(
+        self: &Arc<Self>,
+        trim: Trim,
         root: &Root,
-        cancel: &'a Cancel,
-    ) -> Result<HeadDrop<'a>> {
+        cancel: Cancel,
+    ) -> Result<HeadDrop> {
+        let number = trim.number;
+        self.begin_copy(trim, root, cancel)
+            .inspect_err(|_| self.forget_trim(number))
+    }
+
+    fn begin_copy(self: &Arc<Self>, trim: Trim, root: &Root, cancel: Cancel) -> Result<HeadDrop> {
+        self.not_cancelled(&cancel)?;
         let mut state = self.lock_for_writing()?;
         let old = self.file_as_left(&mut state)?;
         let new = Replacement::of(&old, self.id(), &self.path, root)?;
-        Ok(HeadDrop {
-            array: self,
+        let todo = self.layout.offset(trim.head)..self.end_of_values(&state);
+        drop(state);
+        let copy = HeadDrop {
+            array: Arc::clone(self),
             trim: trim.number,
             head: trim.head,
             old,
             new,
             synced_to: 0,
-            may_go: trim.may_go.take(),
+            todo,
+            rounds_left: ROUNDS,
+            may_go: trim.may_go,
             cancel: Some(cancel),
-        })
+        };
+        copy.copy(0..self.layout.data_at(), 0)?;
+        Ok(copy)
+    }
+
+    /// Nothing is noted for that trim any more.
+    fn forget_trim(&self, number: u64) {
+        let mut state = self.state.lock();
+        state.watch.take_if(|watch| watch.trim == number);
+    }
+}
+
+impl Drop for HeadDrop {
+    fn drop(&mut self) {
+        self.array.forget_trim(self.trim);
     }
 }
 
@@ -125,30 +155,43 @@ fn is_much(bytes: &Range<u64>) -> bool {
     bytes.end - bytes.start > LAST_ROUND
 }
 
-impl HeadDrop<'_> {
-    fn carry_out(mut self, registry: &Registry) -> Result<()> {
-        let data_at = self.array.layout.data_at();
-        if data_at > 0 {
-            self.copy(0..data_at, 0)?;
-        }
-        let end = {
-            let state = self.array.state.lock();
-            self.array.end_of_values(&state)
-        };
-        let mut todo = self.array.layout.offset(self.head)..end;
-        for _ in 0..ROUNDS {
-            self.copy_and_sync(&todo)?;
+impl HeadDrop {
+    /// Copies some more; in the end puts the copy in the place of the array's file. Answers whether that is done.
+    ///
+    /// # Errors
+    /// If the head cannot be removed, or it is cancelled: then the array is as it was.
+    pub fn take_turn(&mut self, registry: &Registry) -> Result<bool> {
+        let mut left = COPIED_IN_TURN;
+        while self.rounds_left > 0 {
+            self.not_cancelled()?;
+            // Once others were told, they are not kept waiting.
+            if left == 0 && self.cancel.is_some() {
+                return Ok(false);
+            }
+            let part = self.todo.start..self.todo.end.min(self.todo.start + COPIED_IN_TURN);
+            left = left.saturating_sub(part.end.saturating_sub(part.start));
+            if !part.is_empty() {
+                self.copy(part.clone(), self.shift())?;
+                self.sync()?;
+            }
+            if part.end < self.todo.end {
+                self.todo.start = part.end;
+                continue;
+            }
+            self.synced_to = self.synced_to.max(self.todo.end);
             match self.finish(registry)? {
                 None => {
                     // Until this is on disk, a power cut brings back the old file.
-                    return self.new.sync_directory(&self.array.path);
+                    self.new.sync_directory(&self.array.path)?;
+                    return Ok(true);
                 }
-                Some(more) if is_much(&more) => todo = more,
+                Some(more) if is_much(&more) => self.todo = more,
                 Some(more) => {
                     self.ask()?;
-                    todo = more;
+                    self.todo = more;
                 }
             }
+            self.rounds_left -= 1;
         }
         Err(self.given_up("it is written to faster than it can be copied"))
     }
@@ -168,6 +211,7 @@ impl HeadDrop<'_> {
 
     fn not_cancelled(&self) -> Result<()> {
         self.cancel
+            .as_ref()
             .map_or(Ok(()), |cancel| self.array.not_cancelled(cancel))
     }
 
@@ -181,19 +225,6 @@ impl HeadDrop<'_> {
     /// How far down the values move, in bytes.
     fn shift(&self) -> u64 {
         self.head * self.array.item_size()
-    }
-
-    fn copy_and_sync(&mut self, todo: &Range<u64>) -> Result<()> {
-        let mut at = todo.start;
-        while at < todo.end {
-            self.not_cancelled()?;
-            let part = at..todo.end.min(at + SYNCED_AT_ONCE);
-            at = part.end;
-            self.copy(part, self.shift())?;
-            self.sync()?;
-        }
-        self.synced_to = self.synced_to.max(todo.end);
-        Ok(())
     }
 
     fn sync(&self) -> Result<()> {
@@ -252,7 +283,7 @@ impl HeadDrop<'_> {
     /// Puts the copy in the place of the array's file, if it lacks little and nobody is to be asked; else says what it lacks,
     /// in bytes of the old file.
     fn finish(&mut self, registry: &Registry) -> Result<Option<Range<u64>>> {
-        let array = self.array;
+        let array = &Arc::clone(&self.array);
         let _syncing = array.syncing.lock();
         let mut entries = registry.lock();
         let mut state = array.claim_end(array.lock_for_writing()?)?;
@@ -305,7 +336,7 @@ impl HeadDrop<'_> {
 
     /// Makes the copy what the file is to be.
     fn prepare(&self, state: &State, kept: u64, synced: u64) -> Result<Arc<Mapping>> {
-        let array = self.array;
+        let array = &self.array;
         let file = &self.new.file;
         let failed = |e| array.failed("complete the copy of", e);
         if let Some(header) = &array.layout.npy {
@@ -313,6 +344,8 @@ impl HeadDrop<'_> {
         }
         let len = array.layout.offset(kept);
         disk::set_len(file, len, disk::NoArrayYet).map_err(failed)?;
+        // A key may have been bound to the file since the copy began.
+        copy_owner(&self.old, file).map_err(|errno| failed(errno.into()))?;
         dropped::note(
             file,
             dropped::check(state.extent.head() + self.head, &array.path)?,
@@ -324,7 +357,7 @@ impl HeadDrop<'_> {
     }
 
     fn adopt(&self, state: &mut State, map: Arc<Mapping>, kept: u64, synced: u64) {
-        let array = self.array;
+        let array = &self.array;
         array.replace_map(state, map);
         state.snapshots.break_off();
         let span = Span {

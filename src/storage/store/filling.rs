@@ -118,15 +118,30 @@ impl Store {
         };
         if let Some(Filling { place, head, .. }) = filling {
             array.make_exact_now()?;
-            {
-                // A copy of the former file, without its head, must not take the name afterwards.
-                let _nobody_else = self.registry.lock();
-                place.install(path)?;
-            }
+            self.install_over_former(place, path)?;
             array.set_unnamed(false);
             self.drop_head(array, head)?;
         }
         array.become_whole()
+    }
+
+    /// Gives a file its name, which another one may have: that is not lost if it is open, but was to go.
+    ///
+    /// # Errors
+    /// If it cannot take the name; then what was there before is still there.
+    pub(in crate::storage) fn install_over_former(
+        &self,
+        place: Destination,
+        path: &FilePath,
+    ) -> Result<()> {
+        let former = self.find(path).ok().flatten();
+        // A copy of the former file, without its head, must not take the name afterwards.
+        let _nobody_else = self.registry.lock();
+        place.install(path)?;
+        if let Some(former) = former {
+            former.set_replaced();
+        }
+        Ok(())
     }
 
     /// Drops the values before a position, ever counted; of an array that has no name yet when it gets one.

@@ -296,15 +296,13 @@ impl Import {
             Former::SetAsideInTurn(_) => store.aside_gives_way(&path)?,
             Former::SetAside(_) | Former::Replaced => false,
         };
-        {
-            // A copy of the former file, without its head, must not take the name afterwards.
-            let _nobody_else = store.registry.lock();
-            match former {
-                Former::SetAside(undo) | Former::SetAsideInTurn(undo) => {
-                    *undo = Some(place.install_beside_former(&path, aside_gives_way)?);
-                }
-                _ => place.install(&path)?,
+        match former {
+            Former::SetAside(undo) | Former::SetAsideInTurn(undo) => {
+                // A copy of the former file, without its head, must not take the name afterwards.
+                let _nobody_else = store.registry.lock();
+                *undo = Some(place.install_beside_former(&path, aside_gives_way)?);
             }
+            _ => store.install_over_former(place, &path)?,
         }
         bound.set_unnamed(false);
         if access == Access::Writable {

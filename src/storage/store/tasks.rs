@@ -15,6 +15,7 @@ use crate::storage::array::handle::Array;
 use crate::storage::array::head::Trim;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::root::Root;
+use crate::storage::store::drop_head::HeadDrop;
 use crate::storage::store::registry::Registry;
 use crate::storage::threads::cancel::Cancel;
 use crate::storage::threads::pool::{Habits, Job, Pool};
@@ -53,11 +54,24 @@ pub(in crate::storage) struct Tasks {
     registry: Arc<Registry>,
 }
 
+/// What is left to do of a task.
+enum Work {
+    Fill {
+        positions: Range<u64>,
+        value: Box<[u8]>,
+        /// So many values were set so far.
+        filled: u64,
+    },
+    Trim(Trim),
+    /// A trim that has begun to copy, and what it answers in the end.
+    HeadDrop(HeadDrop, u64),
+}
+
 /// A task that waits, or is carried out in part.
 struct Queued {
-    task: Task,
-    /// So many values were set so far.
-    filled: u64,
+    work: Work,
+    /// Number of values that had been dropped from the head when it was sent.
+    head: u64,
     cancel: Cancel,
     done: TaskDone,
 }
@@ -89,17 +103,11 @@ impl Tasks {
                 let result = array.fill(positions, &value, &cancel, || Ok(()), &mut filled);
                 TaskEnd::of_fill(result, filled)
             }
-            Task::Trim(trim) => self.trim(array, trim, &cancel),
-        }
-    }
-
-    fn trim(&self, array: &Arc<Array>, trim: Trim, cancel: &Cancel) -> TaskEnd {
-        let head = array.head();
-        // It syncs its copy itself.
-        let result = array.end_trim(trim, &self.root, &self.registry, cancel);
-        TaskEnd {
-            result,
-            has_written: array.head() != head,
+            Task::Trim(trim) => {
+                let head = array.head();
+                let result = array.end_trim(trim, &self.root, &self.registry);
+                TaskEnd::of_trim(array, head, result)
+            }
         }
     }
 
@@ -107,43 +115,71 @@ impl Tasks {
     /// done, also if it panics.
     fn carry_out_part(&self, array: &Arc<Array>, queued: Queued) -> Option<Queued> {
         let Queued {
-            task,
-            mut filled,
+            work,
+            head,
             cancel,
             done,
         } = queued;
-        let (positions, value) = match task {
-            Task::Trim(trim) => {
-                let end = catch_unwind(AssertUnwindSafe(|| self.trim(array, trim, &cancel)));
-                done(end.unwrap_or(TaskEnd {
-                    result: Err(Error::TaskPanicked),
-                    has_written: true,
-                }));
-                return None;
-            }
-            Task::Fill { positions, value } => (positions, value),
-        };
-        let in_turn = (FILLED_IN_TURN / array.item_size()).max(1);
-        let end = positions.end.min(positions.start.saturating_add(in_turn));
-        let part = positions.start..end;
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            array.not_cancelled(&cancel)?;
-            array.fill(part, &value, &cancel, || array.keep_pace(), &mut filled)
+        let part = AssertUnwindSafe(|| self.do_part(array, head, work, &cancel));
+        let work = catch_unwind(part).unwrap_or(Err(TaskEnd {
+            result: Err(Error::TaskPanicked),
+            has_written: true,
         }));
-        match result.unwrap_or(Err(Error::TaskPanicked)) {
-            Ok(()) if end < positions.end => Some(Queued {
-                task: Task::Fill {
-                    positions: end..positions.end,
-                    value,
-                },
-                filled,
+        match work {
+            Ok(work) => Some(Queued {
+                work,
+                head,
                 cancel,
                 done,
             }),
-            result => {
-                done(TaskEnd::of_fill(result, filled));
+            Err(end) => {
+                done(end);
                 None
             }
+        }
+    }
+
+    /// Does a part of the work, and answers what is left of it, or how it ended.
+    fn do_part(
+        &self,
+        array: &Arc<Array>,
+        head: u64,
+        work: Work,
+        cancel: &Cancel,
+    ) -> std::result::Result<Work, TaskEnd> {
+        let trimmed = |result| TaskEnd::of_trim(array, head, result);
+        match work {
+            Work::Fill {
+                positions,
+                value,
+                mut filled,
+            } => {
+                let in_turn = (FILLED_IN_TURN / array.item_size()).max(1);
+                let end = positions.end.min(positions.start.saturating_add(in_turn));
+                let part = positions.start..end;
+                let result = array.not_cancelled(cancel).and_then(|()| {
+                    array.fill(part, &value, cancel, || array.keep_pace(), &mut filled)
+                });
+                match result {
+                    Ok(()) if end < positions.end => Ok(Work::Fill {
+                        positions: end..positions.end,
+                        value,
+                        filled,
+                    }),
+                    result => Err(TaskEnd::of_fill(result, filled)),
+                }
+            }
+            Work::Trim(trim) => {
+                let values = trim.values();
+                let copy = array.begin_head_drop(trim, &self.root, cancel.clone());
+                let copy = copy.map_err(|error| trimmed(Err(error)))?;
+                self.do_part(array, head, Work::HeadDrop(copy, values), cancel)
+            }
+            Work::HeadDrop(mut copy, values) => match copy.take_turn(&self.registry) {
+                Ok(false) => Ok(Work::HeadDrop(copy, values)),
+                Ok(true) => Err(trimmed(Ok(values))),
+                Err(error) => Err(trimmed(Err(error))),
+            },
         }
     }
 }
@@ -153,6 +189,14 @@ impl TaskEnd {
         Self {
             has_written: filled > 0 || matches!(result, Err(Error::TaskPanicked)),
             result: result.map(|()| filled),
+        }
+    }
+
+    /// `head` is the number of values that had been dropped before. A trim syncs its copy itself.
+    fn of_trim(array: &Array, head: u64, result: Result<u64>) -> Self {
+        Self {
+            result,
+            has_written: array.head() != head,
         }
     }
 }
@@ -178,9 +222,17 @@ impl TaskThreads {
         cancel: Cancel,
         done: TaskDone,
     ) {
+        let work = match task {
+            Task::Fill { positions, value } => Work::Fill {
+                positions,
+                value,
+                filled: 0,
+            },
+            Task::Trim(trim) => Work::Trim(trim),
+        };
         let queued = Queued {
-            task,
-            filled: 0,
+            work,
+            head: array.head(),
             cancel,
             done,
         };

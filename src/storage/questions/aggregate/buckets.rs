@@ -20,6 +20,15 @@ impl Buckets {
         Self { question, number }
     }
 
+    /// Makes room for the first `number` buckets: for all of them at once, so that they are moved once at most.
+    fn make_room(&self, partials: &mut Vec<Partial>, number: usize) -> Result<(), TryReserveError> {
+        if partials.len() < number {
+            partials.try_reserve_exact(self.number as usize - partials.len())?;
+            partials.resize(number, Partial::default());
+        }
+        Ok(())
+    }
+
     /// The part that has the value at `index`, and the index after its last value.
     fn bucket(&self, range: &Range<u64>, index: u64) -> (u64, u64) {
         if self.number == 1 {
@@ -37,6 +46,8 @@ impl Buckets {
 impl Query for Buckets {
     /// The buckets that a block has values of, in order.
     type Part = Vec<(u64, Partial)>;
+    /// Of each bucket that has values so far.
+    type Whole = Vec<Partial>;
     type Answer = Vec<Vec<Answer>>;
 
     fn take_in(
@@ -64,18 +75,22 @@ impl Query for Buckets {
         Ok(())
     }
 
+    fn merge(&self, partials: &mut Vec<Partial>, part: Self::Part) -> Result<(), TryReserveError> {
+        for (bucket, partial) in part {
+            let bucket = bucket as usize;
+            self.make_room(partials, bucket + 1)?;
+            self.question.merge(&mut partials[bucket], partial);
+        }
+        Ok(())
+    }
+
     fn answer(
         &self,
         _: &Range<u64>,
-        parts: Vec<Self::Part>,
+        mut partials: Vec<Partial>,
     ) -> Result<Self::Answer, TryReserveError> {
         let number = self.number as usize;
-        let mut partials = Vec::new();
-        partials.try_reserve_exact(number)?;
-        partials.resize(number, Partial::default());
-        for (bucket, partial) in parts.into_iter().flatten() {
-            self.question.merge(&mut partials[bucket as usize], partial);
-        }
+        self.make_room(&mut partials, number)?;
         let mut answers = Vec::new();
         answers.try_reserve_exact(number)?;
         answers.extend(
