@@ -52,6 +52,9 @@ def test_the_examples_of_the_documentation() -> None:
         names = {"redis_mmap": redis_mmap, "redis": redis, "np": np, "client": client, "port": server.port}
         tried = 0
         for module in modules():
+            if "._async" in module.__name__:
+                # Its examples are awaited; the synchronous front has the same.
+                continue
             for test in doctest.DocTestFinder(exclude_empty=True).find(module):
                 # Each example begins with empty files.
                 for key in client.scan_iter(_type="mmaparray"):
@@ -60,7 +63,7 @@ def test_the_examples_of_the_documentation() -> None:
                 result = doctest.DocTestRunner().run(test)
                 assert result.failed == 0, test.name
                 tried += result.attempted
-        assert tried > 10
+        assert tried > 70
 
 
 def test_the_code_of_docs_python(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,20 @@ class Memmap:
         The file.
     dtype : numpy.dtype
         The type of its values.
+
+    Examples
+    --------
+    >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+    >>> m = a.memmap()
+    >>> a.append([1.5, 2, 4])
+    3
+    >>> len(m), m[-1].item(), m.array().sum().item(), m.read(1).tolist()
+    (3, 4.0, 7.5, [2.0, 4.0])
+    >>> a.append(8)
+    1
+    >>> [part.tolist() for part in m.follow(2, timeout=0)]
+    [[4.0, 8.0]]
+    >>> m.close()
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]], dtype: npt.DTypeLike) -> None:

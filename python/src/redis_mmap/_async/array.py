@@ -165,6 +165,19 @@ class AsyncBaseArray:
         ------
         IndexError
             If there is no such value.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> (await a[-1]).item(), (await a[1:3]).tolist(), (await a[[0, -1]]).tolist(), (await a[::-2]).tolist()
+        (8.0, [2.0, 4.0], [1.5, 8.0], [8.0, 2.0])
+        >>> (await a[5:]).tolist()
+        []
+        >>> await a[5]
+        Traceback (most recent call last):
+        IndexError: index 5 is out of bounds for axis 0 with size 4
         """
         if type(index) is not int:
             index = normalized(index)
@@ -228,6 +241,15 @@ class AsyncBaseArray:
         ------
         TypeError, ValueError
             If the array has another dtype, or does not lie in memory back to back.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> out = np.zeros(3)
+        >>> await a.read_into(out, 2), out.tolist()
+        (2, [4.0, 8.0, 0.0])
         """
         if out.dtype != self._dtype:
             raise TypeError(f"values of dtype {self._dtype} are not read into an array of {out.dtype}")
@@ -294,7 +316,16 @@ class AsyncBaseArray:
         return found
 
     async def chunks(self, size: int = 1 << 17, start: int = 0, stop: Optional[int] = None) -> AsyncIterator[npt.NDArray[Any]]:
-        """Yields the values from ``start`` to ``stop`` (of this moment) as arrays of at most ``size`` values."""
+        """Yields the values from ``start`` to ``stop`` (of this moment) as arrays of at most ``size`` values.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> [chunk.tolist() async for chunk in a.chunks(3)]
+        [[1.5, 2.0, 4.0], [8.0]]
+        """
         if size < 1:
             raise ValueError(f"a chunk holds at least one value, and not {size}")
         first, last, _ = slice(start, stop).indices(await self.length())
@@ -326,6 +357,16 @@ class AsyncBaseArray:
             If there is no such value.
         TypeError, OverflowError, ValueError
             If a value is not of the array's type. Unlike numpy, nothing is wrapped, cut off or made an integer.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> await a.set(slice(1, 3), 0)
+        >>> await a.set([0, -1], [7, 9])
+        >>> (await a[:]).tolist()
+        [7.0, 0.0, 0.0, 9.0]
         """
         new = types.cast(values, self._dtype)
         if type(index) is not int:
@@ -425,6 +466,17 @@ class AsyncBaseArray:
             Another error of the server. ``appended`` values are there, and no others.
         TypeError, OverflowError, ValueError
             If a value is not of the array's type; nothing is appended then.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> told = []
+        >>> await a.append(np.arange(200_000.0), progress=told.append)
+        200000
+        >>> told
+        [131072, 68928]
         """
         given = values if isinstance(values, np.ndarray) else types.cast(values, self._dtype)
         if given.ndim > 1:
@@ -455,7 +507,18 @@ class AsyncBaseArray:
         return done
 
     async def fill(self, value: Any, start: int = 0, stop: Optional[int] = None) -> int:
-        """Sets all values of a range to one, in the server; their number."""
+        """Sets all values of a range to one, in the server; their number.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> await a.fill(0, 1, -1)
+        2
+        >>> (await a[:]).tolist()
+        [1.5, 0.0, 0.0, 8.0]
+        """
         new = types.cast(value, self._dtype)
         first, last = bounds(start, stop)
         if new.size != 1:
@@ -471,6 +534,14 @@ class AsyncBaseArray:
             Where an index comes twice, both increments are added.
         by : scalar or array-like
             Broadcast.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> (await a.increment([0, -1], [10, -8])).tolist()
+        [11.5, 0.0]
         """
         found = normalized(indices)
         if isinstance(found, slice):
@@ -488,6 +559,14 @@ class AsyncBaseArray:
         ------
         IndexError
             Without ``count``, if there is none.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> (await a.pop()).item(), (await a.pop(2)).tolist()
+        (8.0, [2.0, 4.0])
         """
         reply = await self._sender.send(requests.vpop(self._key, count))
         if count is not None:
@@ -497,7 +576,18 @@ class AsyncBaseArray:
         return types.scalar(self._dtype, reply)
 
     async def trim(self, start: int = 0, stop: Optional[int] = None) -> int:
-        """Keeps the values from ``start`` to ``stop``, as ``a[start:stop]``, and removes the others; their number."""
+        """Keeps the values from ``start`` to ``stop``, as ``a[start:stop]``, and removes the others; their number.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> await a.trim(-3)
+        1
+        >>> (await a[:]).tolist()
+        [2.0, 4.0, 8.0]
+        """
         first, last = bounds(start, stop)
         return await self._sender.send(requests.vtrim(self._key, first, last))
 
@@ -533,6 +623,15 @@ class AsyncBaseArray:
         -------
         dict
             What each op comes to; None where there are no values.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> found = await a.aggregate("count", "min", "mean", "argmax")
+        >>> {op: float(answer) for op, answer in found.items()}
+        {'count': 4.0, 'min': 1.5, 'mean': 3.875, 'argmax': 3.0}
         """
         first, last = bounds(start, stop)
         words = [_word_of(op) for op in ops]
@@ -558,7 +657,16 @@ class AsyncBaseArray:
         dtype: Optional[npt.DTypeLike] = None,
         out: None = None,
     ) -> Any:
-        """The sum: of integers exact, an ``int``; of floats a ``float64``, added up with twice its precision."""
+        """The sum: of integers exact, an ``int``; of floats a ``float64``, added up with twice its precision.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> (await a.sum()).item(), (await a.sum(1, 3)).item()
+        (15.5, 6.0)
+        """
         check_axis(axis, out)
         found = (await self.aggregate("sum", start=start, stop=stop, skipnan=skipnan))["sum"]
         return _of_type(found, dtype)
@@ -612,7 +720,16 @@ class AsyncBaseArray:
         dtype: Optional[npt.DTypeLike] = None,
         out: None = None,
     ) -> Any:
-        """The standard deviation, as :meth:`var`."""
+        """The standard deviation, as :meth:`var`.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> round((await a.std(ddof=1)).item(), 3)
+        2.955
+        """
         check_axis(axis, out)
         if ddof:
             return _of_type(np.sqrt(await self.var(start, stop, ddof=ddof, skipnan=skipnan)), dtype)
@@ -676,6 +793,15 @@ class AsyncBaseArray:
         -------
         numpy.ndarray
             Structured: ``start`` and ``stop`` (the part is ``a[start:stop]``), and a field for each op.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> parts = await a.buckets(2, "min", "max")
+        >>> parts.dtype.names, parts.tolist()
+        (('start', 'stop', 'min', 'max'), [(0, 2, 1.5, 2.0), (2, 4, 4.0, 8.0)])
         """
         ops = ops or ("min", "max", "mean")
         words = [_word_of(op) for op in ops]
@@ -752,6 +878,17 @@ class AsyncBaseArray:
         numpy.ndarray, or a tuple of two
             The indices, of int64, and the values. They are asked for in portions: what others change at that moment may be
             seen in part.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> (await a.where(">", 1.5, "<=", 4)).tolist()
+        [1, 2]
+        >>> indices, values = await a.where(">=", 4, with_values=True)
+        >>> indices.tolist(), values.tolist()
+        ([2, 3], [4.0, 8.0])
         """
         first, last, _ = slice(start, stop).indices(await self.length())
         words = self._conditions(conditions)
@@ -781,7 +918,16 @@ class AsyncBaseArray:
         return at, there
 
     async def count(self, *conditions: Any, start: int = 0, stop: Optional[int] = None) -> int:
-        """The number of values for which one or two comparisons hold, given as in :meth:`where`."""
+        """The number of values for which one or two comparisons hold, given as in :meth:`where`.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> await a.count(">", 1.5)
+        3
+        """
         first, last = bounds(start, stop)
         words = self._conditions(conditions)
         if words is None:
@@ -822,6 +968,16 @@ class AsyncBaseArray:
         Returns
         -------
         int or numpy.ndarray of int64
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> await a.searchsorted(3), (await a.searchsorted([2, 9])).tolist()
+        (2, [1, 4])
+        >>> await a.searchsorted(2, side="right")
+        2
         """
         if sorter is not None:
             raise TypeError("the server searches an array that is sorted itself: use np.searchsorted(a[:], ..., sorter=sorter)")
@@ -859,6 +1015,15 @@ class AsyncBaseArray:
         root : path, optional
             The server's ``mmap.dir`` as this program sees it. If it is not given, the server is asked, which an ACL may
             withhold; of a Cluster each node has its own, so it must be given.
+
+        Examples
+        --------
+        >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> await a.append([1.5, 2, 4, 8])
+        4
+        >>> with await a.memmap() as m:
+        ...     m[1:].tolist(), len(m)
+        ([2.0, 4.0, 8.0], 4)
         """
         path = await self.path()
         if root is None:

@@ -32,6 +32,14 @@ class AsyncPipeline(QueuedCommands):
     transaction : bool
         Whether the server carries them out with no other command in between (``MULTI``). In a Cluster all keys must then
         have one slot.
+
+    Examples
+    --------
+    >>> a = await redis_mmap.asyncio.open(client, "numbers", "numbers.f64", dtype="f8")
+    >>> async with redis_mmap.asyncio.Pipeline(client) as pipe:
+    ...     results = await pipe.append(a, [1.5, 2]).get(a, slice(0, 2)).vsize("numbers").execute()
+    >>> results[0], results[1].tolist(), results[2]
+    (2, [1.5, 2.0], 2)
     """
 
     def __init__(self, client: AsyncClient, transaction: bool = True) -> None:

@@ -166,6 +166,19 @@ class BaseArray:
         ------
         IndexError
             If there is no such value.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> a[-1].item(), a[1:3].tolist(), a[[0, -1]].tolist(), a[::-2].tolist()
+        (8.0, [2.0, 4.0], [1.5, 8.0], [8.0, 2.0])
+        >>> a[5:].tolist()
+        []
+        >>> a[5]
+        Traceback (most recent call last):
+        IndexError: index 5 is out of bounds for axis 0 with size 4
         """
         if type(index) is not int:
             index = normalized(index)
@@ -229,6 +242,15 @@ class BaseArray:
         ------
         TypeError, ValueError
             If the array has another dtype, or does not lie in memory back to back.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> out = np.zeros(3)
+        >>> a.read_into(out, 2), out.tolist()
+        (2, [4.0, 8.0, 0.0])
         """
         if out.dtype != self._dtype:
             raise TypeError(f"values of dtype {self._dtype} are not read into an array of {out.dtype}")
@@ -295,7 +317,16 @@ class BaseArray:
         return found
 
     def chunks(self, size: int = 1 << 17, start: int = 0, stop: Optional[int] = None) -> Iterator[npt.NDArray[Any]]:
-        """Yields the values from ``start`` to ``stop`` (of this moment) as arrays of at most ``size`` values."""
+        """Yields the values from ``start`` to ``stop`` (of this moment) as arrays of at most ``size`` values.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> [chunk.tolist() for chunk in a.chunks(3)]
+        [[1.5, 2.0, 4.0], [8.0]]
+        """
         if size < 1:
             raise ValueError(f"a chunk holds at least one value, and not {size}")
         first, last, _ = slice(start, stop).indices(self.length())
@@ -327,6 +358,16 @@ class BaseArray:
             If there is no such value.
         TypeError, OverflowError, ValueError
             If a value is not of the array's type. Unlike numpy, nothing is wrapped, cut off or made an integer.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> a.set(slice(1, 3), 0)
+        >>> a.set([0, -1], [7, 9])
+        >>> a[:].tolist()
+        [7.0, 0.0, 0.0, 9.0]
         """
         new = types.cast(values, self._dtype)
         if type(index) is not int:
@@ -426,6 +467,17 @@ class BaseArray:
             Another error of the server. ``appended`` values are there, and no others.
         TypeError, OverflowError, ValueError
             If a value is not of the array's type; nothing is appended then.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> told = []
+        >>> a.append(np.arange(200_000.0), progress=told.append)
+        200000
+        >>> told
+        [131072, 68928]
         """
         given = values if isinstance(values, np.ndarray) else types.cast(values, self._dtype)
         if given.ndim > 1:
@@ -456,7 +508,18 @@ class BaseArray:
         return done
 
     def fill(self, value: Any, start: int = 0, stop: Optional[int] = None) -> int:
-        """Sets all values of a range to one, in the server; their number."""
+        """Sets all values of a range to one, in the server; their number.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> a.fill(0, 1, -1)
+        2
+        >>> a[:].tolist()
+        [1.5, 0.0, 0.0, 8.0]
+        """
         new = types.cast(value, self._dtype)
         first, last = bounds(start, stop)
         if new.size != 1:
@@ -472,6 +535,14 @@ class BaseArray:
             Where an index comes twice, both increments are added.
         by : scalar or array-like
             Broadcast.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> a.increment([0, -1], [10, -8]).tolist()
+        [11.5, 0.0]
         """
         found = normalized(indices)
         if isinstance(found, slice):
@@ -489,6 +560,14 @@ class BaseArray:
         ------
         IndexError
             Without ``count``, if there is none.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> a.pop().item(), a.pop(2).tolist()
+        (8.0, [2.0, 4.0])
         """
         reply = self._sender.send(requests.vpop(self._key, count))
         if count is not None:
@@ -498,7 +577,18 @@ class BaseArray:
         return types.scalar(self._dtype, reply)
 
     def trim(self, start: int = 0, stop: Optional[int] = None) -> int:
-        """Keeps the values from ``start`` to ``stop``, as ``a[start:stop]``, and removes the others; their number."""
+        """Keeps the values from ``start`` to ``stop``, as ``a[start:stop]``, and removes the others; their number.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> a.trim(-3)
+        1
+        >>> a[:].tolist()
+        [2.0, 4.0, 8.0]
+        """
         first, last = bounds(start, stop)
         return self._sender.send(requests.vtrim(self._key, first, last))
 
@@ -534,6 +624,15 @@ class BaseArray:
         -------
         dict
             What each op comes to; None where there are no values.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> found = a.aggregate("count", "min", "mean", "argmax")
+        >>> {op: float(answer) for op, answer in found.items()}
+        {'count': 4.0, 'min': 1.5, 'mean': 3.875, 'argmax': 3.0}
         """
         first, last = bounds(start, stop)
         words = [_word_of(op) for op in ops]
@@ -559,7 +658,16 @@ class BaseArray:
         dtype: Optional[npt.DTypeLike] = None,
         out: None = None,
     ) -> Any:
-        """The sum: of integers exact, an ``int``; of floats a ``float64``, added up with twice its precision."""
+        """The sum: of integers exact, an ``int``; of floats a ``float64``, added up with twice its precision.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> a.sum().item(), a.sum(1, 3).item()
+        (15.5, 6.0)
+        """
         check_axis(axis, out)
         found = (self.aggregate("sum", start=start, stop=stop, skipnan=skipnan))["sum"]
         return _of_type(found, dtype)
@@ -613,7 +721,16 @@ class BaseArray:
         dtype: Optional[npt.DTypeLike] = None,
         out: None = None,
     ) -> Any:
-        """The standard deviation, as :meth:`var`."""
+        """The standard deviation, as :meth:`var`.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> round(a.std(ddof=1).item(), 3)
+        2.955
+        """
         check_axis(axis, out)
         if ddof:
             return _of_type(np.sqrt(self.var(start, stop, ddof=ddof, skipnan=skipnan)), dtype)
@@ -677,6 +794,15 @@ class BaseArray:
         -------
         numpy.ndarray
             Structured: ``start`` and ``stop`` (the part is ``a[start:stop]``), and a field for each op.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> parts = a.buckets(2, "min", "max")
+        >>> parts.dtype.names, parts.tolist()
+        (('start', 'stop', 'min', 'max'), [(0, 2, 1.5, 2.0), (2, 4, 4.0, 8.0)])
         """
         ops = ops or ("min", "max", "mean")
         words = [_word_of(op) for op in ops]
@@ -753,6 +879,17 @@ class BaseArray:
         numpy.ndarray, or a tuple of two
             The indices, of int64, and the values. They are asked for in portions: what others change at that moment may be
             seen in part.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> a.where(">", 1.5, "<=", 4).tolist()
+        [1, 2]
+        >>> indices, values = a.where(">=", 4, with_values=True)
+        >>> indices.tolist(), values.tolist()
+        ([2, 3], [4.0, 8.0])
         """
         first, last, _ = slice(start, stop).indices(self.length())
         words = self._conditions(conditions)
@@ -782,7 +919,16 @@ class BaseArray:
         return at, there
 
     def count(self, *conditions: Any, start: int = 0, stop: Optional[int] = None) -> int:
-        """The number of values for which one or two comparisons hold, given as in :meth:`where`."""
+        """The number of values for which one or two comparisons hold, given as in :meth:`where`.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> a.count(">", 1.5)
+        3
+        """
         first, last = bounds(start, stop)
         words = self._conditions(conditions)
         if words is None:
@@ -823,6 +969,16 @@ class BaseArray:
         Returns
         -------
         int or numpy.ndarray of int64
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> a.searchsorted(3), a.searchsorted([2, 9]).tolist()
+        (2, [1, 4])
+        >>> a.searchsorted(2, side="right")
+        2
         """
         if sorter is not None:
             raise TypeError("the server searches an array that is sorted itself: use np.searchsorted(a[:], ..., sorter=sorter)")
@@ -860,6 +1016,15 @@ class BaseArray:
         root : path, optional
             The server's ``mmap.dir`` as this program sees it. If it is not given, the server is asked, which an ACL may
             withhold; of a Cluster each node has its own, so it must be given.
+
+        Examples
+        --------
+        >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+        >>> a.append([1.5, 2, 4, 8])
+        4
+        >>> with a.memmap() as m:
+        ...     m[1:].tolist(), len(m)
+        ([2.0, 4.0, 8.0], 4)
         """
         path = self.path()
         if root is None:

@@ -51,12 +51,20 @@ class Sender:
 
 
 class Commands:
-    """The raw commands: what each of them takes and answers, :doc:`docs/commands.md <commands>` says.
+    """The raw commands: what each of them takes and answers, the pages in ``docs/commands`` say.
 
     Parameters
     ----------
     client
         A client of redis-py or valkey-py, standalone or Cluster, whatever its ``decode_responses`` and protocol.
+
+    Examples
+    --------
+    >>> m = redis_mmap.Commands(client)
+    >>> m.mmap("small", "small.u1", "uint8", writable=True) >= 0
+    True
+    >>> m.vpush("small", 1, 2, 3) and m.vget("small", -1)
+    3
     """
 
     __slots__ = ("_sender",)

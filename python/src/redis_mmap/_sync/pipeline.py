@@ -33,6 +33,14 @@ class Pipeline(QueuedCommands):
     transaction : bool
         Whether the server carries them out with no other command in between (``MULTI``). In a Cluster all keys must then
         have one slot.
+
+    Examples
+    --------
+    >>> a = redis_mmap.open(client, "numbers", "numbers.f64", dtype="f8")
+    >>> with redis_mmap.Pipeline(client) as pipe:
+    ...     results = pipe.append(a, [1.5, 2]).get(a, slice(0, 2)).vsize("numbers").execute()
+    >>> results[0], results[1].tolist(), results[2]
+    (2, [1.5, 2.0], 2)
     """
 
     def __init__(self, client: SyncClient, transaction: bool = True) -> None:
