@@ -137,7 +137,7 @@ pub enum Error {
     Lost { path: String, reason: String },
     #[error("file '{path}' {why}")]
     Unlinked { path: String, why: &'static str },
-    #[error("file '{path}' was unbound, or bound anew, while it was being read")]
+    #[error("file '{path}' was unbound, or bound again, while it was being read")]
     Unbound { path: String },
     #[error(
         "too much of file '{path}' was changed while it was being read, {attempts} times in a row; \

@@ -198,7 +198,7 @@ fn a_save_with_contents_is_a_backup() {
         assert_eq!(db.say("VALL same"), "[1, 2, 3]");
         db.ask("VPUSH same 5");
         assert_eq!(db.say("VALL k"), "[1, 2, 3, 5]");
-        assert!(db.log().contains("made anew"), "{}", db.log());
+        assert!(db.log().contains("made again"), "{}", db.log());
     }
 }
 

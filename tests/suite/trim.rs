@@ -226,7 +226,7 @@ fn a_trim_whose_values_are_removed_meanwhile_changes_nothing_more() {
     match trimmer.receive() {
         // The head went first.
         Reply::Int(1000) => assert_eq!(cleared, 19_999_000),
-        Reply::Error(error) => assert!(error.contains("removed meanwhile"), "{error}"),
+        Reply::Error(error) => assert!(error.contains("removed during the copy"), "{error}"),
         other => panic!("{other}"),
     }
     assert_eq!(db.say("VALL db"), "[1, 2, 3]");

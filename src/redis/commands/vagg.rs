@@ -68,7 +68,7 @@ impl Command for VAgg {
     }
 }
 
-/// Replies with what each of `parts` parts of a range comes to, after what `begin` says of their number.
+/// Replies with the aggregates of each of `parts` parts of a range, after what `begin` says of their number.
 pub fn aggregate(
     ctx: &Ctx,
     args: Args<'_>,

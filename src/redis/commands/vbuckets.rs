@@ -1,4 +1,4 @@
-//! `VBUCKETS key start stop n op [op ...] [SKIPNAN]`: what each of n parts of a range comes to.
+//! `VBUCKETS key start stop n op [op ...] [SKIPNAN]`: aggregates of each of n parts of a range.
 
 use std::ffi::{CStr, c_int};
 

@@ -125,7 +125,7 @@ fn load_values(
         Ok(bound) => {
             if phase == Phase::LoadingFile {
                 tracing::warn!(
-                    "file '{}' was missing: it was made anew of {} values in the RDB",
+                    "file '{}' was missing: it was made again from {} values in the RDB",
                     header.path,
                     values.count
                 );

@@ -321,9 +321,9 @@ impl HeadDrop {
             .watch
             .as_mut()
             .filter(|watch| is_same_file && watch.trim == self.trim)
-            .ok_or_else(|| self.given_up("it was opened anew meanwhile"))?;
+            .ok_or_else(|| self.given_up("it was opened again during the copy"))?;
         if watch.lowest_ever < self.head {
-            return Err(self.given_up("values that were to stay were removed meanwhile"));
+            return Err(self.given_up("values that were to stay were removed during the copy"));
         }
         let first = self.array.layout.offset(self.head);
         let start = watch.written.start.max(first);
