@@ -34,7 +34,7 @@ impl Owner {
     /// What a file says that may or may not be open.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn of(found: &Found, path: &FilePath) -> Result<Self> {
         let mut key = [0; MAX_LEN];
         match getxattr(found.link(), NAME, &mut key) {
@@ -55,7 +55,7 @@ impl Owner {
 /// Has a file say of its key what another one says.
 ///
 /// # Errors
-/// The system's.
+/// Any I/O error of the operating system.
 pub(in crate::storage) fn copy_owner(from: &File, to: &File) -> rustix::io::Result<()> {
     let mut key = [0; MAX_LEN];
     match disk::attribute(from, NAME, &mut key)? {

@@ -73,7 +73,7 @@ impl Peers {
     /// What the file says of itself.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn of(file: &File) -> rustix::io::Result<Self> {
         let (completeness, why) = match reason_in(file)? {
             Some(why) => (Completeness::Missed, why),
@@ -95,7 +95,7 @@ impl Peers {
 /// Why a file lacks values, as it says itself; `None` if it lacks none.
 ///
 /// # Errors
-/// The system's.
+/// Any I/O error of the operating system.
 fn reason_in(file: &File) -> rustix::io::Result<Option<String>> {
     if disk::attribute(file, INCOMPLETE, &mut [])?.is_none() {
         return Ok(None);
@@ -119,7 +119,7 @@ pub(super) fn short(why: &str) -> &[u8] {
 /// Notes in a file that is found under a name, without opening it, that it lacks values.
 ///
 /// # Errors
-/// The system's.
+/// Any I/O error of the operating system.
 pub(in crate::storage) fn note_former(found: &Found, why: &str) -> rustix::io::Result<()> {
     disk::set_attribute_of_found(found, INCOMPLETE, short(why)).map(drop)
 }

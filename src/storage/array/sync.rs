@@ -70,7 +70,7 @@ impl Array {
     /// Waits until everything written before is on disk, and found again after a power cut.
     ///
     /// # Errors
-    /// The system's. Writes to the array are refused from then on, until a sync succeeds.
+    /// Any I/O error of the operating system. Writes to the array are refused from then on, until a sync succeeds.
     pub fn sync(self: &Arc<Self>) -> Result<()> {
         let _syncing = self.syncing.lock();
         while let Some(work) = self.begin_sync() {
@@ -238,7 +238,7 @@ impl Array {
     /// Syncs, gives the file its exact length, and waits until that is on disk too.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn sync_exact(self: &Arc<Self>) -> Result<()> {
         self.shared.worker_alive()?;
         self.sync()?;

@@ -75,7 +75,7 @@ impl DropPages {
     /// Drops all of them, here and now.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn drop_all(&mut self) -> Result<()> {
         while self.drop_some()? {}
         Ok(())

@@ -37,7 +37,7 @@ pub type Identity = [u8; 40];
 /// The identity of an open file.
 ///
 /// # Errors
-/// The system's.
+/// Any I/O error of the operating system.
 pub(in crate::storage) fn identity(file: impl AsFd) -> rustix::io::Result<Identity> {
     let FileId { device, inode } = FileId::of(&fstat(&file)?);
     let born = statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BTIME)

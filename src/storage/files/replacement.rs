@@ -53,7 +53,7 @@ impl Replacement {
     /// one.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn give_name(&mut self, path: &FilePath) -> Result<()> {
         let failed = |errno: Errno| Error::io("name a copy of", path, errno);
         let name = self.place.give_name(&self.file).map_err(failed)?.to_owned();
@@ -79,7 +79,7 @@ impl Replacement {
     /// Waits until the new name is on disk.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn sync_directory(&self, path: &FilePath) -> Result<()> {
         self.place
             .sync_directory()

@@ -170,7 +170,7 @@ impl Root {
     /// Opens a directory below the root.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub(in crate::storage) fn open_dir(&self, path: &Path) -> io::Result<Dir> {
         self.dir.open_dir(path)
     }

@@ -31,7 +31,7 @@ impl Nameless {
     /// Makes an empty file, readable and writable by its owner alone.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn create(dir: Dir) -> Result<(File, Self)> {
         let (file, temporary) = match open_unnamed(&dir)? {
             Some(file) => (file, None),
@@ -50,7 +50,7 @@ impl Nameless {
     /// Gives the file, which is the one that was created, its temporary name, if it has none.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn give_name(&mut self, file: &impl AsRawFd) -> Result<&str> {
         if self.temporary.is_none() {
             let ((), name) = with_unused_name(|name| link(file, &self.dir, name))?;
@@ -87,7 +87,7 @@ impl Nameless {
     /// Waits until the names in its directory are on disk.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn sync_directory(&self) -> Result<()> {
         // The one that is held open is for look-ups only.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -62,7 +62,7 @@ pub fn check(head: u64, path: &FilePath) -> Result<u64> {
 /// Notes in a file how many values were removed at its head.
 ///
 /// # Errors
-/// The system's.
+/// Any I/O error of the operating system.
 pub(in crate::storage) fn note(file: &File, head: u64) -> rustix::io::Result<()> {
     // Where there are no attributes, the number starts at 0 again when the file is opened anew.
     disk::set_attribute(file, ATTRIBUTE, &head.to_le_bytes()).map(drop)

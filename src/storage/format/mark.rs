@@ -34,7 +34,7 @@ impl Mark {
     /// The mark of a file, if it has one.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn of(file: &File) -> rustix::io::Result<Option<Self>> {
         let mut bytes = [0_u8; SIZE];
         if disk::attribute(file, NAME, &mut bytes)? != Some(SIZE) {

@@ -141,7 +141,7 @@ static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 /// Puts the handler in place, before or after others' handlers.
 ///
 /// # Errors
-/// The system's.
+/// Any I/O error of the operating system.
 pub fn install() -> io::Result<()> {
     PAGE.store(page_size(), Ordering::Relaxed);
     // SAFETY: a structure of integers and pointers, for which zero means none.

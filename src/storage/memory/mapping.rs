@@ -80,7 +80,7 @@ impl Mapping {
     /// Maps `bytes` bytes of a file from `offset` on, a multiple of the page size, for reading.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn part(file: &File, offset: u64, bytes: u64) -> io::Result<Self> {
         let len = usize::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
         if !limits::leaves_room(len) {
@@ -279,7 +279,7 @@ impl Mapping {
     /// Number of pages of a range that are in RAM, whether this process has them in its page table or not.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn resident_pages(&self, from: u64, to: u64) -> io::Result<u64> {
         let from = from - from % page();
         let len = to.min(self.len()).saturating_sub(from);
@@ -291,7 +291,7 @@ impl Mapping {
     /// Whether all pages of a range are in RAM.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn is_resident(&self, from: u64, to: u64) -> io::Result<bool> {
         let page = page();
         let mut pages = [0_u8; PAGES_AT_ONCE];

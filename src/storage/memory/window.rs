@@ -95,7 +95,7 @@ impl Windows {
     /// The window that shows the byte of the file at `offset`, and the mappings that are to be let go of for it.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn showing(
         &self,
         file: &Arc<File>,

@@ -93,7 +93,7 @@ impl Store {
     /// [`Self::drop_pages_in_background`], here and now.
     ///
     /// # Errors
-    /// The system's.
+    /// Any I/O error of the operating system.
     pub fn drop_pages(&self, array: Arc<Array>, values: Range<u64>) -> Result<()> {
         DropPages::new(array, values, Cancel::default(), Box::new(|_| ())).drop_all()
     }

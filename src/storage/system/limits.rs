@@ -71,7 +71,7 @@ fn can_be_mapped(bytes: u64) -> bool {
 /// The handler does nothing: unlike one that ignores the signal, it does not pass to programs that the server starts.
 ///
 /// # Errors
-/// The system's.
+/// Any I/O error of the operating system.
 pub fn survive_file_size_limit() -> io::Result<()> {
     extern "C" fn do_nothing(_: libc::c_int) {}
 

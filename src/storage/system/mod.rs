@@ -117,7 +117,7 @@ pub(in crate::storage) fn descriptor_link(open: &impl AsRawFd) -> String {
 /// The path of what is at `path`, without links and dots.
 ///
 /// # Errors
-/// The system's.
+/// Any I/O error of the operating system.
 pub fn real_path(path: &Path) -> io::Result<PathBuf> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     read_link(descriptor_link(&open(path, flags, Mode::empty())?))

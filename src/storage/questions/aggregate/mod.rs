@@ -1,4 +1,4 @@
-//! What an array's values come to: their sum, least, mean. Semantics and accuracy are those of numpy or better;
+//! Aggregates of an array's values: their sum, least, mean. Semantics and accuracy are those of numpy or better;
 //! docs/commands/queries.md states them.
 //!
 //! Values are taken in chunk by chunk into a [`Partial`]; the partials of chunks, of threads and of parts of an array
