@@ -21,6 +21,7 @@ mod npy;
 mod own_files;
 mod persistence;
 mod ranges;
+mod remembered;
 mod root_dir;
 mod settings;
 mod trim;

@@ -51,11 +51,11 @@ impl Command for Mmap {
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         args.expect_at_most(7)?;
         let wish = Wish::parse(args)?;
-        let key = Key::open(ctx, args, Mode::Write);
-        let count = match binding::value(&key) {
-            Some(binding) => rebind(&key, binding, &wish)?,
-            None if key.is_empty() => bind(ctx, &key, wish)?,
-            None => return Err(Failure::WrongType),
+        let mut key = Key::open(ctx, args, Mode::Write);
+        let count = if key.is_empty() {
+            bind(ctx, &mut key, wish)?
+        } else {
+            rebind(&mut key, &wish)?
         };
         ctx.reply_count(count);
         Ok(())
@@ -155,7 +155,7 @@ fn misspelt(word: &[u8]) -> Option<&'static str> {
         .find(|meant| start.eq_ignore_ascii_case(&meant.as_bytes()[..4]))
 }
 
-fn bind(ctx: &Ctx, key: &Key<'_>, wish: Wish) -> Result<u64, Failure> {
+fn bind(ctx: &Ctx, key: &mut Key<'_>, wish: Wish) -> Result<u64, Failure> {
     let item = wish.item()?;
     let access = wish.access();
     let binding = if ctx.is_loading() {
@@ -182,7 +182,10 @@ fn bind(ctx: &Ctx, key: &Key<'_>, wish: Wish) -> Result<u64, Failure> {
 }
 
 /// The key is bound already. The same wish again is answered; any other is an error.
-fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Failure> {
+fn rebind(key: &mut Key<'_>, wish: &Wish) -> Result<u64, Failure> {
+    let Some(binding) = binding::value(key) else {
+        return Err(Failure::WrongType);
+    };
     let fits = wish.item.is_none_or(|item| item == binding.item)
         && (!wish.writable || binding.access == Access::Writable);
     match &binding.target {
@@ -216,9 +219,13 @@ fn rebind(key: &Key<'_>, binding: &mut Binding, wish: &Wish) -> Result<u64, Fail
             take_as_it_is(&bound, wish.incomplete)?;
             let count = bound.view()?.count();
             let is_alone = bound.is_alone();
-            binding.target = Target::Open(bound);
-            binding::note_owner(key, binding);
-            replication::bound(key, binding, is_alone);
+            if let Some(binding) = binding::value_mut(key) {
+                binding.target = Target::Open(bound);
+            }
+            if let Some(binding) = binding::value(key) {
+                binding::note_owner(key, binding);
+                replication::bound(key, binding, is_alone);
+            }
             Ok(count)
         }
         Target::Unavailable { .. } => Err(bound_already(key, binding)),

@@ -26,8 +26,9 @@ impl Command for VAdd {
 
     #[inline]
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable(&key)?;
+        let opened = binding::for_writing(ctx, args)?;
+        let (key, binding) = opened.parts();
+        let bound = binding.writable(key)?;
         with_encoded(
             binding.item,
             args.from(2),

@@ -27,8 +27,9 @@ impl Command for VAddRaw {
     const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable(&key)?;
+        let opened = binding::for_writing(ctx, args)?;
+        let (key, binding) = opened.parts();
+        let bound = binding.writable(key)?;
         let bytes = whole_values(args, 2, binding.item)?;
         if bytes.is_empty() {
             ctx.reply_count(0);

@@ -22,7 +22,7 @@ impl Command for VAll {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         match binding::for_reading(ctx, args)? {
-            Some(binding) => reply_slice(ctx, binding, 1, |count| 0..count),
+            Some(binding) => reply_slice(ctx, &binding, 1, |count| 0..count),
             None => {
                 ctx.reply_array(0);
                 Ok(())

@@ -24,11 +24,12 @@ impl Command for VClear {
         &[(c"0.3.0", c"Answers 0 for a key that does not exist")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let Some((key, binding)) = binding::for_removal(ctx, args)? else {
+        let Some(opened) = binding::for_removal(ctx, args)? else {
             ctx.reply_count(0);
             return Ok(());
         };
-        let bound = binding.writable(&key)?;
+        let (key, binding) = opened.parts();
+        let bound = binding.writable(key)?;
         let mut writer = bound.writer()?;
         let cleared = writer.clear()?;
         let end = writer.span().end();

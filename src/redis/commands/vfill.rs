@@ -43,8 +43,9 @@ impl Command for VFill {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
-        let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable(&key)?;
+        let opened = binding::for_writing(ctx, args)?;
+        let (key, binding) = opened.parts();
+        let bound = binding.writable(key)?;
         // By position: other threads may drop values from the head before their turn comes.
         let Span { head, count } = bound.view()?.span();
         let range = wanted.of(count);

@@ -44,15 +44,16 @@ impl Command for VIncrBy {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         expect_pairs(args)?;
-        let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable(&key)?;
+        let opened = binding::for_writing(ctx, args)?;
+        let (key, binding) = opened.parts();
+        let bound = binding.writable(key)?;
         let item = binding.item;
         if item.kind() == Kind::String {
             return Err(strings(binding));
         }
         let indices = |count| paired_indices(args, count, binding);
         expect_in_ram_for_writing(ctx, bound, |count| {
-            Touched::Each(indices(count).unwrap_or_default())
+            Touched::Each(indices(count).unwrap_or_default().into_vec())
         })?;
         let mut writer = bound.writer()?;
         let Span { head, count } = writer.span();

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::execution::arguments::indices;
+use crate::redis::execution::arguments::{Few, indices};
 use crate::redis::execution::bounds::expect_buffered_reply;
 use crate::redis::execution::cold::expect_in_ram;
 use crate::redis::execution::command::{Command, KeyAccess};
@@ -43,7 +43,7 @@ impl Command for VMGet {
         let bound = binding.bound()?;
         let mut view = bound.view()?;
         let count = view.count();
-        let indices: Vec<u64> = indices.into_iter().map(|index| index.of(count)).collect();
+        let indices: Few<u64> = indices.into_iter().map(|index| index.of(count)).collect();
         expect_in_ram(ctx, bound, &mut view, || {
             let there = indices.iter().copied().filter(|&index| index < count);
             Touched::Each(there.collect())

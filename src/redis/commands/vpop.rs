@@ -39,11 +39,12 @@ impl Command for VPop {
             None
         };
         // As LPOP, also with a count.
-        let Some((key, binding)) = binding::for_removal(ctx, args)? else {
+        let Some(opened) = binding::for_removal(ctx, args)? else {
             ctx.reply_null();
             return Ok(());
         };
-        let bound = binding.writable(&key)?;
+        let (key, binding) = opened.parts();
+        let bound = binding.writable(key)?;
         let item = binding.item;
         let most = bound.view()?.count().min(wanted.unwrap_or(1));
         expect_buffered_reply(most, item)?;

@@ -135,7 +135,7 @@ fn carry_out_legacy(ctx: &Ctx, args: Args<'_>, operation: &[u8]) -> Outcome {
 #[cold]
 fn refuse(ctx: &Ctx, args: Args<'_>, failure: &Failure) {
     copy::pass_over();
-    let key = Key::open(ctx, args, Mode::Write);
+    let mut key = Key::open(ctx, args, Mode::Write);
     let by_key = binding::value(&key).and_then(|binding| binding.target_array().ok());
     let by_path = [1, 3]
         .into_iter()
@@ -151,7 +151,7 @@ fn refuse(ctx: &Ctx, args: Args<'_>, failure: &Failure) {
                 let (item, access, name) =
                     (ItemType::DOUBLE, Access::ReadOnly, Some(key.full_name()));
                 let binding = Binding::unavailable(path, item, access, 0, why, name);
-                binding::set_value(&key, binding);
+                binding::set_value(&mut key, binding);
             }
         }
         None => {
@@ -288,7 +288,7 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
     let head = number(args, 8)?;
     let state = word(args, 9)?;
     let identity = word(args, 10)?;
-    let key = Key::open(ctx, args, Mode::Write);
+    let mut key = Key::open(ctx, args, Mode::Write);
     let owner = binding::owner(key.database(), key.name());
     let make_anew = |contents| make_anew((&path, &owner), item, access, count, head, contents);
     let is_shared = store().is_that_file(&path, identity);
@@ -316,7 +316,7 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         }
     };
     replication::write_to_aof(&key, &binding);
-    binding::set_value(&key, binding);
+    binding::set_value(&mut key, binding);
     key.signal_modified();
     key.notify(c"mmap");
     Ok(())

@@ -40,11 +40,12 @@ impl Command for VSet {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         expect_pairs(args)?;
-        let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable(&key)?;
+        let opened = binding::for_writing(ctx, args)?;
+        let (key, binding) = opened.parts();
+        let bound = binding.writable(key)?;
         let indices = |count| paired_indices(args, count, binding);
         expect_in_ram_for_writing(ctx, bound, |count| {
-            Touched::Each(indices(count).unwrap_or_default())
+            Touched::Each(indices(count).unwrap_or_default().into_vec())
         })?;
         let values = (3..args.len())
             .step_by(2)

@@ -33,8 +33,9 @@ impl Command for VSetRaw {
         &[(c"0.3.0", c"A negative index counts from the end")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let (key, binding) = binding::for_writing(ctx, args)?;
-        let bound = binding.writable(&key)?;
+        let opened = binding::for_writing(ctx, args)?;
+        let (key, binding) = opened.parts();
+        let bound = binding.writable(key)?;
         let bytes = whole_values(args, 3, binding.item)?;
         let values = (bytes.len() / binding.item.size()) as u64;
         // Values that begin at the end are none.

@@ -36,7 +36,7 @@ impl Command for VSlice {
         let wanted = Wanted::parse(args, 2)?;
         let step = step(args, 4)?;
         match binding::for_reading(ctx, args)? {
-            Some(binding) => reply_slice(ctx, binding, step, |count| wanted.of(count)),
+            Some(binding) => reply_slice(ctx, &binding, step, |count| wanted.of(count)),
             None => {
                 ctx.reply_array(0);
                 Ok(())
@@ -64,9 +64,9 @@ impl Command for VLast {
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = count(args, 2)?;
         match binding::for_reading(ctx, args)? {
-            Some(binding) => {
-                reply_slice(ctx, binding, 1, |count| count.saturating_sub(wanted)..count)
-            }
+            Some(binding) => reply_slice(ctx, &binding, 1, |count| {
+                count.saturating_sub(wanted)..count
+            }),
             None => {
                 ctx.reply_array(0);
                 Ok(())

@@ -29,7 +29,7 @@ impl Command for VStat {
             ctx.reply_null();
             return Ok(());
         };
-        let fields = fields(binding);
+        let fields = fields(&binding);
         ctx.reply_map(fields.len());
         for (name, field) in &fields {
             ctx.reply_bulk(name.as_bytes());

@@ -39,11 +39,12 @@ impl Command for VTrim {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
-        let Some((key, binding)) = binding::for_removal(ctx, args)? else {
+        let Some(opened) = binding::for_removal(ctx, args)? else {
             ctx.reply_count(0);
             return Ok(());
         };
-        let bound = binding.writable(&key)?;
+        let (key, binding) = opened.parts();
+        let bound = binding.writable(key)?;
         let mut writer = bound.writer()?;
         let range = wanted.of(writer.span().count);
         if range.start > 0 && !ctx.may_block() {

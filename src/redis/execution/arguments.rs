@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use smallvec::SmallVec;
+
 use crate::redis::execution::bounds::expect_values;
 use crate::redis::keys::binding::Binding;
 use crate::redis::server::{Args, Failure, Outcome};
@@ -100,14 +102,17 @@ fn unusual_index(args: Args<'_>, position: usize, error: &ValueError) -> Result<
 ///
 /// # Errors
 /// As [`index`].
-pub fn indices(args: Args<'_>, position: usize) -> Result<Vec<Index>, Failure> {
+pub fn indices(args: Args<'_>, position: usize) -> Result<Few<Index>, Failure> {
     all((position..args.len()).map(|position| index(args, position)))
 }
 
+/// As many as a command mostly has are on the stack, more in memory that is asked for.
+pub type Few<T> = SmallVec<[T; 4]>;
+
 /// All items, or the first failure. Unlike `collect`, it asks for the memory once.
 #[inline]
-fn all<T>(items: impl ExactSizeIterator<Item = Result<T, Failure>>) -> Result<Vec<T>, Failure> {
-    let mut all = Vec::with_capacity(items.len());
+fn all<T>(items: impl ExactSizeIterator<Item = Result<T, Failure>>) -> Result<Few<T>, Failure> {
+    let mut all = Few::with_capacity(items.len());
     for item in items {
         all.push(item?);
     }
@@ -150,7 +155,7 @@ pub fn expect_pairs(args: Args<'_>) -> Outcome {
 ///
 /// # Errors
 /// As [`index_below`].
-pub fn paired_indices(args: Args<'_>, count: u64, binding: &Binding) -> Result<Vec<u64>, Failure> {
+pub fn paired_indices(args: Args<'_>, count: u64, binding: &Binding) -> Result<Few<u64>, Failure> {
     let positions = (2..args.len()).step_by(2);
     all(positions.map(|position| index_below(args, position, count, binding)))
 }

@@ -3,13 +3,13 @@
 
 use crate::redis::execution::commit::{announce, reply_when_durable};
 use crate::redis::replication::{Change, Kind, LongWrite};
-use crate::redis::server::{Ctx, Failure, Key, Outcome, Pending, on_main_thread};
+use crate::redis::server::{Ctx, Failure, Named, Outcome, Pending, on_main_thread};
 use crate::redis::store;
 use crate::storage::{Array, Bound, Cancel, Fsync, Task, TaskEnd};
 
 /// Carries out a task and replies with the number of values that it set or removed; in the background if it is a
 /// `long` one.
-pub fn run(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task, long: bool) -> Outcome {
+pub fn run(ctx: &Ctx, key: &Named<'_>, bound: &Bound, task: Task, long: bool) -> Outcome {
     if !long || !ctx.may_block() {
         return run_here(ctx, key, bound, task);
     }
@@ -80,7 +80,7 @@ fn unbound(array: &Array) -> Failure {
 }
 
 /// Carries out a task while the server waits.
-fn run_here(ctx: &Ctx, key: &Key<'_>, bound: &Bound, task: Task) -> Outcome {
+fn run_here(ctx: &Ctx, key: &Named<'_>, bound: &Bound, task: Task) -> Outcome {
     let filled = match &task {
         Task::Fill { positions, value } => Some((positions.clone(), value.clone())),
         Task::Trim(_) => None,

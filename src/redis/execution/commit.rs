@@ -4,13 +4,13 @@ use std::ffi::CStr;
 
 use crate::redis::replication;
 use crate::redis::replication::Change;
-use crate::redis::server::{Ctx, Failure, Key, Outcome, Pending};
+use crate::redis::server::{Ctx, Failure, Named, Outcome, Pending};
 use crate::redis::store;
 use crate::storage::{Bound, Error, Fsync};
 
 /// Tells everybody else what a write did: clients that watch or cache the key, listeners, replicas.
 #[inline]
-pub fn announce(key: &Key<'_>, bound: &Bound, event: &CStr, change: Change<'_>) {
+pub fn announce(key: &Named<'_>, bound: &Bound, event: &CStr, change: Change<'_>) {
     key.signal_modified();
     key.notify(event);
     replication::wrote(key, bound, change);

@@ -1,8 +1,10 @@
 //! The key type: what the server has done with the values of keys.
 
 use std::ffi::{CStr, c_int};
+use std::sync::Arc;
 
 use crate::redis::keys::binding::Binding;
+use crate::redis::keys::remembered;
 use crate::redis::mode::phase::is_saving_aof;
 use crate::redis::persistence::restored;
 use crate::redis::server::Aof;
@@ -16,7 +18,7 @@ impl DataType for Binding {
     const NAME: &'static CStr = c"mmaparray";
     const VERSION: c_int = persistence::VERSION;
 
-    fn load(rdb: &Reader, version: c_int) -> Option<Box<Self>> {
+    fn load(rdb: &Reader, version: c_int) -> Option<Arc<Self>> {
         persistence::load(rdb, version)
     }
 
@@ -40,7 +42,7 @@ impl DataType for Binding {
         persistence::digest(self, digest);
     }
 
-    fn free(self: Box<Self>) {
+    fn free(self: Arc<Self>) {
         restored::undo(&self);
     }
 
@@ -54,7 +56,12 @@ impl DataType for Binding {
         );
     }
 
-    fn unlinked() {
+    fn unlinked(key: &[u8]) {
+        remembered::forget(key);
         restored::keep();
+    }
+
+    fn touched(key: &[u8]) {
+        remembered::forget(key);
     }
 }

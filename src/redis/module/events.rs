@@ -1,5 +1,6 @@
 //! What the module does when something happens to the server: all events in one table.
 
+use crate::redis::keys::remembered;
 use crate::redis::mode::listening::is_snapshot_for_replicas;
 use crate::redis::mode::phase::Phase;
 use crate::redis::module::{latency, own_files};
@@ -14,7 +15,11 @@ pub struct Events;
 impl Listener for Events {
     fn notice(ctx: &Ctx, event: Event) {
         match event {
-            Event::Flush => restored::keep(),
+            Event::Flush => {
+                remembered::forget_all();
+                restored::keep();
+            }
+            Event::Swap => remembered::forget_all(),
             Event::Shutdown => shut_down(),
             Event::ConfigChange => take_over_settings(ctx),
             Event::ModuleChange => own_files::look_up(ctx),
@@ -25,14 +30,19 @@ impl Listener for Events {
             Event::SavesAof => Phase::SavingAof.enter(),
             Event::SavingEnds => Phase::Idle.enter(),
             Event::LoadsRdb => {
+                remembered::forget_all();
                 Phase::LoadingFile.enter();
                 replication::look_for_replicas(ctx);
             }
             Event::LoadsAof => {
+                remembered::forget_all();
                 Phase::LoadingAof.enter();
                 replication::look_for_replicas(ctx);
             }
-            Event::LoadsFromPrimary => Phase::LoadingFromPrimary.enter(),
+            Event::LoadsFromPrimary => {
+                remembered::forget_all();
+                Phase::LoadingFromPrimary.enter();
+            }
             Event::LoadingEnds => end_loading(ctx),
             Event::RoleChange | Event::ReplicaOffline | Event::Fork => {
                 replication::replicas_changed(ctx);
@@ -46,6 +56,7 @@ impl Listener for Events {
 }
 
 fn end_loading(ctx: &Ctx) {
+    remembered::forget_all();
     let before = Phase::now();
     Phase::Idle.enter();
     match before {
@@ -64,6 +75,7 @@ fn take_over_settings(ctx: &Ctx) {
 }
 
 fn tick(ctx: &Ctx) {
+    remembered::forget_all();
     store().notice_faults();
     latency::report(ctx);
     replication::tick(ctx);

@@ -2,13 +2,14 @@
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::keys::binding::DATA_TYPE;
+use crate::redis::keys::binding::{Binding, DATA_TYPE};
+use crate::redis::keys::remembered;
 use crate::redis::module::events::Events;
 use crate::redis::module::info::Mmap as Info;
 use crate::redis::module::register::register_commands;
 use crate::redis::module::{log, own_files, vector_sets};
 use crate::redis::persistence::look_up_limit;
-use crate::redis::server::data_type::register;
+use crate::redis::server::data_type::{listen_to_keys, register};
 use crate::redis::server::events::Subscriptions;
 use crate::redis::server::load::Module;
 use crate::redis::server::{Args, Ctx, acl, info};
@@ -75,6 +76,9 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
         .map_err(|e| format!("cannot start the module's threads: {e}"))?;
     if vadd_is_taken {
         vector_sets::share_vadd(ctx)?;
+    }
+    if listen_to_keys::<Binding>(ctx) {
+        remembered::install();
     }
 
     events.keep();

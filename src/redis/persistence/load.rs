@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use crate::redis::keys::binding::Binding;
 use crate::redis::mode::phase::Phase;
@@ -17,12 +18,12 @@ use crate::storage::types::ItemType;
 use crate::storage::{Error, Former, Import, MayBecome, Undo, check_head};
 
 /// Reads what a key holds, which was saved in some version. `None` if it cannot be loaded.
-pub fn load(rdb: &Reader, version: c_int) -> Option<Box<Binding>> {
+pub fn load(rdb: &Reader, version: c_int) -> Option<Arc<Binding>> {
     let mut undo = None;
     let result = catch_unwind(AssertUnwindSafe(|| load_binding(rdb, version, &mut undo)));
     let reason = match result {
         Ok(Ok(binding)) => {
-            let binding = Box::new(binding);
+            let binding = Arc::new(binding);
             restored::note(&binding, undo);
             return Some(binding);
         }

@@ -4,12 +4,12 @@ use crate::redis::keys::binding::Binding;
 use crate::redis::mode::listening::is_listening;
 use crate::redis::replication::fill;
 use crate::redis::replication::message::{COMMAND, bind_words, mmap_words};
-use crate::redis::server::{Audience, Ctx, Key};
+use crate::redis::server::{Audience, Ctx, Named};
 use crate::storage::Bound;
 
 /// Tells the AOF and replicas that a key was bound. `is_alone` says whether no other key had the file already;
 /// the replicas are sent what it holds then.
-pub fn bound(key: &Key<'_>, binding: &Binding, is_alone: bool) {
+pub fn bound(key: &Named<'_>, binding: &Binding, is_alone: bool) {
     write_to_aof(key, binding);
     let Ok(array) = binding.target_array() else {
         return;
@@ -37,7 +37,7 @@ pub fn bound(key: &Key<'_>, binding: &Binding, is_alone: bool) {
 }
 
 /// Sends a key and all of its file to replicas that could not use what they were sent.
-pub fn bind_again(key: &Key<'_>, binding: &Binding) {
+pub fn bind_again(key: &Named<'_>, binding: &Binding) {
     let Ok(array) = binding.target_array() else {
         return;
     };
@@ -63,7 +63,7 @@ fn was_other_key_removed(ctx: &Ctx, array: &Bound) -> bool {
 }
 
 /// Writes a binding to the AOF.
-pub fn write_to_aof(key: &Key<'_>, binding: &Binding) {
+pub fn write_to_aof(key: &Named<'_>, binding: &Binding) {
     let words = mmap_words(key.name(), binding);
     key.ctx().propagate(Audience::Aof, c"MMAP", &words);
 }

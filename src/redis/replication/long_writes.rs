@@ -17,7 +17,7 @@ use crossbeam_channel::{Sender, bounded};
 use crate::redis::mode::listening::is_listening;
 use crate::redis::replication::fill;
 use crate::redis::replication::tell::{tell_head, tell_of_file};
-use crate::redis::server::{Ctx, Key, Word, after, on_main_thread, writes_are_paused};
+use crate::redis::server::{Ctx, Named, Word, after, on_main_thread, writes_are_paused};
 use crate::redis::store;
 use crate::storage::{Array, Cancel, MayGo};
 
@@ -88,7 +88,7 @@ fn background() -> MutexGuard<'static, Background> {
 
 impl LongWrite {
     /// Tells replicas that a long write begins.
-    pub fn begin(key: &Key<'_>, array: Arc<Array>, kind: Kind) -> Self {
+    pub fn begin(key: &Named<'_>, array: Arc<Array>, kind: Kind) -> Self {
         let write = Self {
             key: key.name().into(),
             array,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::redis::mode::listening::is_listening;
 use crate::redis::replication::message::{COMMAND, file_words};
-use crate::redis::server::{Audience, Ctx, Key, Word};
+use crate::redis::server::{Audience, Ctx, Named, Word};
 use crate::redis::settings;
 use crate::storage::{Array, Bound};
 
@@ -35,7 +35,7 @@ pub enum Change<'a> {
 
 /// Tells replicas what a write did.
 #[inline]
-pub fn wrote(key: &Key<'_>, bound: &Bound, change: Change<'_>) {
+pub fn wrote(key: &Named<'_>, bound: &Bound, change: Change<'_>) {
     if is_listening() {
         tell(key, bound, change);
     } else if settings::counts_writes() {
@@ -45,7 +45,7 @@ pub fn wrote(key: &Key<'_>, bound: &Bound, change: Change<'_>) {
 }
 
 #[cold]
-fn tell(key: &Key<'_>, bound: &Bound, change: Change<'_>) {
+fn tell(key: &Named<'_>, bound: &Bound, change: Change<'_>) {
     let size = bound.item().size();
     let name = Word::Bytes(key.name());
     let mut words = vec![name];

@@ -1,8 +1,9 @@
 //! The key type of the module: what the server calls for its values.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::Arc;
 
 use redis_module::raw;
 
@@ -21,7 +22,7 @@ pub trait DataType: Sized {
     const VERSION: c_int;
 
     /// Reads a value that was saved in some version. `None` if it cannot be loaded.
-    fn load(rdb: &Reader, version: c_int) -> Option<Box<Self>>;
+    fn load(rdb: &Reader, version: c_int) -> Option<Arc<Self>>;
     /// Saves a value. It may be in a child: nothing may wait for a lock.
     fn save(&self, rdb: &Writer);
     /// Sends the commands from which a key can be made again. As for [`Self::save`].
@@ -31,11 +32,13 @@ pub trait DataType: Sized {
     /// `DEBUG DIGEST`.
     fn digest(&self, digest: &Digest);
     /// The server gives a value up; it may be on its lazy-free thread.
-    fn free(self: Box<Self>);
+    fn free(self: Arc<Self>);
     /// `COPY` of one key to another is refused: the server says that it failed, and this may say why.
     fn refuse_copy(&self, from: &[u8], to: &[u8]);
     /// A key of the type is unlinked, before its value is given up.
-    fn unlinked();
+    fn unlinked(key: &[u8]);
+    /// Something happened to a key of any type that it outlives: it may have been given a time to live, say.
+    fn touched(key: &[u8]);
 }
 
 /// Registers a type, while the module is being loaded; `false` if the server does not take it.
@@ -71,7 +74,7 @@ extern "C" fn load<T: DataType>(rdb: *mut raw::RedisModuleIO, version: c_int) ->
     // SAFETY: the server passes a handle that is valid during this call, on its main thread.
     let rdb = unsafe { Reader::from_raw(rdb) };
     match catch_unwind(AssertUnwindSafe(|| T::load(&rdb, version))) {
-        Ok(Some(value)) => Box::into_raw(value).cast(),
+        Ok(Some(value)) => Arc::into_raw(value).cast_mut().cast(),
         Ok(None) => ptr::null_mut(),
         Err(_) => {
             tracing::error!("loading a key panicked: this is a bug in the mmap module");
@@ -110,7 +113,7 @@ extern "C" fn digest<T: DataType>(digest: *mut raw::RedisModuleDigest, value: *m
 
 extern "C" fn free<T: DataType>(value: *mut c_void) {
     // SAFETY: the server gives the value up, once.
-    let value = unsafe { Box::from_raw(value.cast::<T>()) };
+    let value = unsafe { Arc::from_raw(value.cast_const().cast::<T>()) };
     guarded("unbinding a key", || value.free());
 }
 
@@ -134,8 +137,37 @@ extern "C" fn refuse_copy<T: DataType>(
     ptr::null_mut()
 }
 
-extern "C" fn unlinked<T: DataType>(_key: *mut raw::RedisModuleString, _value: *const c_void) {
-    guarded("unlinking a key", T::unlinked);
+extern "C" fn unlinked<T: DataType>(key: *mut raw::RedisModuleString, _value: *const c_void) {
+    // SAFETY: the server keeps the string during this call, and it is used in it alone.
+    guarded("unlinking a key", || {
+        T::unlinked(unsafe { string_bytes(key) })
+    });
+}
+
+/// Has a type told of what happens to keys in general; `false` if the server does not tell.
+pub fn listen_to_keys<T: DataType>(ctx: &Ctx) -> bool {
+    // SAFETY: the context is that of OnLoad.
+    let status = unsafe {
+        raw::RedisModule_SubscribeToKeyspaceEvents.unwrap()(
+            ctx.raw(),
+            raw::REDISMODULE_NOTIFY_GENERIC as c_int,
+            Some(touched::<T>),
+        )
+    };
+    status == raw::REDISMODULE_OK as c_int
+}
+
+extern "C" fn touched<T: DataType>(
+    _ctx: *mut raw::RedisModuleCtx,
+    _kind: c_int,
+    _event: *const c_char,
+    key: *mut raw::RedisModuleString,
+) -> c_int {
+    // SAFETY: the server keeps the string during this call, and it is used in it alone.
+    guarded("a keyspace event", || {
+        T::touched(unsafe { string_bytes(key) })
+    });
+    raw::REDISMODULE_OK as c_int
 }
 
 /// What `DEBUG DIGEST` is made of.

@@ -12,6 +12,8 @@ use crate::redis::server::guarded::guarded;
 pub enum Event {
     /// A database is about to be emptied, or was.
     Flush,
+    /// Two databases have changed places.
+    Swap,
     /// The server is about to exit, by `SHUTDOWN` or a signal.
     Shutdown,
     /// `CONFIG SET`.
@@ -54,8 +56,9 @@ pub trait Listener {
 }
 
 /// What every server tells.
-const EVENTS: [u64; 10] = [
+const EVENTS: [u64; 11] = [
     raw::REDISMODULE_EVENT_FLUSHDB,
+    raw::REDISMODULE_EVENT_SWAPDB,
     raw::REDISMODULE_EVENT_SHUTDOWN,
     raw::REDISMODULE_EVENT_CONFIG,
     raw::REDISMODULE_EVENT_MODULE_CHANGE,
@@ -78,6 +81,7 @@ impl Event {
     fn of(event: u64, subevent: u64) -> Option<Self> {
         Some(match (event, subevent) {
             (raw::REDISMODULE_EVENT_FLUSHDB, _) => Self::Flush,
+            (raw::REDISMODULE_EVENT_SWAPDB, _) => Self::Swap,
             (raw::REDISMODULE_EVENT_SHUTDOWN, _) => Self::Shutdown,
             (raw::REDISMODULE_EVENT_CONFIG, _) => Self::ConfigChange,
             (raw::REDISMODULE_EVENT_MODULE_CHANGE, _) => Self::ModuleChange,

@@ -53,7 +53,7 @@ pub use blocked::{Pending, cancel_all};
 pub use context::Ctx;
 pub use failure::{Failure, Outcome};
 pub use guarded::guarded;
-pub use key::{Key, KeyName, Mode};
+pub use key::{Key, KeyName, Mode, Named, OpenValue};
 pub use later::{after, on_main_thread};
 pub use library::own_library;
 pub use log::log;

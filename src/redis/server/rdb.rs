@@ -88,7 +88,7 @@ impl Reader {
     }
 
     /// Hands `look` the key that the value is for, as it is before; `None` if there is no such key.
-    pub fn with_key<T>(&self, look: impl FnOnce(Option<&Key<'_>>) -> T) -> T {
+    pub fn with_key<T>(&self, look: impl FnOnce(Option<&mut Key<'_>>) -> T) -> T {
         // SAFETY: by the word of `from_raw`.
         unsafe { with_key_of(self.0, look) }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use redis_module::raw;
 
-/// The server's name for a type, which it has once that is registered. All its values are a `Box<T>`, as only loading one and
+/// The server's name for a type, which it has once that is registered. All its values are an `Arc<T>`, as only loading one and
 /// [`Key::set_value`](crate::redis::server::Key::set_value) make any. It is only compared and handed back. A load of the module
 /// that fails later leaves a name that the next load replaces.
 pub struct TypeHandle<T> {
@@ -29,7 +29,7 @@ impl<T> TypeHandle<T> {
     }
 
     /// # Safety
-    /// The server has made the type, and all its values are a `Box<T>` turned into a pointer.
+    /// The server has made the type, and all its values are an `Arc<T>` turned into a pointer.
     pub(super) unsafe fn set(&self, raw: *mut raw::RedisModuleType) {
         self.raw.store(raw, Ordering::Relaxed);
     }
