@@ -16,7 +16,7 @@ impl Writer<'_> {
     /// Removes up to `count` values at the end and returns them as they lay in the file: the last one last.
     ///
     /// # Errors
-    /// The system's; then nothing was removed.
+    /// Any I/O error of the operating system; then nothing was removed.
     pub fn pop(&mut self, count: u64) -> Result<Vec<u8>> {
         let (array, state) = (self.array, &mut *self.state);
         let count = count.min(state.extent.count());

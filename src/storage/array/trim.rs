@@ -56,7 +56,7 @@ impl Array {
     /// the file points to it, and then the file is cut behind it with no lock held.
     ///
     /// # Errors
-    /// The system's; the array stays as it is then, and can be trimmed later.
+    /// Any I/O error of the operating system; the array stays as it is then, and can be trimmed later.
     pub(in crate::storage) fn trim_from_worker(&self) -> Result<()> {
         let mut state = self.state.lock();
         if !state.extent.has_slack() || state.file.is_none() || state.access == Access::ReadOnly {

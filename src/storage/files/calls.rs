@@ -80,7 +80,7 @@ pub fn set_attribute_of_found(found: &Found, name: &str, value: &[u8]) -> rustix
 /// there, or there are no attributes here.
 ///
 /// # Errors
-/// The system's: what cannot be read must not be taken for missing.
+/// Any I/O error of the operating system: what cannot be read must not be taken for missing.
 pub fn attribute(file: &File, name: &str, value: &mut [u8]) -> rustix::io::Result<Option<usize>> {
     match attempt(Call::GetAttribute, || fgetxattr(file, name, value)) {
         Err(Errno::NODATA | Errno::RANGE) => Ok(None),

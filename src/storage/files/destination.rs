@@ -38,7 +38,7 @@ impl Destination {
     /// btrfs `fsync` of a file that was renamed takes its name along.
     ///
     /// # Errors
-    /// The system's; then nothing has changed.
+    /// Any I/O error of the operating system; then nothing has changed.
     pub fn install(mut self, path: &FilePath) -> Result<()> {
         self.link_and_rename()
             .map_err(|errno| Error::io("create", path, errno))

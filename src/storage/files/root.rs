@@ -58,7 +58,7 @@ impl Root {
     /// Opens the directory at `path`.
     ///
     /// # Errors
-    /// The system's, if it is missing, not a directory or not accessible.
+    /// Any I/O error of the operating system, if it is missing, not a directory or not accessible.
     pub fn open(path: &Path) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority())?;
         let configured = std::path::absolute(path)?;
@@ -220,7 +220,7 @@ impl Root {
     /// Opens a file that was found. It is the very same file even if the name was given to another meanwhile.
     ///
     /// # Errors
-    /// The system's, for example when permission is denied.
+    /// Any I/O error of the operating system, for example when permission is denied.
     pub fn open_found(&self, found: &Found, path: &FilePath, access: Access) -> Result<File> {
         let (mode, operation) = match access {
             Access::ReadOnly => (OFlags::RDONLY, "open"),
@@ -239,7 +239,7 @@ impl Root {
     /// Creates an empty file, readable and writable by its owner alone.
     ///
     /// # Errors
-    /// The system's; also if something appeared at that path in the meantime.
+    /// Any I/O error of the operating system; also if something appeared at that path in the meantime.
     pub fn create(&self, path: &FilePath) -> Result<(File, FileId)> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);

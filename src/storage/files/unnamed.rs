@@ -62,7 +62,7 @@ impl Nameless {
     /// Gives the file, which is `file` and has its temporary name, the final one, in place of any file that has it.
     ///
     /// # Errors
-    /// The system's; `ESTALE` if another process has given the temporary name to another file.
+    /// Any I/O error of the operating system; `ESTALE` if another process has given the temporary name to another file.
     pub fn rename_to(&mut self, name: &OsStr, file: FileId) -> Result<()> {
         let temporary = self.temporary.take().ok_or(Errno::NOENT)?;
         // Should it not be ours, it is not ours to remove either.

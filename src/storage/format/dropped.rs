@@ -33,7 +33,7 @@ pub fn can_hold(item: ItemType, count: u64) -> bool {
 /// Number of values that were removed at the head of a file.
 ///
 /// # Errors
-/// The system's, and [`Error::Head`].
+/// Any I/O error of the operating system, and [`Error::Head`].
 pub(in crate::storage) fn of(file: &File, path: &FilePath) -> Result<u64> {
     let mut bytes = [0_u8; 8];
     let read = disk::attribute(file, ATTRIBUTE, &mut bytes)

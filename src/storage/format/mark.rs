@@ -50,7 +50,7 @@ impl Mark {
     /// Marks a file under this boot.
     ///
     /// # Errors
-    /// The system's, but for file systems without extended attributes: what `docs/design.md` says of power cuts
+    /// Any I/O error of the operating system, but for file systems without extended attributes: what `docs/design.md` says of power cuts
     /// does not hold there for files of exact length.
     pub fn set(file: &File, synced: u64) -> rustix::io::Result<Marked> {
         let mut bytes = [0; SIZE];

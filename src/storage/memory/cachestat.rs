@@ -28,7 +28,7 @@ struct CacheStat {
 /// Number of pages of a range of bytes that are in the page cache, by `cachestat`.
 ///
 /// # Errors
-/// The system's, and where it does not know.
+/// Any I/O error of the operating system, and where it does not know.
 pub(in crate::storage) fn cached_pages(file: &File, from: u64, to: u64) -> io::Result<u64> {
     let range = CacheStatRange {
         offset: from,

@@ -57,7 +57,7 @@ impl Mapping {
     /// space is small, it is little more than that.
     ///
     /// # Errors
-    /// The system's, or if too little of the address space would be left for the server.
+    /// Any I/O error of the operating system, or if too little of the address space would be left for the server.
     pub fn covering(file: &File, bytes: u64, access: Access) -> io::Result<Self> {
         let bytes = bytes.max(SMALLEST);
         let len = [
@@ -229,7 +229,7 @@ impl Mapping {
     /// length, its extents), are on disk: `msync(MS_SYNC)`, which Linux carries out as `fdatasync` of a range.
     ///
     /// # Errors
-    /// The system's: after one, nothing is known of what reached the disk.
+    /// Any I/O error of the operating system: after one, nothing is known of what reached the disk.
     pub fn sync(&self, from: u64, to: u64) -> io::Result<()> {
         let to = to.min(self.len());
         let from = from.min(to.saturating_sub(1));

@@ -53,7 +53,7 @@ impl Store {
     /// Starts the worker and a pool of `threads`, and handles faults on mapped files from now on.
     ///
     /// # Errors
-    /// The system's, if there can be no more threads.
+    /// Any I/O error of the operating system, if there can be no more threads.
     pub fn new(root: Root, threads: usize) -> io::Result<Self> {
         guard::install()?;
         limits::survive_file_size_limit()?;
@@ -284,7 +284,7 @@ impl Store {
     /// Syncs an array, gives its file its exact length, and waits until that is on disk too, here and now.
     ///
     /// # Errors
-    /// The system's, or that nobody will find the file by its name.
+    /// Any I/O error of the operating system, or that nobody will find the file by its name.
     pub fn sync_exact(&self, bound: &Bound) -> Result<()> {
         bound.array.sync_exact()?;
         bound.array.check_name(&self.root)

@@ -205,7 +205,7 @@ impl TaskThreads {
     /// Starts the threads.
     ///
     /// # Errors
-    /// The system's, if there can be no more threads.
+    /// Any I/O error of the operating system, if there can be no more threads.
     pub(in crate::storage) fn start(tasks: Tasks) -> std::io::Result<Self> {
         Ok(Self {
             tasks,

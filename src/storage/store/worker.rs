@@ -38,7 +38,7 @@ const fn sync_interval(fsync: Fsync) -> Duration {
 /// Starts the thread.
 ///
 /// # Errors
-/// The system's, if there can be no more threads.
+/// Any I/O error of the operating system, if there can be no more threads.
 pub(in crate::storage) fn start(
     jobs: Receiver<WorkerMessage>,
     shared: Arc<Shared>,

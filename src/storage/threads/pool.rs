@@ -78,7 +78,7 @@ impl Pool {
     /// Starts that many threads, at least one. `name` begins their names.
     ///
     /// # Errors
-    /// The system's, if there can be no more threads.
+    /// Any I/O error of the operating system, if there can be no more threads.
     pub fn new(name: &str, threads: usize, habits: Habits) -> std::io::Result<Self> {
         let threads = threads.max(1);
         let (jobs, messages) = crossbeam_channel::unbounded();
