@@ -1,108 +1,100 @@
-//! What a file should hold, and what each command should answer.
+//! What a file should hold, how it is made and looked at.
 
 use std::ops::Range;
 
+use crate::commands::{self, Command};
+use crate::values::{Kind, Value};
 use support::random::Random;
-use support::{Client, Reply};
+use support::{Client, Server};
 
-/// All types, as `MMAP` names them.
-pub const KINDS: [&str; 12] = [
-    "int8",
-    "uint8",
-    "int16",
-    "uint16",
-    "int32",
-    "uint32",
-    "int64",
-    "uint64",
-    "float",
-    "double",
-    "long_double",
-    "S4",
-];
+/// Length of a new `.npy` file's header.
+const HEADER: usize = 128;
 
-/// Small whole numbers, which all types hold and print alike; strings hold their digits.
 pub struct File {
-    pub kind: &'static str,
+    pub kind: Kind,
+    /// As `MMAP` is told.
+    words: &'static str,
     pub path: String,
     pub keys: [String; 2],
-    pub values: Vec<i64>,
-}
-
-/// A reply as words, alike in RESP2 and RESP3.
-pub fn text(reply: &Reply) -> String {
-    match reply {
-        Reply::Int(n) => n.to_string(),
-        Reply::Bulk(bytes) => bytes.escape_ascii().to_string(),
-        Reply::Double(text) => text.clone(),
-        Reply::Nil => "nil".to_owned(),
-        Reply::Array(items) => list(items.iter().map(text)),
-        other => other.to_string(),
-    }
-}
-
-fn list(items: impl Iterator<Item = String>) -> String {
-    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+    /// Whether its values are such that sums of floats are exact.
+    pub tame: bool,
+    /// It gets millions of values, and commands that take bytes or ranges.
+    pub is_large: bool,
+    /// The values, as they should lie in the file.
+    pub bytes: Vec<u8>,
+    /// So many of the next commands search it: it was sorted for that.
+    searches: u32,
 }
 
 impl File {
-    pub fn new(kind: &'static str, npy: bool) -> File {
-        let path = format!("{kind}{}", if npy { ".npy" } else { "" });
+    pub fn new((words, kind): (&'static str, Kind), npy: bool, tame: bool) -> File {
+        let name = words.replace([' ', '<'], "");
+        let path = format!(
+            "{name}{}{}",
+            if tame { "" } else { ".wild" },
+            if npy { ".npy" } else { "" }
+        );
         File {
             kind,
+            words,
             keys: [format!("a{path}"), format!("b{path}")],
             path,
-            values: Vec::new(),
+            tame,
+            is_large: false,
+            bytes: Vec::new(),
+            searches: 0,
         }
+    }
+
+    pub fn large() -> File {
+        File {
+            path: "large".to_owned(),
+            keys: ["alarge".to_owned(), "blarge".to_owned()],
+            is_large: true,
+            ..File::new(("uint8", Kind::Unsigned(1)), false, true)
+        }
+    }
+
+    /// Binds one of its keys.
+    pub fn bind(&self, db: &Server, key: &str) {
+        let bound = db.say(&format!("MMAP {key} {} {} WRITABLE", self.path, self.words));
+        assert_eq!(bound, format!("(integer) {}", self.count()), "MMAP {key}");
     }
 
     pub fn describe(&self) -> String {
-        let n = self.values.len();
-        format!(
-            "{} with {n} values, {:?}...",
-            self.path,
-            &self.values[..n.min(20)]
-        )
+        let first: Vec<Value> = self
+            .values(0..self.count().min(12))
+            .map(|(_, v)| v)
+            .collect();
+        format!("{} with {} values, {first:?}...", self.path, self.count())
     }
 
-    fn is_string(&self) -> bool {
-        self.kind == "S4"
+    pub fn count(&self) -> usize {
+        self.bytes.len() / self.kind.size()
     }
 
-    fn encode(&self, value: i64) -> Vec<u8> {
-        match self.kind {
-            "int8" | "uint8" => (value as i8).to_le_bytes().into(),
-            "int16" | "uint16" => (value as i16).to_le_bytes().into(),
-            "int32" | "uint32" => (value as i32).to_le_bytes().into(),
-            "int64" | "uint64" => value.to_le_bytes().into(),
-            "float" => (value as f32).to_le_bytes().into(),
-            "double" => (value as f64).to_le_bytes().into(),
-            "long_double" if value == 0 => vec![0; 16],
-            "long_double" => {
-                let shift = (value as u64).leading_zeros();
-                let exponent = 16_383 + 63 - u128::from(shift);
-                (exponent << 64 | u128::from((value as u64) << shift))
-                    .to_le_bytes()
-                    .into()
-            }
-            _ => {
-                let mut bytes = value.to_string().into_bytes();
-                bytes.resize(4, 0);
-                bytes
-            }
-        }
+    pub fn item(&self, index: usize) -> &[u8] {
+        let size = self.kind.size();
+        &self.bytes[index * size..][..size]
     }
 
-    fn bytes(&self, values: &[i64]) -> Vec<u8> {
-        values
-            .iter()
-            .flat_map(|&value| self.encode(value))
-            .collect()
+    pub fn value(&self, index: usize) -> Value {
+        self.kind.decode(self.item(index))
+    }
+
+    /// Values, with their indices.
+    pub fn values(&self, range: Range<usize>) -> impl Iterator<Item = (usize, Value)> + Clone + '_ {
+        range.map(|index| (index, self.value(index)))
+    }
+
+    /// In bytes.
+    pub fn span(&self, range: &Range<usize>) -> Range<usize> {
+        range.start * self.kind.size()..range.end * self.kind.size()
     }
 
     /// An index within the array, or near it; and the same counted from the end.
-    fn index(&self, random: &mut Random) -> i64 {
-        let n = self.values.len() as i64;
+    pub fn index(&self, random: &mut Random) -> i64 {
+        let n = self.count() as i64;
         let index = random.below(n as u64 + 2) as i64;
         if random.once_in(2) {
             index
@@ -111,14 +103,15 @@ impl File {
         }
     }
 
-    fn at(&self, index: i64) -> Option<usize> {
-        let n = self.values.len() as i64;
+    /// Which value an index means, if there is one.
+    pub fn at(&self, index: i64) -> Option<usize> {
+        let n = self.count() as i64;
         let index = if index < 0 { index + n } else { index };
         (0..n).contains(&index).then_some(index as usize)
     }
 
-    fn range(&self, start: i64, stop: i64) -> Range<usize> {
-        let n = self.values.len() as i64;
+    pub fn range(&self, start: i64, stop: i64) -> Range<usize> {
+        let n = self.count() as i64;
         let from = |index: i64| if index < 0 { index + n } else { index };
         let (start, stop) = (from(start).max(0), from(stop).min(n - 1));
         if start > stop {
@@ -128,195 +121,88 @@ impl File {
         }
     }
 
-    /// A command, and the reply to it; the model is as after it.
-    pub fn command(&mut self, random: &mut Random) -> (Vec<String>, String) {
-        let key = random.pick(&self.keys).clone();
-        let (start, stop) = (self.index(random), self.index(random));
-        let range = self.range(start, stop);
-        let value = random.below(100) as i64;
-        let n = self.values.len();
-        let nil = "nil".to_owned();
-        let shown = |value: &i64| value.to_string();
-        let (words, reply) = match random.below(16) {
-            0..4 => {
-                // Now and then more than a page.
-                let count = if random.once_in(8) {
-                    3000
-                } else {
-                    1 + random.below(40)
-                };
-                let new: Vec<i64> = (0..count).map(|_| random.below(100) as i64).collect();
-                let words: Vec<String> = new.iter().map(shown).collect();
-                self.values.extend(new);
-                (
-                    format!("VPUSH {key} {}", words.join(" ")),
-                    count.to_string(),
-                )
-            }
-            4 => {
-                let found = self.at(start).map(|i| shown(&self.values[i]));
-                (format!("VGET {key} {start}"), found.unwrap_or(nil))
-            }
-            5 => {
-                let found = [start, stop, 0].map(|index| {
-                    self.at(index)
-                        .map_or(nil.clone(), |i| shown(&self.values[i]))
-                });
-                (
-                    format!("VMGET {key} {start} {stop} 0"),
-                    list(found.into_iter()),
-                )
-            }
-            6 => match (self.at(start), self.at(stop)) {
-                (Some(i), Some(j)) => {
-                    self.values[i] = value;
-                    self.values[j] = value + 1;
-                    (
-                        format!("VSET {key} {start} {value} {stop} {}", value + 1),
-                        "2".to_owned(),
-                    )
-                }
-                _ => (format!("VSIZE {key}"), n.to_string()),
-            },
-            7 => {
-                let popped = self.values.pop();
-                (format!("VPOP {key}"), popped.as_ref().map_or(nil, shown))
-            }
-            8 => {
-                let count = random.below(30) as usize;
-                let popped = self.values.split_off(n.saturating_sub(count));
-                (
-                    format!("VPOP {key} {count}"),
-                    list(popped.iter().rev().map(shown)),
-                )
-            }
-            9 if random.once_in(3) => {
-                let kept = self.values[range].to_vec();
-                let removed = n - kept.len();
-                self.values = kept;
-                (format!("VTRIM {key} {start} {stop}"), removed.to_string())
-            }
-            9 | 10 => {
-                let found = self.values[range].iter().step_by(3).map(shown);
-                (format!("VSLICE {key} {start} {stop} STEP 3"), list(found))
-            }
-            11 => {
-                let count = range.len();
-                self.values[range].fill(value);
-                (
-                    format!("VFILL {key} {start} {stop} {value}"),
-                    count.to_string(),
-                )
-            }
-            12 if random.once_in(4) => {
-                self.values.clear();
-                (format!("VCLEAR {key}"), n.to_string())
-            }
-            12 | 13 if !self.is_string() => {
-                let part = &self.values[range.clone()];
-                let sum: i64 = part.iter().sum();
-                let least = part.iter().min();
-                let first = least.and_then(|least| part.iter().position(|x| x == least));
-                let first = first.map_or(nil.clone(), |i| (i + range.start).to_string());
-                let answers = [
-                    part.len().to_string(),
-                    sum.to_string(),
-                    least.map_or(nil.clone(), shown),
-                    part.iter().max().map_or(nil, shown),
-                    first,
-                ];
-                (
-                    format!("VAGG {key} {start} {stop} COUNT SUM MIN MAX ARGMIN"),
-                    list(answers.into_iter()),
-                )
-            }
-            14 if !self.is_string() => {
-                let part = &self.values[range.clone()];
-                let sums = (0..3).map(|i| {
-                    let [from, to] = [i, i + 1].map(|i| i * part.len() / 3);
-                    format!("[{}]", part[from..to].iter().sum::<i64>())
-                });
-                (format!("VBUCKETS {key} {start} {stop} 3 SUM"), list(sums))
-            }
-            12..15 => (
-                format!("{} {key}", random.pick(&["VSIZE", "VCOUNT", "VLEN"])),
-                n.to_string(),
-            ),
-            _ => self.find(&key, start, stop, range, value, random),
+    pub fn is_sorted(&self) -> bool {
+        let mut values = self.values(0..self.count()).map(|(_, value)| value);
+        let Some(mut last) = values.next() else {
+            return true;
         };
-        (words.split(' ').map(str::to_owned).collect(), reply)
+        values.all(|value| {
+            let fits = !value.sorts_before(&last);
+            last = value;
+            fits
+        })
     }
 
-    /// `VFIND` in one of its forms, and what it should answer.
-    fn find(
-        &self,
-        key: &str,
-        start: i64,
-        stop: i64,
-        range: Range<usize>,
-        value: i64,
-        random: &mut Random,
-    ) -> (String, String) {
-        let is_above = !self.is_string() && random.once_in(2);
-        let end = range.end;
-        let found: Vec<usize> = range
-            .filter(|&i| self.values[i] == value || is_above && self.values[i] > value)
-            .collect();
-        let comparison = if is_above {
-            // No integer type has this value.
-            format!("> {}.5", value - 1)
-        } else {
-            format!("= {value}")
-        };
-        let words = format!("VFIND {key} {start} {stop} {comparison}");
-        let indices = |found: &[usize]| list(found.iter().map(usize::to_string));
-        let [offset, count] = [0, 1].map(|least| least + random.below(4) as usize);
-        match random.below(4) {
-            0 => (words, indices(&found)),
-            1 => {
-                let rest = &found[offset.min(found.len())..];
-                let reply = indices(&rest[..count.min(rest.len())]);
-                (format!("{words} LIMIT {offset} {count}"), reply)
+    /// A command on it, and what is to become of it.
+    pub fn command(&mut self, random: &mut Random) -> Command {
+        if self.searches > 0 {
+            self.searches -= 1;
+            if let Some(search) = commands::search(self, random) {
+                return search;
             }
-            2 => {
-                let page = &found[..count.min(found.len())];
-                let next = page.last().map_or(0, |last| last + 1);
-                let is_last = page.len() < count || next == end;
-                let next = if is_last { 0 } else { next };
-                (
-                    format!("{words} COUNT {count}"),
-                    format!("[{next}, {}]", indices(page)),
-                )
-            }
-            _ => (format!("{words} LEN"), found.len().to_string()),
         }
+        let command = commands::any(self, random);
+        if command.sorts {
+            self.searches = 4;
+        }
+        command
     }
 
-    /// All values, by each way to read them.
-    pub fn check_whole(&self, client: &mut Client) {
-        let all = list(self.values.iter().map(ToString::to_string));
+    /// All values, by ways to read them. Says how many there are.
+    pub fn check_whole(&self, client: &mut Client) -> u64 {
         for key in &self.keys {
-            let found = text(&client.run(&["VALL", key]));
+            let found = client.run(&["VGETRAW", key, "0", "-1"]).bytes();
             assert!(
-                found == all,
-                "VALL {key} is {:.300}: {}",
-                found,
-                self.describe()
-            );
-            let raw = client.run(&["VGETRAW", key, "0", "-1"]).bytes();
-            assert!(
-                raw == self.bytes(&self.values),
-                "VGETRAW {}",
+                found == self.bytes,
+                "VGETRAW {key}: {}; {}",
+                difference(&found, &self.bytes),
                 self.describe()
             );
         }
+        2 * self.count() as u64
     }
 
     /// The file at rest.
     pub fn check_bytes(&self, bytes: &[u8]) {
-        let values = self.bytes(&self.values);
-        let header = if self.path.ends_with(".npy") { 128 } else { 0 };
-        assert_eq!(bytes.len(), header + values.len(), "{}", self.describe());
-        assert!(bytes[header..] == values, "{}", self.describe());
+        let is_npy = self.path.ends_with(".npy");
+        let (header, values) = bytes.split_at(if is_npy { HEADER.min(bytes.len()) } else { 0 });
+        assert!(
+            values == self.bytes,
+            "{}: {}; {}",
+            self.path,
+            difference(values, &self.bytes),
+            self.describe()
+        );
+        if is_npy {
+            let text = header.escape_ascii().to_string();
+            assert!(
+                text.contains(&format!("({},)", self.count())),
+                "{}: {text}",
+                self.path
+            );
+        }
     }
+}
+
+/// Where two files differ first.
+pub fn difference(found: &[u8], expected: &[u8]) -> String {
+    let same = found
+        .iter()
+        .zip(expected)
+        .take_while(|(a, b)| a == b)
+        .count();
+    let near = |bytes: &[u8]| {
+        bytes[same.min(bytes.len())..]
+            .iter()
+            .take(32)
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    format!(
+        "{} bytes for {}, from byte {same} on {:?} for {:?}",
+        found.len(),
+        expected.len(),
+        near(found),
+        near(expected)
+    )
 }

@@ -1,96 +1,263 @@
-//! Several clients on keys of one file: each value says who wrote it and when, so that a lost, doubled or phantom value shows.
+//! Several clients on keys of one file: each value says who wrote it and when, so that a lost, doubled or phantom value
+//! shows; also when the server is killed while they are at work.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use support::Server;
-use support::random::Random;
-use support::random::{rounds, seed};
+use crate::count::Count;
+use support::ledger::{APPENDERS, Ledger, ONE_MORE, Tag, appended, check_order};
+use support::random::{Episodes, Random};
+use support::{Client, Reply, Server};
 
-const WRITERS: u64 = 3;
-const APPENDS: u64 = 60;
+const ROUNDS: usize = 4;
+const KEYS: [&str; 3] = ["a", "b", "c"];
+
+/// One client, until it is over or the server is gone.
+struct At<'a> {
+    client: Client,
+    random: Random,
+    over: &'a AtomicBool,
+    count: &'a Count,
+}
+
+impl At<'_> {
+    fn goes_on(&self) -> bool {
+        !self.over.load(Ordering::Relaxed)
+    }
+
+    /// The reply to a command that is good for the model; `None` if the server was killed.
+    fn ask(&mut self, words: &[Vec<u8>]) -> Option<Reply> {
+        let mut bytes = Vec::new();
+        Client::encode(&mut bytes, words);
+        self.client.try_send(&bytes).ok()?;
+        let reply = self.client.try_receive().ok()?;
+        self.count.command(&String::from_utf8_lossy(&words[0]), 1);
+        Some(reply)
+    }
+
+    fn words(&mut self, name: &str, rest: &str) -> Vec<Vec<u8>> {
+        let key = *self.random.pick(&KEYS);
+        let words = [name, key].into_iter().chain(rest.split_whitespace());
+        words.map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    /// The next number, and how many values more there may be.
+    fn append(mut self, writer: u16, mut next: u32) -> (u32, u32) {
+        while self.goes_on() {
+            let most = *self.random.pick(&[1, 8, 600, 2000]);
+            let values = 1 + self.random.below(most) as u32;
+            let bytes = appended(writer, next..next + values);
+            // Bytes are what most can be appended with in a time.
+            let words = if !self.random.once_in(4) {
+                let mut words = self.words("VADDRAW", "");
+                words.push(bytes);
+                words
+            } else {
+                let mut words = self.words("VPUSH", "");
+                words.extend(
+                    Tag::all(&bytes)
+                        .iter()
+                        .map(|tag| tag.value().to_string().into_bytes()),
+                );
+                words
+            };
+            match self.ask(&words) {
+                Some(reply) => assert_eq!(reply, Reply::Int(values.into())),
+                None => return (next, values),
+            }
+            next += values;
+        }
+        (next, 0)
+    }
+
+    /// What was popped, and how many values more may have been.
+    fn pop(mut self) -> (Vec<Tag>, u64) {
+        let mut popped = Vec::new();
+        while self.goes_on() {
+            let most = *self.random.pick(&[1, 10, 500]);
+            let values = 1 + self.random.below(most);
+            let words = self.words("VPOP", &values.to_string());
+            let Some(reply) = self.ask(&words) else {
+                return (popped, values);
+            };
+            popped.extend(reply.items().iter().map(tag));
+        }
+        (popped, 0)
+    }
+
+    /// How many values were dropped from the head, and how many more may have been.
+    fn trim(mut self) -> (u64, u64) {
+        let mut dropped = 0;
+        while self.goes_on() {
+            let most = *self.random.pick(&[1, 5, 300]);
+            let values = 1 + self.random.below(most);
+            let words = self.words("VTRIM", &format!("{values} -1"));
+            match self.ask(&words) {
+                Some(Reply::Int(values)) => dropped += values as u64,
+                // Values that were to stay were removed, or appended too fast.
+                Some(reply) => assert!(
+                    reply.clone().error().contains("cannot be removed"),
+                    "{reply}"
+                ),
+                None => return (dropped, values),
+            }
+        }
+        (dropped, 0)
+    }
+
+    /// How often 1 was added to which, and how often that may have been more.
+    fn add(mut self) -> (HashMap<(u16, u32), u16>, u64) {
+        let mut added: HashMap<(u16, u32), u16> = HashMap::new();
+        while self.goes_on() {
+            let words = self.words("VSIZE", "");
+            let Some(size) = self.ask(&words) else {
+                return (added, 0);
+            };
+            let size = size.int() as u64;
+            if size == 0 {
+                continue;
+            }
+            let pairs = 1 + self.random.below(10);
+            let pairs_of_words: Vec<String> = (0..pairs)
+                .map(|_| format!("{} {ONE_MORE}", self.random.below(size)))
+                .collect();
+            let words = self.words("VINCRBY", &pairs_of_words.join(" "));
+            match self.ask(&words) {
+                Some(Reply::Array(items)) => {
+                    for item in &items {
+                        *added.entry(tag(item).key()).or_default() += 1;
+                    }
+                }
+                Some(reply) => assert!(reply.clone().error().contains("out of range"), "{reply}"),
+                None => return (added, pairs),
+            }
+        }
+        (added, 0)
+    }
+
+    /// Reads all there is, and looks for what nobody wrote.
+    fn read(mut self) {
+        while self.goes_on() {
+            let words = match self.random.below(3) {
+                0 => self.words("VGETRAW", "0 -1"),
+                1 => self.words("VFIND", "0 -1 = 0"),
+                _ => self.words("VAGG", "0 -1 COUNT MIN"),
+            };
+            let Some(reply) = self.ask(&words) else {
+                return;
+            };
+            match reply {
+                Reply::Bulk(bytes) => check_order(&Tag::all(&bytes)),
+                // Too much of it was changed meanwhile.
+                Reply::Error(text) => assert!(text.contains("was changed while"), "{text}"),
+                Reply::Array(items) => match &items[..] {
+                    [] | [Reply::Int(0), Reply::Nil] => {}
+                    [Reply::Int(_), least] => assert!(tag(least).number > 0, "{least}"),
+                    found => panic!("zeros at {found:?}"),
+                },
+                other => panic!("{other}"),
+            }
+        }
+    }
+}
+
+fn tag(reply: &Reply) -> Tag {
+    match reply {
+        Reply::Int(n) => Tag::of(*n as u64),
+        Reply::Bulk(digits) => Tag::of(std::str::from_utf8(digits).unwrap().parse().unwrap()),
+        other => panic!("{other} is no value"),
+    }
+}
 
 #[test]
 fn values_of_several_writers_are_neither_lost_nor_doubled_nor_made_up() {
-    let seed = seed();
-    for round in 0..rounds(20) {
-        println!("MMAP_SEED={seed}, round {round}");
-        let mut random = Random::new(seed ^ round);
-        let slack = *random.pick(&["64kb", "1mb", "1gb"]);
-        let db = Server::setup()
-            .module_args(&format!("max-slack {slack}"))
+    let count = Count::default();
+    for seed in Episodes::new(4) {
+        let mut random = Random::new(seed);
+        let slack = *random.pick(&["64kb", "64kb", "1mb", "1gb"]);
+        let fsync = *random.pick(&["everysec", "no"]);
+        let args = format!("max-slack {slack} fsync {fsync}");
+        let mut db = Server::setup()
+            .module_args(&args)
+            .config("appendonly", "yes")
+            .config("appendfsync", "always")
             .start();
-        let keys = ["a", "b", "c"];
-        for key in keys {
-            db.say(&format!("MMAP {key} f int64 WRITABLE"));
+        for key in KEYS {
+            db.say(&format!("MMAP {key} f uint64 WRITABLE"));
         }
-        let done = AtomicBool::new(false);
-        let mut trimmer = db.client();
-        let clients: Vec<_> = (0..WRITERS)
-            .map(|writer| (writer, db.client(), random.next()))
-            .collect();
-        let dropped = std::thread::scope(|scope| {
-            let writers: Vec<_> = clients
-                .into_iter()
-                .map(|(writer, mut client, seed)| {
-                    scope.spawn(move || {
-                        let mut random = Random::new(seed);
-                        let mut next = 0;
-                        for _ in 0..APPENDS {
-                            let count = 1 + random.below(2000);
-                            let bytes: Vec<u8> = (next..next + count)
-                                .flat_map(|sequence| ((writer + 1) << 40 | sequence).to_le_bytes())
-                                .collect();
-                            next += count;
-                            let key = *random.pick(&["a", "b", "c"]);
-                            let added =
-                                client.run(&[&b"VADDRAW"[..], key.as_bytes(), &bytes]).int();
-                            assert_eq!(added as u64, count);
-                        }
-                        next
+        let mut ledger = Ledger::new();
+        for _ in 0..ROUNDS {
+            let over = AtomicBool::new(false);
+            let is_killed = random.once_in(2);
+            let time = Duration::from_millis(200 + random.below(500));
+            // Without the others, appends wait for growth more often while the head goes; and without pops, what is gone
+            // can only be gone from there.
+            let others = random.once_in(2);
+            let pops = others && random.once_in(2);
+            let mut at = || At {
+                client: db.client(),
+                random: Random::new(random.next()),
+                over: &over,
+                count: &count,
+            };
+            let appending: Vec<_> = (0..APPENDERS).map(|writer| (writer, at())).collect();
+            let (popping, trimming, adding, reading) = (at(), at(), at(), at());
+            std::thread::scope(|scope| {
+                let appending: Vec<_> = appending
+                    .into_iter()
+                    .map(|(writer, at)| {
+                        let next = ledger.next[usize::from(writer)];
+                        scope.spawn(move || at.append(writer, next))
                     })
-                })
-                .collect();
-            let done = &done;
-            let trims = scope.spawn(move || {
-                let mut dropped = 0;
-                while !done.load(Ordering::Relaxed) {
-                    dropped += trimmer.int("VTRIM b 1 -1");
+                    .collect();
+                let popping = pops.then(|| scope.spawn(move || popping.pop()));
+                let trimming = scope.spawn(move || trimming.trim());
+                let adding = others.then(|| scope.spawn(move || adding.add()));
+                let reading = others.then(|| scope.spawn(move || reading.read()));
+                // A length of time, and no condition: all of it is spent on looking for faults.
+                std::thread::sleep(time);
+                if is_killed {
+                    db.kill_9();
+                    count.kill();
                 }
-                dropped as u64
+                over.store(true, Ordering::Relaxed);
+                for (writer, appending) in appending.into_iter().enumerate() {
+                    let (next, perhaps) = appending.join().unwrap();
+                    ledger.next[writer] = next;
+                    ledger.perhaps_appended[writer] = perhaps;
+                }
+                if let Some(popping) = popping {
+                    let (popped, perhaps) = popping.join().unwrap();
+                    ledger.popped = popped;
+                    ledger.perhaps_removed += perhaps;
+                }
+                let (dropped, perhaps) = trimming.join().unwrap();
+                ledger.dropped = dropped;
+                ledger.perhaps_removed += perhaps;
+                if let Some(adding) = adding {
+                    (ledger.added, ledger.perhaps_added) = adding.join().unwrap();
+                }
+                reading.map(|reading| reading.join().unwrap());
             });
-            let written: Vec<u64> = writers
-                .into_iter()
-                .map(|writer| writer.join().unwrap())
-                .collect();
-            done.store(true, Ordering::Relaxed);
-            (written, trims.join().unwrap())
-        });
-        let (written, dropped) = dropped;
-        assert_eq!(db.say("VSYNC a"), "OK");
-        let bytes = db.read("f");
-        let values: Vec<u64> = bytes
-            .chunks_exact(8)
-            .map(|b| u64::from_le_bytes(b.try_into().unwrap()))
-            .collect();
-        assert_eq!(values.len() as u64 + dropped, written.iter().sum::<u64>());
-        assert_eq!(db.run(&["VGETRAW", "c", "0", "-1"]).bytes(), bytes);
-        // What is left of each writer is the end of what it wrote, without a gap.
-        for (writer, written) in (0..).zip(written) {
-            let left: Vec<u64> = values
-                .iter()
-                .filter(|&v| v >> 40 == writer + 1)
-                .map(|v| v & ((1 << 40) - 1))
-                .collect();
-            let expected: Vec<u64> = (written - left.len() as u64..written).collect();
-            assert!(
-                left == expected,
-                "writer {writer}: {} values are left of {written}",
-                left.len()
-            );
+            if is_killed {
+                db.start_again();
+            }
+            assert_eq!(db.say("VSYNC a"), "OK");
+            let bytes = db.read("f");
+            for key in KEYS {
+                let found = db.run(&["VGETRAW", key, "0", "-1"]).bytes();
+                assert!(
+                    found == bytes,
+                    "{key}: {}",
+                    crate::file::difference(&found, &bytes)
+                );
+            }
+            count.values(bytes.len() as u64 / 8);
+            ledger.settle(&Tag::all(&bytes));
         }
-        assert!(
-            values.iter().all(|v| (1..=WRITERS).contains(&(v >> 40))),
-            "a value that nobody wrote"
-        );
+        count.episode();
+        assert!(!db.log().contains("panicked"), "{}", db.log());
     }
+    count.print("several clients at one file");
 }

@@ -12,6 +12,28 @@ fn numbers(count: u64) -> Vec<u8> {
     doubles((0..count).map(|i| i as f64))
 }
 
+/// The file holds the numbers from 0 on. If not, says where, and whether it still does a moment later.
+#[track_caller]
+fn holds_numbers(db: &Server, count: u64) {
+    let (found, expected) = (db.read("f"), numbers(count));
+    if found != expected {
+        let again = db.read("f");
+        let same = found.iter().zip(&expected).take_while(|(a, b)| a == b);
+        let same = same.count();
+        let rest = |bytes: &[u8]| bytes[same..].iter().take(32).copied().collect::<Vec<_>>();
+        panic!(
+            "{} bytes for {}, from byte {same} on {:?} for {:?}; read again, it is {} bytes long and {}; the log:\n{}",
+            found.len(),
+            expected.len(),
+            rest(&found),
+            rest(&expected),
+            again.len(),
+            if again == expected { "right" } else { "wrong" },
+            db.log()
+        );
+    }
+}
+
 #[test]
 fn commands_typed_one_by_one_leave_an_exact_file_each_time() {
     let db = Server::with("MMAP db f");
@@ -34,7 +56,7 @@ fn a_burst_is_all_there_and_the_file_becomes_exact_by_itself() {
     burst(&db);
     assert_eq!(db.int("VSIZE db"), BURST as i64);
     db.settles_at("f", BURST * 8);
-    assert_eq!(db.read("f"), numbers(BURST));
+    holds_numbers(&db, BURST);
     assert_eq!(db.stat("slack_bytes"), 0);
     assert_eq!(db.stat("values"), BURST);
     assert!(db.stat("growths_ahead") + db.stat("growths_inline") > 0);
@@ -148,7 +170,7 @@ fn popping_right_after_a_burst_leaves_an_exact_file() {
     burst(&db);
     assert_eq!(db.say("VPOP db"), (BURST - 1).to_string());
     db.settles_at("f", (BURST - 1) * 8);
-    assert_eq!(db.read("f"), numbers(BURST - 1));
+    holds_numbers(&db, BURST - 1);
 }
 
 #[test]
@@ -178,7 +200,7 @@ fn ends_exactly(command: &str) {
     }
     assert!(!client.receive().is_error());
     db.settles_at("f", BURST * 8);
-    assert_eq!(db.read("f"), numbers(BURST));
+    holds_numbers(&db, BURST);
     assert_eq!(client.int("MMAP other f"), BURST as i64);
     assert_eq!(
         client.say(&format!("VGET other {}", BURST - 1)),
@@ -213,7 +235,7 @@ fn shutdown_right_after_a_burst_leaves_an_exact_file() {
         burst(&db);
         assert!(db.shutdown(mode).success());
         assert_eq!(db.file_len("f"), BURST * 8, "SHUTDOWN {mode}");
-        assert_eq!(db.read("f"), numbers(BURST));
+        holds_numbers(&db, BURST);
     }
 }
 
@@ -223,7 +245,7 @@ fn sigterm_right_after_a_burst_leaves_an_exact_file() {
     burst(&db);
     assert!(db.terminate().success());
     assert_eq!(db.file_len("f"), BURST * 8);
-    assert_eq!(db.read("f"), numbers(BURST));
+    holds_numbers(&db, BURST);
 }
 
 #[test]
@@ -370,7 +392,7 @@ fn everything_acknowledged_survives_kill_9_in_a_burst() {
     db.start_again();
     assert_eq!(db.int("VSIZE db"), BURST as i64);
     db.settles_at("f", BURST * 8);
-    assert_eq!(db.read("f"), numbers(BURST));
+    holds_numbers(&db, BURST);
 }
 
 #[test]

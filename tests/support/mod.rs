@@ -5,6 +5,7 @@ pub mod cache;
 mod client;
 pub mod disk;
 pub mod interposer;
+pub mod ledger;
 pub mod mounts;
 pub mod random;
 mod server;

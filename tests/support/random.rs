@@ -1,6 +1,6 @@
 //! Chance that can be repeated.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Numbers that follow from a seed.
 pub struct Random(fastrand::Rng);
@@ -48,4 +48,46 @@ pub fn seed() -> u64 {
 /// `MMAP_ROUNDS`, or so many.
 pub fn rounds(otherwise: u64) -> u64 {
     number("MMAP_ROUNDS").unwrap_or(otherwise)
+}
+
+/// Seeds, one for each episode of a long test, which are printed: `MMAP_SEED` repeats one. They are as many as
+/// `MMAP_ROUNDS` says, or as begin within `MMAP_SECONDS`.
+pub struct Episodes {
+    next: u64,
+    left: u64,
+    until: Option<Instant>,
+}
+
+impl Episodes {
+    /// So many where the environment says nothing.
+    pub fn new(otherwise: u64) -> Episodes {
+        let seconds = number("MMAP_SECONDS").map(Duration::from_secs);
+        let is_repeated = number("MMAP_SEED").is_some();
+        let otherwise = match (seconds, is_repeated) {
+            (Some(_), _) => u64::MAX,
+            (None, true) => 1,
+            (None, false) => otherwise,
+        };
+        Episodes {
+            next: seed(),
+            left: rounds(otherwise),
+            until: seconds.map(|seconds| Instant::now() + seconds),
+        }
+    }
+}
+
+impl Iterator for Episodes {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let is_over = self.until.is_some_and(|until| Instant::now() > until);
+        if self.left == 0 || is_over {
+            return None;
+        }
+        self.left -= 1;
+        let seed = self.next;
+        self.next = seed.wrapping_add(1);
+        println!("MMAP_SEED={seed}");
+        Some(seed)
+    }
 }
