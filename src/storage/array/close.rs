@@ -10,7 +10,6 @@ use crate::storage::array::state::State;
 use crate::storage::array::state::durability::Unsynced;
 use crate::storage::error::Result;
 use crate::storage::files::access;
-use crate::storage::files::access::Access;
 use crate::storage::format::mark::Mark;
 
 impl Array {
@@ -38,7 +37,7 @@ impl Array {
     /// Nobody may find slack in a file that no key is bound to.
     pub(in crate::storage) fn trim_at_unbinding(&self) {
         let mut state = self.state.lock();
-        state.unbound = true;
+        state.usage.unbind();
         self.report_loss_at_unbinding(&state);
         if let Err(error) = self.make_exact(state) {
             tracing::error!("on unbinding: {error}");
@@ -54,12 +53,11 @@ impl Array {
     }
 
     fn become_read_only<'a>(&self, state: Locked<'a>) -> Result<Locked<'a>> {
-        if state.access == Access::ReadOnly {
+        if !state.usage.is_writable() {
             return Ok(state);
         }
         let mut state = self.make_exact(state)?;
-        state.access = Access::ReadOnly;
-        state.settling = true;
+        state.usage.begin_settling();
         Ok(state)
     }
 
@@ -67,7 +65,7 @@ impl Array {
     pub(in crate::storage) fn end_settling(self: &Arc<Self>) -> Result<()> {
         // Where writing could not be stopped at once it is now.
         let mut state = self.become_read_only(self.state.lock())?;
-        if !state.settling {
+        if !state.usage.is_settling() {
             return Ok(());
         }
         if !state.durability.is_settled() && !state.loss.is_lost() {
@@ -76,7 +74,7 @@ impl Array {
         }
         self.unmark(&mut state);
         access::unlock(&*self.file(&state)?, &self.path)?;
-        state.settling = false;
+        state.usage.end_settling();
         Ok(())
     }
 

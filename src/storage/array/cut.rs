@@ -130,9 +130,7 @@ impl Array {
             disk::set_len(&file, len, token).map_err(|e| self.failed("shorten", e))?;
             self.set_count(state, left)?;
         }
-        if let Some(watch) = &mut state.watch {
-            watch.shortened(left);
-        }
+        state.watch.shortened(left);
         self.wrote(state, len);
         Ok(())
     }

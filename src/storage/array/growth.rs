@@ -86,7 +86,7 @@ impl Array {
 
     fn begin_growth(&self) -> Option<(GrowthPlan, u64)> {
         let mut state = self.state.lock();
-        if state.unbound || state.access == Access::ReadOnly {
+        if state.usage.is_unbound() || !state.usage.is_writable() {
             // It was asked for before.
             return None;
         }

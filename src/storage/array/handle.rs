@@ -18,7 +18,6 @@ use crate::storage::array::published::Published;
 use crate::storage::array::shared::Shared;
 use crate::storage::array::state::State;
 use crate::storage::error::{Error, Result};
-use crate::storage::files::access::Access;
 use crate::storage::files::identity::FileId;
 use crate::storage::files::path::FilePath;
 use crate::storage::format::layout::Layout;
@@ -123,7 +122,7 @@ impl Array {
     }
 
     pub fn is_writable(&self) -> bool {
-        self.state.lock().access == Access::Writable
+        self.state.lock().usage.is_writable()
     }
 
     pub(in crate::storage) fn file(&self, state: &State) -> Result<Arc<File>> {

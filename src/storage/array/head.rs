@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use crate::storage::array::handle::Array;
 use crate::storage::array::state::State;
-use crate::storage::array::state::watch::Watch;
 use crate::storage::array::writer::Writer;
 use crate::storage::error::{Error, Result};
 use crate::storage::format::dropped;
@@ -95,7 +94,7 @@ impl Writer<'_> {
                 may_go: None,
             });
         }
-        if range.start > 0 && self.state.watch.is_some() {
+        if range.start > 0 && self.state.watch.is_on() {
             return Err(Error::Trimming {
                 path: self.array.path.to_string(),
                 why: "another client is removing its head",
@@ -109,11 +108,7 @@ impl Writer<'_> {
         let tail = self.state.extent.count().saturating_sub(range.end);
         self.truncate(range.end)?;
         let state = &mut *self.state;
-        state.trims += 1;
-        let number = state.trims;
-        if head > 0 {
-            state.watch = Some(Watch::new(number, state.extent.count()));
-        }
+        let number = state.watch.begin(head > 0, state.extent.count());
         Ok(Trim {
             number,
             tail,

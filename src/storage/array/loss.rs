@@ -11,14 +11,13 @@ use crate::storage::array::state::State;
 use crate::storage::array::state::extent::Length;
 use crate::storage::clock;
 use crate::storage::error::{Error, Result};
-use crate::storage::files::access::Access;
 use crate::storage::memory::guard::Fault;
 
 impl Array {
     /// Whether the file was changed behind our back and must be opened anew.
     pub fn is_lost(&self) -> bool {
         let mut state = self.state.lock();
-        state.access == Access::Writable && self.check_now_and_then(&mut state).is_err()
+        state.usage.is_writable() && self.check_now_and_then(&mut state).is_err()
             || state.loss.is_lost()
     }
 

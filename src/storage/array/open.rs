@@ -20,6 +20,8 @@ use crate::storage::array::state::extent::Extent;
 use crate::storage::array::state::loss::Loss;
 use crate::storage::array::state::tail::Tail;
 use crate::storage::array::state::undo::Snapshots;
+use crate::storage::array::state::usage::Usage;
+use crate::storage::array::state::watch::Watch;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access;
 use crate::storage::files::access::Access;
@@ -69,7 +71,7 @@ impl Array {
             peers,
             state: Lock::new(State {
                 file: Some(Arc::new(file)),
-                access,
+                usage: Usage::new(access),
                 map,
                 look,
                 pattern: Pattern::default(),
@@ -77,10 +79,7 @@ impl Array {
                 extent,
                 tail: Tail::new(),
                 loss: Loss::default(),
-                watch: None,
-                trims: 0,
-                settling: false,
-                unbound: false,
+                watch: Watch::default(),
                 writes: 0,
                 burst: BurstLimiter::full(),
                 snapshots: Snapshots::default(),
@@ -125,8 +124,7 @@ impl Array {
         let contents = Contents::recover(&file, &self.path, &layout, access)?;
         let map = map(&file, &self.path, contents.file_len, access)?;
         self.replace_map(&mut state, map);
-        state.access = access;
-        state.settling = false;
+        state.usage.reopened(access);
         state.look = Look::at(&file, access);
         self.cold_check.renew();
         state.extent = Extent::found(&layout, head, &contents);

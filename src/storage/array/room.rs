@@ -11,7 +11,6 @@ use crate::storage::array::state::State;
 use crate::storage::array::state::burst_limiter::BurstLimiter;
 use crate::storage::array::state::tail::End;
 use crate::storage::error::Result;
-use crate::storage::files::access::Access;
 
 impl Array {
     /// Whether so many bytes more can be appended to slack.
@@ -102,7 +101,7 @@ impl Array {
     fn give_back_slack(&self) -> bool {
         let state = self.state.lock();
         let has_some = state.extent.has_slack() || !state.tail.is_free();
-        if !has_some || state.access == Access::ReadOnly || state.loss.is_lost() {
+        if !has_some || !state.usage.is_writable() || state.loss.is_lost() {
             return false;
         }
         let given = self.claim_end(state).and_then(|mut state| {

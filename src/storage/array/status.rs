@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
-use crate::storage::files::access::Access;
 use crate::storage::memory::residency::resident_bytes;
 use crate::storage::stats::Totals;
 
@@ -72,7 +71,7 @@ impl Array {
     /// Whether the file is longer than its values.
     pub(in crate::storage) fn has_slack(&self) -> bool {
         let state = self.state.lock();
-        state.extent.has_slack() && state.file.is_some() && state.access == Access::Writable
+        state.extent.has_slack() && state.file.is_some() && state.usage.is_writable()
     }
 
     /// The array as it is, and as it was found when its name was looked at last.
@@ -81,7 +80,7 @@ impl Array {
         let lost = self.view().err();
         let dead = self.shared.worker_alive().err();
         let state = self.state.lock();
-        let is_writable = state.access == Access::Writable;
+        let is_writable = state.usage.is_writable();
         let bytes = state.extent.count() * self.item_size();
         let room = state.extent.room_to();
         let (name, why) = if let Some(lost) = lost {
@@ -130,6 +129,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::storage::files::access::Access;
     use crate::storage::types::ItemType;
     use crate::storage::{Bound, FilePath, Root, Store};
 

@@ -12,7 +12,6 @@ use crate::storage::array::state::State;
 use crate::storage::array::state::durability::Begun;
 use crate::storage::array::state::pace::Share;
 use crate::storage::error::{Error, Result};
-use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
 use crate::storage::format::mark::{Mark, Marked};
 use crate::storage::format::record;
@@ -130,7 +129,7 @@ impl Array {
     /// What there is to sync, which is taken for done from now on.
     fn begin_sync(&self) -> Option<Work> {
         let mut state = self.state.lock();
-        if state.access == Access::ReadOnly && !state.settling {
+        if !state.usage.is_writable() && !state.usage.is_settling() {
             return None;
         }
         let file = state.file.clone()?;
@@ -244,7 +243,7 @@ impl Array {
         self.sync()?;
         {
             let state = self.state.lock();
-            if state.access == Access::ReadOnly {
+            if !state.usage.is_writable() {
                 return Ok(());
             }
             let mut state = self.claim_end(state)?;

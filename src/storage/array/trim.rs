@@ -10,7 +10,6 @@ use crate::storage::array::state::State;
 use crate::storage::array::state::burst_limiter::BurstLimiter;
 use crate::storage::array::state::tail::LengthToken;
 use crate::storage::error::Result;
-use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
 use crate::storage::format::record;
 
@@ -27,7 +26,7 @@ impl Array {
 
     /// Cuts a file with slack to its exact length. The end of the file must not be the worker's.
     pub(in crate::storage) fn trim(&self, state: &mut State) -> Result<()> {
-        if !state.extent.has_slack() || state.access == Access::ReadOnly {
+        if !state.extent.has_slack() || !state.usage.is_writable() {
             return Ok(());
         }
         let exact = state.extent.end();
@@ -59,7 +58,7 @@ impl Array {
     /// Any I/O error of the operating system; the array stays as it is then, and can be trimmed later.
     pub(in crate::storage) fn trim_from_worker(&self) -> Result<()> {
         let mut state = self.state.lock();
-        if !state.extent.has_slack() || state.file.is_none() || state.access == Access::ReadOnly {
+        if !state.extent.has_slack() || state.file.is_none() || !state.usage.is_writable() {
             return Ok(());
         }
         let start = Instant::now();

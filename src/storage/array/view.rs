@@ -6,7 +6,6 @@ use crate::storage::array::open::map;
 use crate::storage::array::state::State;
 use crate::storage::array::state::span::Span;
 use crate::storage::error::Result;
-use crate::storage::files::access::Access;
 use crate::storage::format::recovery::Contents;
 
 impl Array {
@@ -16,7 +15,7 @@ impl Array {
     /// If the file of a read-only array cannot be looked at any more.
     pub fn view(&self) -> Result<View<'_>> {
         let mut state = self.state.lock();
-        if state.access == Access::ReadOnly {
+        if !state.usage.is_writable() {
             self.not_lost(&state)?;
             self.refresh(&mut state)?;
         } else {
@@ -33,12 +32,7 @@ impl Array {
         if len != state.extent.len() || state.extent.has_slack() {
             let contents = Contents::look(&file, &self.path, &self.layout)?;
             if contents.file_len > state.map.len() {
-                // A sync that is tried again marks pages as changed.
-                let access = if state.settling {
-                    Access::Writable
-                } else {
-                    Access::ReadOnly
-                };
+                let access = state.usage.mapped_for();
                 let map = map(&file, &self.path, contents.file_len, access)?;
                 self.replace_map(state, map);
             }

@@ -9,7 +9,6 @@ use crate::storage::array::lock::Locked;
 use crate::storage::array::state::State;
 use crate::storage::array::state::span::Span;
 use crate::storage::error::{Error, Result};
-use crate::storage::files::access::Access;
 use crate::storage::format::mark::Mark;
 use crate::storage::format::record;
 use crate::storage::memory::mapping::Mapping;
@@ -66,7 +65,7 @@ impl Array {
     /// Finds out whether the array can be written to, to be asked whenever the lock was taken, and after each wait.
     #[inline(never)]
     pub(in crate::storage) fn check_writable(&self, state: &mut State) -> Result<()> {
-        if state.access == Access::ReadOnly {
+        if !state.usage.is_writable() {
             return Err(Error::ReadOnly {
                 path: self.path.to_string(),
             });
@@ -141,7 +140,7 @@ impl Array {
         let Some(record_at) = state.extent.record_at() else {
             return Ok(());
         };
-        if state.access == Access::ReadOnly {
+        if !state.usage.is_writable() {
             return Ok(());
         }
         state
@@ -169,9 +168,7 @@ impl Array {
             self.ask(Chore::WriteBack);
         }
         state.snapshots.after_write(bytes.start);
-        if let Some(watch) = &mut state.watch {
-            watch.wrote(bytes);
-        }
+        state.watch.wrote(bytes);
         self.schedule_sync(state);
     }
 

@@ -17,7 +17,6 @@ use std::sync::{Arc, Weak};
 use crate::storage::array::handle::Array;
 use crate::storage::array::state::undo::UndoLog;
 use crate::storage::error::{Error, Result};
-use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
 use crate::storage::memory::guard::Fault;
 use crate::storage::memory::window::Window;
@@ -66,7 +65,7 @@ impl Array {
     /// Why the file is shorter than its values.
     fn explain_short_file(&self) -> Broken {
         let mut state = self.state.lock();
-        if state.access == Access::ReadOnly {
+        if !state.usage.is_writable() {
             return Broken::Changed;
         }
         self.file_as_left(&mut state)
@@ -245,6 +244,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::storage::files::access::Access;
     use crate::storage::types::ItemType;
     use crate::storage::{Bound, FilePath, Root, Store};
 

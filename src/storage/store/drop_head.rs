@@ -140,7 +140,7 @@ impl Array {
     /// Nothing is noted for that trim any more.
     fn forget_trim(&self, number: u64) {
         let mut state = self.state.lock();
-        state.watch.take_if(|watch| watch.trim == number);
+        state.watch.end(number);
     }
 }
 
@@ -314,24 +314,20 @@ impl HeadDrop {
 
     /// What was written since the last round, and the least number of values since then.
     fn missing(&self, state: &mut State) -> Result<(Range<u64>, u64)> {
-        let is_same_file = state.is_of(&self.old);
-        let end = self.array.end_of_values(state);
-        let count = state.extent.count();
-        let watch = state
-            .watch
-            .as_mut()
-            .filter(|watch| is_same_file && watch.trim == self.trim)
-            .ok_or_else(|| self.given_up("it was opened again during the copy"))?;
-        if watch.lowest_ever < self.head {
+        let end = state.extent.end();
+        let round = if state.is_of(&self.old) {
+            state.watch.take_round(self.trim, state.extent.count())
+        } else {
+            None
+        };
+        let round = round.ok_or_else(|| self.given_up("it was opened again during the copy"))?;
+        if round.lowest_ever < self.head {
             return Err(self.given_up("values that were to stay were removed during the copy"));
         }
         let first = self.array.layout.offset(self.head);
-        let start = watch.written.start.max(first);
-        let missing = start..watch.written.end.min(end).max(start);
-        let lowest = watch.lowest;
-        watch.written = 0..0;
-        watch.lowest = count;
-        Ok((missing, lowest))
+        let start = round.written.start.max(first);
+        let missing = start..round.written.end.min(end).max(start);
+        Ok((missing, round.lowest))
     }
 
     /// Makes the copy what the file is to be.

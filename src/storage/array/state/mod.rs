@@ -10,6 +10,7 @@ pub(in crate::storage) mod pace;
 pub(in crate::storage) mod span;
 pub(in crate::storage) mod tail;
 pub(in crate::storage) mod undo;
+pub(in crate::storage) mod usage;
 pub(in crate::storage) mod watch;
 
 use std::fs::File;
@@ -22,8 +23,8 @@ use crate::storage::array::state::loss::Loss;
 use crate::storage::array::state::span::Span;
 use crate::storage::array::state::tail::{LengthToken, Tail};
 use crate::storage::array::state::undo::Snapshots;
+use crate::storage::array::state::usage::Usage;
 use crate::storage::array::state::watch::Watch;
-use crate::storage::files::access::Access;
 use crate::storage::memory::mapping::Mapping;
 use crate::storage::memory::pattern::{Pattern, advise_file};
 use crate::storage::memory::presence::Look;
@@ -32,7 +33,7 @@ use crate::storage::memory::presence::Look;
 pub(in crate::storage) struct State {
     /// `None` once the array is closed.
     pub file: Option<Arc<File>>,
-    pub access: Access,
+    pub usage: Usage,
     pub map: Arc<Mapping>,
     /// How to find out what of it is in RAM.
     pub look: Look,
@@ -43,14 +44,7 @@ pub(in crate::storage) struct State {
     pub durability: Durability,
     pub loss: Loss,
     /// Notes what is written while the array is copied without its head.
-    pub watch: Option<Watch>,
-    /// Number of such copies that were begun.
-    pub trims: u64,
-    /// The last key that could write is gone, and not all that was written is on disk yet: until then the lock on the
-    /// file is kept.
-    pub settling: bool,
-    /// No key is bound to it any more: it gets no slack again. The next binding is one of another array.
-    pub unbound: bool,
+    pub watch: Watch,
     /// Number of writes so far; tells load from calm.
     pub writes: u64,
     pub burst: BurstLimiter,
@@ -63,7 +57,7 @@ impl State {
     #[inline]
     pub fn is_plainly_writable(&self) -> bool {
         self.extent.has_slack()
-            && self.access == Access::Writable
+            && self.usage.is_writable()
             && self.durability.is_marked()
             && self.file.is_some()
             && !self.loss.is_lost()
