@@ -27,7 +27,7 @@ pub fn names(db: &Server) -> Vec<String> {
 
 #[test]
 fn a_dump_restores_the_array_on_another_server() {
-    let db = Server::with("MMAP k dir/f");
+    let db = Server::start();
     std::fs::create_dir(db.path("dir")).unwrap();
     db.ask("MMAP k dir/f");
     db.ask("VPUSH k 1.5 2.5");
