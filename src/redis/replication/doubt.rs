@@ -35,6 +35,8 @@ pub fn resolve_doubt(ctx: &Ctx) {
     // In a Cluster a history cannot be given up: each array is asked for.
     if ctx.primary_in_cluster().is_none() {
         synchronise_again(ctx, why);
+        // It was a primary for a moment, and as that it had what it had.
+        doubt_all(why);
     }
 }
 
