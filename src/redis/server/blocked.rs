@@ -47,7 +47,8 @@ impl Ctx {
         };
         WaitingForWork {
             resp: self.resp(),
-            ctx: Ctx::new(ctx),
+            // SAFETY: `WaitingForWork` frees the context when it is done with it.
+            ctx: unsafe { Ctx::new(ctx) },
             waiting: Some(waiting),
         }
     }

@@ -99,7 +99,8 @@ extern "C" fn entry<E: Entry>(
     argv: *mut *mut raw::RedisModuleString,
     argc: c_int,
 ) -> c_int {
-    let ctx = Ctx::new(raw_ctx);
+    // SAFETY: the server's context for this call.
+    let ctx = unsafe { Ctx::new(raw_ctx) };
     // SAFETY: the server passes `argc` strings that live as long as the command runs.
     let args = unsafe { Args::from_raw(argv, argc) };
     E::call(&ctx, args);

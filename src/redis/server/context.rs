@@ -12,7 +12,10 @@ pub struct Ctx {
 }
 
 impl Ctx {
-    pub fn new(raw: *mut raw::RedisModuleCtx) -> Self {
+    /// # Safety
+    /// `raw` is a context of the server's, and what is returned is dropped before that ends: with the callback that it was
+    /// passed to, or when it is freed.
+    pub(super) unsafe fn new(raw: *mut raw::RedisModuleCtx) -> Self {
         Self {
             raw,
             ends_wait: false,

@@ -190,7 +190,9 @@ extern "C" fn notice<L: Listener>(
 ) {
     guarded("a server event", || {
         if let Some(event) = Event::of(event.id, subevent) {
-            L::notice(&Ctx::new(raw_ctx), event);
+            // SAFETY: the server's context for this call.
+            let ctx = unsafe { Ctx::new(raw_ctx) };
+            L::notice(&ctx, event);
         }
     });
 }

@@ -41,5 +41,7 @@ pub fn after(milliseconds: i64, work: Box<dyn FnOnce(&Ctx)>) {
 extern "C" fn on_timer(raw_ctx: *mut raw::RedisModuleCtx, work: *mut c_void) {
     // SAFETY: made by `after`, for this one call.
     let work = unsafe { Box::from_raw(work.cast::<Box<dyn FnOnce(&Ctx)>>()) };
-    guarded("a timer", || work(&Ctx::new(raw_ctx)));
+    // SAFETY: the server's context for this call.
+    let ctx = unsafe { Ctx::new(raw_ctx) };
+    guarded("a timer", || work(&ctx));
 }

@@ -43,7 +43,8 @@ pub unsafe fn on_load<M: Module>(
     if status != raw::REDISMODULE_OK as c_int {
         return status;
     }
-    let ctx = Ctx::new(raw_ctx);
+    // SAFETY: the server's context for this call.
+    let ctx = unsafe { Ctx::new(raw_ctx) };
     // SAFETY: the server passes `argc` strings that live during the call.
     let args = unsafe { Args::from_raw(argv, argc) };
     detached::install(&ctx);
