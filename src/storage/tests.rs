@@ -992,3 +992,16 @@ fn a_primary_drops_the_head_before_a_cancelled_trim_has_ended() {
     store.carry_out(&bound, Task::Trim(next)).result.unwrap();
     assert_eq!((contents(&bound), bound.head()), ((5..10).collect(), 5));
 }
+
+#[test]
+fn an_array_that_no_key_is_bound_to_is_let_go_of_before_the_next_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    // What was written is not synced for half a minute.
+    store.set_fsync(crate::storage::Fsync::No);
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&[0; 8]).unwrap();
+    let array = std::sync::Arc::downgrade(&bound.share());
+    drop(bound);
+    wait_until("its mapping is gone", || array.upgrade().is_none());
+}

@@ -155,6 +155,7 @@ impl Setup {
             .arg(server_program())
             .arg(self.config_path())
             .args(["--port", &port.to_string()])
+            .args(server_args().split_whitespace())
             .current_dir(self.dir())
             .stdin(Stdio::null())
             .stderr(log.try_clone().unwrap())
@@ -591,6 +592,11 @@ pub fn server_program() -> PathBuf {
     } else {
         program
     }
+}
+
+/// What each server is told beside its configuration: `--io-threads 4`, say.
+fn server_args() -> String {
+    std::env::var("MMAP_SERVER_ARGS").unwrap_or_default()
 }
 
 /// The module that was built for this profile.

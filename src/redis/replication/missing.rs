@@ -279,9 +279,16 @@ pub fn send_what_was_asked_for(ctx: &Ctx) {
 
 /// Has this server synchronised in full by its primary.
 pub fn synchronise(ctx: &Ctx, host: &[u8], port: &[u8]) {
+    let is_doubted = |array: &Arc<Array>| array.completeness() == Completeness::Doubted;
+    let doubted: Vec<_> = store().arrays().into_iter().filter(is_doubted).collect();
+    let why: Vec<_> = doubted.iter().map(|array| array.why_incomplete()).collect();
     // What has no history of its own has nothing to go on with.
     ctx.call(c"REPLICAOF", &[Word::Bytes(b"NO"), Word::Bytes(b"ONE")]);
     ctx.call(c"REPLICAOF", &[Word::Bytes(host), Word::Bytes(port)]);
+    // As a primary it has trusted what it has.
+    for (array, why) in doubted.iter().zip(why) {
+        array.doubt_contents(&why);
+    }
 }
 
 #[cfg(test)]

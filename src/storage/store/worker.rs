@@ -124,9 +124,13 @@ impl Worker {
     fn run(mut self) {
         while !self.stopping {
             self.wait();
-            while !self.slow.is_empty() {
+            // More of them may come than a slow disk can do: what is due is done in between.
+            for _ in 0..self.slow.len() {
                 self.take_batch();
-                self.do_slow_job();
+                // One may do what others ask for, too.
+                if !self.slow.is_empty() {
+                    self.do_slow_job();
+                }
             }
             self.tick();
             self.check_names();
@@ -259,6 +263,10 @@ impl Worker {
         if let Err(error) = closed {
             tracing::error!("on closing: {error}; it is tried again");
             self.try_again(Arc::clone(array), Retry::Retire);
+        } else if !self.registry.is_bound(array.id()) {
+            // It is closed. Its mapping, and so the room of a file without a name, goes with it.
+            self.dirty.retain(|other| !Arc::ptr_eq(other, array));
+            self.written.retain(|other| !Arc::ptr_eq(other, array));
         }
     }
 
