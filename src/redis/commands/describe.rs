@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::command::{Command, KeyAccess};
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::{Args, Ctx, Outcome};
 
 /// `VITEMSIZE key`: bytes per value; 0 if there is no such key.
@@ -18,7 +18,7 @@ impl Command for VItemSize {
     const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let binding = binding::for_reading(ctx, args)?;
+        let binding = lookup::for_reading(ctx, args)?;
         ctx.reply_count(binding.map_or(0, |binding| binding.item.size() as u64));
         Ok(())
     }
@@ -36,7 +36,7 @@ impl Command for VType {
     const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        match binding::for_reading(ctx, args)? {
+        match lookup::for_reading(ctx, args)? {
             Some(binding) => ctx.reply_bulk(binding.item.name().as_bytes()),
             None => ctx.reply_null(),
         }
@@ -56,7 +56,7 @@ impl Command for VFilePath {
     const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        match binding::for_reading(ctx, args)? {
+        match lookup::for_reading(ctx, args)? {
             Some(binding) => ctx.reply_bulk(binding.path.as_bytes()),
             None => ctx.reply_null(),
         }

@@ -6,6 +6,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::keys::binding;
 use crate::redis::keys::binding::{Binding, Target};
+use crate::redis::keys::lookup;
 use crate::redis::mode::role::is_replica;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Key, Mode, Outcome};
@@ -175,7 +176,7 @@ fn bind(ctx: &Ctx, key: &mut Key<'_>, wish: Wish) -> Result<u64, Failure> {
     };
     binding::note_owner(key, &binding);
     replication::bound(key, &binding, is_alone);
-    binding::set_value(key, binding);
+    lookup::set_value(key, binding);
     key.signal_modified();
     key.notify(c"mmap");
     Ok(count)
@@ -183,7 +184,7 @@ fn bind(ctx: &Ctx, key: &mut Key<'_>, wish: Wish) -> Result<u64, Failure> {
 
 /// The key is bound already. The same wish again is answered; any other is an error.
 fn rebind(key: &mut Key<'_>, wish: &Wish) -> Result<u64, Failure> {
-    let Some(binding) = binding::value(key) else {
+    let Some(binding) = lookup::value(key) else {
         return Err(Failure::WrongType);
     };
     let fits = wish.item.is_none_or(|item| item == binding.item)
@@ -219,10 +220,10 @@ fn rebind(key: &mut Key<'_>, wish: &Wish) -> Result<u64, Failure> {
             take_as_it_is(&bound, wish.incomplete)?;
             let count = bound.view()?.count();
             let is_alone = bound.is_alone();
-            if let Some(binding) = binding::value_mut(key) {
+            if let Some(binding) = lookup::value_mut(key) {
                 binding.target = Target::Open(bound);
             }
-            if let Some(binding) = binding::value(key) {
+            if let Some(binding) = lookup::value(key) {
                 binding::note_owner(key, binding);
                 replication::bound(key, binding, is_alone);
             }

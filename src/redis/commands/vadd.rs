@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::execution::arguments::with_encoded;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::replication::Change;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Outcome};
@@ -26,7 +26,7 @@ impl Command for VAdd {
 
     #[inline]
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let opened = binding::for_writing(ctx, args)?;
+        let opened = lookup::for_writing(ctx, args)?;
         let (key, binding) = opened.parts();
         let bound = binding.writable(key)?;
         with_encoded(

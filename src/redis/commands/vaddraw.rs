@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::execution::arguments::whole_values;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::replication::Change;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Outcome};
@@ -27,7 +27,7 @@ impl Command for VAddRaw {
     const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let opened = binding::for_writing(ctx, args)?;
+        let opened = lookup::for_writing(ctx, args)?;
         let (key, binding) = opened.parts();
         let bound = binding.writable(key)?;
         let bytes = whole_values(args, 2, binding.item)?;

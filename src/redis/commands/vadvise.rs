@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::range::Wanted;
 use crate::redis::execution::scan::expect_inline;
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Outcome};
 use crate::redis::store;
@@ -60,8 +60,8 @@ impl Command for VAdvise {
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let advice = Advice::parse(args)?;
         let wanted = range(args, &advice)?;
-        let Some(binding) = binding::for_reading(ctx, args)? else {
-            return Err(binding::missing_key(args));
+        let Some(binding) = lookup::for_reading(ctx, args)? else {
+            return Err(lookup::missing_key(args));
         };
         let bound = binding.bound()?;
         let count = bound.view()?.count();

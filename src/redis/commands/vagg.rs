@@ -7,7 +7,7 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::range::Wanted;
 use crate::redis::execution::reply::Replier;
 use crate::redis::execution::scan::{reply_from_scan, reply_with_answers};
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::memory;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Outcome, Resp};
@@ -78,7 +78,7 @@ pub fn aggregate(
     begin: fn(&Ctx, usize),
 ) -> Outcome {
     let number = parts * asked.ops.len() as u64;
-    let Some(binding) = binding::for_reading(ctx, args)? else {
+    let Some(binding) = lookup::for_reading(ctx, args)? else {
         asked.expect_reply(parts, ItemType::DOUBLE)?;
         return reply_with_answers(ctx, number, move |ctx, resp| {
             let nothing = asked.of_nothing();

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::slice::reply_slice;
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::{Args, Ctx, Outcome};
 
 /// `VALL key`: replies with an array of all values, an empty one if there is no such key.
@@ -21,7 +21,7 @@ impl Command for VAll {
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of values";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        match binding::for_reading(ctx, args)? {
+        match lookup::for_reading(ctx, args)? {
             Some(binding) => reply_slice(ctx, &binding, 1, |count| 0..count),
             None => {
                 ctx.reply_array(0);

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::replication::Change;
 use crate::redis::server::{Args, Ctx, Outcome};
 
@@ -24,7 +24,7 @@ impl Command for VClear {
         &[(c"0.3.0", c"Answers 0 for a key that does not exist")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let Some(opened) = binding::for_removal(ctx, args)? else {
+        let Some(opened) = lookup::for_removal(ctx, args)? else {
             ctx.reply_count(0);
             return Ok(());
         };

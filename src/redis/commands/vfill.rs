@@ -8,7 +8,7 @@ use crate::redis::execution::cold::expect_in_ram_for_writing;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::range::Wanted;
 use crate::redis::execution::scan::expect_inline;
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Outcome};
 use crate::storage::cold::touched::Touched;
@@ -43,7 +43,7 @@ impl Command for VFill {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
-        let opened = binding::for_writing(ctx, args)?;
+        let opened = lookup::for_writing(ctx, args)?;
         let (key, binding) = opened.parts();
         let bound = binding.writable(key)?;
         // By position: other threads may drop values from the head before their turn comes.

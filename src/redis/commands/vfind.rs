@@ -9,7 +9,7 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::range::Wanted;
 use crate::redis::execution::reply::Replier;
 use crate::redis::execution::scan::reply_from_scan;
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::memory;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Outcome, Resp};
@@ -88,7 +88,7 @@ impl Command for VFind {
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
         let wish = Wish::parse(args)?;
-        let Some(binding) = binding::for_reading(ctx, args)? else {
+        let Some(binding) = lookup::for_reading(ctx, args)? else {
             return wish.reply(ctx, ctx.resp(), ItemType::DOUBLE, &Matches::default());
         };
         let item = binding.item;

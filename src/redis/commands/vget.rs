@@ -7,7 +7,7 @@ use crate::redis::execution::arguments::index;
 use crate::redis::execution::cold::expect_in_ram;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::reply::Replier;
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Outcome};
 use crate::storage::cold::touched::Touched;
@@ -33,7 +33,7 @@ impl Command for VGet {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let index = index(args, 2)?;
-        let Some(binding) = binding::for_reading(ctx, args)? else {
+        let Some(binding) = lookup::for_reading(ctx, args)? else {
             ctx.reply_null();
             return Ok(());
         };

@@ -7,7 +7,7 @@ use crate::redis::execution::cold::expect_in_ram;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::range::Wanted;
 use crate::redis::execution::scratch::with_scratch;
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::memory;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Outcome};
@@ -31,7 +31,7 @@ impl Command for VGetRaw {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
-        let Some(binding) = binding::for_reading(ctx, args)? else {
+        let Some(binding) = lookup::for_reading(ctx, args)? else {
             ctx.reply_bulk(b"");
             return Ok(());
         };

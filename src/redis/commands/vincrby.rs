@@ -7,8 +7,8 @@ use crate::redis::execution::cold::expect_in_ram_for_writing;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
 use crate::redis::execution::reply::Replier;
-use crate::redis::keys::binding;
 use crate::redis::keys::binding::Binding;
+use crate::redis::keys::lookup;
 use crate::redis::replication::Change;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Outcome};
@@ -44,7 +44,7 @@ impl Command for VIncrBy {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         expect_pairs(args)?;
-        let opened = binding::for_writing(ctx, args)?;
+        let opened = lookup::for_writing(ctx, args)?;
         let (key, binding) = opened.parts();
         let bound = binding.writable(key)?;
         let item = binding.item;

@@ -8,7 +8,7 @@ use crate::redis::execution::cold::expect_in_ram;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::reply::Replier;
 use crate::redis::execution::scratch::with_scratch;
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Outcome};
 use crate::storage::cold::touched::Touched;
@@ -32,7 +32,7 @@ impl Command for VMGet {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let indices = indices(args, 2)?;
-        let Some(binding) = binding::for_reading(ctx, args)? else {
+        let Some(binding) = lookup::for_reading(ctx, args)? else {
             ctx.reply_array(indices.len());
             indices.iter().for_each(|_| ctx.reply_null());
             return Ok(());

@@ -8,7 +8,7 @@ use crate::redis::execution::cold::expect_in_ram_for_writing;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable_and_exact};
 use crate::redis::execution::reply::Replier;
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::replication::Change;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Outcome};
@@ -39,7 +39,7 @@ impl Command for VPop {
             None
         };
         // As LPOP, also with a count.
-        let Some(opened) = binding::for_removal(ctx, args)? else {
+        let Some(opened) = lookup::for_removal(ctx, args)? else {
             ctx.reply_null();
             return Ok(());
         };

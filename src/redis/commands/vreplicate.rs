@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::keys::binding;
 use crate::redis::keys::binding::Binding;
+use crate::redis::keys::lookup;
 use crate::redis::keys::unavailable::shared_directory;
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication;
@@ -136,7 +137,7 @@ fn carry_out_legacy(ctx: &Ctx, args: Args<'_>, operation: &[u8]) -> Outcome {
 fn refuse(ctx: &Ctx, args: Args<'_>, failure: &Failure) {
     copy::pass_over();
     let mut key = Key::open(ctx, args, Mode::Write);
-    let by_key = binding::value(&key).and_then(|binding| binding.target_array().ok());
+    let by_key = lookup::value(&key).and_then(|binding| binding.target_array().ok());
     let by_path = [1, 3]
         .into_iter()
         .filter_map(|position| FilePath::new(word(args, position).ok()?).ok())
@@ -151,7 +152,7 @@ fn refuse(ctx: &Ctx, args: Args<'_>, failure: &Failure) {
                 let (item, access, name) =
                     (ItemType::DOUBLE, Access::ReadOnly, Some(key.full_name()));
                 let binding = Binding::unavailable(path, item, access, 0, why, name);
-                binding::set_value(&mut key, binding);
+                lookup::set_value(&mut key, binding);
             }
         }
         None => {
@@ -168,7 +169,7 @@ fn change(
     change: impl FnOnce(&Arc<Array>) -> Result<(), Error>,
 ) -> Outcome {
     let key = Key::open(ctx, args, Mode::Write);
-    let Some(bound) = binding::value(&key).and_then(|binding| binding.target_array().ok()) else {
+    let Some(bound) = lookup::value(&key).and_then(|binding| binding.target_array().ok()) else {
         // The key answers with the reason, or was deleted by what this server has read already.
         copy::pass_over();
         return Ok(());
@@ -316,7 +317,7 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         }
     };
     replication::write_to_aof(&key, &binding);
-    binding::set_value(&mut key, binding);
+    lookup::set_value(&mut key, binding);
     key.signal_modified();
     key.notify(c"mmap");
     Ok(())

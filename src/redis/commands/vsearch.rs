@@ -7,7 +7,7 @@ use crate::redis::execution::bounds;
 use crate::redis::execution::cold::expect_in_ram;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::scan::MOST_INLINE;
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::memory;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Outcome};
@@ -56,7 +56,7 @@ impl Command for VSearch {
         bounds::expect_numbers(values as u64)?;
         let texts = args.from(2).map(<[u8]>::len).sum::<usize>();
         memory::expect((texts + values * size_of::<Target>()) as u64)?;
-        let Some(binding) = binding::for_reading(ctx, args)? else {
+        let Some(binding) = lookup::for_reading(ctx, args)? else {
             reply(ctx, &vec![0; values]);
             return Ok(());
         };

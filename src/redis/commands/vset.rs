@@ -6,7 +6,7 @@ use crate::redis::execution::arguments::{expect_pairs, paired_indices, with_enco
 use crate::redis::execution::cold::expect_in_ram_for_writing;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::replication::Change;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Outcome};
@@ -40,7 +40,7 @@ impl Command for VSet {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         expect_pairs(args)?;
-        let opened = binding::for_writing(ctx, args)?;
+        let opened = lookup::for_writing(ctx, args)?;
         let (key, binding) = opened.parts();
         let bound = binding.writable(key)?;
         let indices = |count| paired_indices(args, count, binding);

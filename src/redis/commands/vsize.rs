@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::command::{Command, KeyAccess};
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::{Args, Ctx, Outcome};
 
 /// `VSIZE key`: replies with the number of values; 0 if there is no such key.
@@ -18,7 +18,7 @@ impl Command for VSize {
     const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let count = match binding::for_reading(ctx, args)? {
+        let count = match lookup::for_reading(ctx, args)? {
             Some(binding) => binding.bound()?.view()?.count(),
             None => 0,
         };

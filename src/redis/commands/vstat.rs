@@ -3,8 +3,8 @@
 use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::command::{Command, KeyAccess};
-use crate::redis::keys::binding;
 use crate::redis::keys::binding::{Binding, Target};
+use crate::redis::keys::lookup;
 use crate::redis::server::{Args, Ctx, Outcome};
 use crate::redis::store;
 use crate::storage::types::dtype;
@@ -25,7 +25,7 @@ impl Command for VStat {
     const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let Some(binding) = binding::for_reading(ctx, args)? else {
+        let Some(binding) = lookup::for_reading(ctx, args)? else {
             ctx.reply_null();
             return Ok(());
         };

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::sync_then;
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::server::{Args, Ctx, Failure, Outcome};
 
 /// `VSYNC key`: replies `OK` once all that came before is on disk and the file has its exact length. Only
@@ -22,8 +22,8 @@ impl Command for VSync {
     const COMPLEXITY: &'static CStr = c"O(N) where N is the number of bytes not yet on disk";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let Some(binding) = binding::for_reading(ctx, args)? else {
-            return Err(binding::missing_key(args));
+        let Some(binding) = lookup::for_reading(ctx, args)? else {
+            return Err(lookup::missing_key(args));
         };
         sync_then(ctx, binding.bound()?, true, |ctx, synced| {
             synced.map_err(Failure::Message)?;

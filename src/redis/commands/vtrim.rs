@@ -7,7 +7,7 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
 use crate::redis::execution::range::Wanted;
 use crate::redis::execution::scan::expect_inline;
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::replication::Change;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Outcome};
@@ -39,7 +39,7 @@ impl Command for VTrim {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
-        let Some(opened) = binding::for_removal(ctx, args)? else {
+        let Some(opened) = lookup::for_removal(ctx, args)? else {
             ctx.reply_count(0);
             return Ok(());
         };

@@ -1,12 +1,10 @@
 //! What a key of this module holds.
 
 use std::ffi::c_int;
-use std::sync::Arc;
 
-use crate::redis::keys::remembered;
 use crate::redis::keys::unavailable::{Unavailable, Wanted};
 use crate::redis::mode::role::is_replica;
-use crate::redis::server::{Args, Ctx, Failure, Key, KeyName, Mode, Named, OpenValue, TypeHandle};
+use crate::redis::server::{Failure, KeyName, Named};
 use crate::redis::store;
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{Access, Bound, FileId, FilePath};
@@ -196,124 +194,4 @@ pub fn note_owner(key: &Named<'_>, binding: &Binding) {
         Access::ReadOnly if array.is_alone() => array.clear_owner(),
         Access::ReadOnly => {}
     }
-}
-
-/// A key of a command that writes, and what it holds for as long as that runs.
-pub struct Opened<'a> {
-    named: Named<'a>,
-    held: Held<'a>,
-}
-
-enum Held<'a> {
-    Open(OpenValue<'a, Binding>),
-    Remembered(remembered::Shared),
-}
-
-impl<'a> Opened<'a> {
-    /// The key, and what it holds.
-    #[inline]
-    pub fn parts(&self) -> (&Named<'a>, &Binding) {
-        let binding = match &self.held {
-            Held::Open(binding) => binding,
-            Held::Remembered(binding) => &***binding,
-        };
-        (&self.named, binding)
-    }
-}
-
-/// The key of a command that reads, if it exists.
-///
-/// # Errors
-/// `WRONGTYPE`.
-#[inline]
-pub fn for_reading<'a>(
-    ctx: &'a Ctx,
-    args: Args<'a>,
-) -> Result<Option<OpenValue<'a, Binding>>, Failure> {
-    match OpenValue::of(Key::open(ctx, args, Mode::Read), &DATA_TYPE) {
-        Ok(binding) => Ok(Some(binding)),
-        Err(key) if key.is_empty() => Ok(None),
-        Err(_) => Err(Failure::WrongType),
-    }
-}
-
-/// The key of a command that writes, and what it holds.
-///
-/// # Errors
-/// If there is no such key, or it is of another type.
-#[inline]
-pub fn for_writing<'a>(ctx: &'a Ctx, args: Args<'a>) -> Result<Opened<'a>, Failure> {
-    for_removal(ctx, args)?.ok_or_else(|| missing_key(args))
-}
-
-/// The key of a command that removes values, and what it holds; `None` where there is no key, as of what is not there
-/// nothing is removed.
-///
-/// # Errors
-/// `WRONGTYPE`.
-#[inline]
-pub fn for_removal<'a>(ctx: &'a Ctx, args: Args<'a>) -> Result<Option<Opened<'a>>, Failure> {
-    let named = Named::of(ctx, args);
-    match remembered::find(named.database(), named.name()) {
-        Some(binding) => Ok(Some(Opened {
-            named,
-            held: Held::Remembered(binding),
-        })),
-        None => look_up(named),
-    }
-}
-
-#[inline(never)]
-fn look_up(named: Named<'_>) -> Result<Option<Opened<'_>>, Failure> {
-    let key = Key::open_named(named, Mode::Write);
-    if remembered::is_worth_it(named.name()) {
-        remember(&key);
-    }
-    match OpenValue::of(key, &DATA_TYPE) {
-        Ok(binding) => Ok(Some(Opened {
-            named,
-            held: Held::Open(binding),
-        })),
-        Err(key) if key.is_empty() => Ok(None),
-        Err(_) => Err(Failure::WrongType),
-    }
-}
-
-/// Remembers what a key leads to, if that is an array for longer than until it expires.
-fn remember(key: &Key<'_>) {
-    if let Some(binding) = key.share(&DATA_TYPE)
-        && matches!(binding.target, Target::Open(_))
-        && !key.expires()
-    {
-        remembered::remember(key.database(), key.name(), binding);
-    }
-}
-
-/// The error of a command that needs an array where there is no key.
-#[cold]
-pub fn missing_key(args: Args<'_>) -> Failure {
-    let key = excerpt(args.get(1));
-    Failure::Message(format!(
-        "no such key '{key}': bind a file to it first, with MMAP {key} path"
-    ))
-}
-
-/// The type of such keys.
-pub static DATA_TYPE: TypeHandle<Binding> = TypeHandle::new();
-
-/// What an open key holds, if it is of this type.
-#[inline]
-pub fn value<'k>(key: &'k Key<'_>) -> Option<&'k Binding> {
-    key.value(&DATA_TYPE)
-}
-
-/// What an open key holds, to be changed: nobody is to go by what it was.
-pub fn value_mut<'k>(key: &'k mut Key<'_>) -> Option<&'k mut Binding> {
-    remembered::forget_all();
-    key.value_mut(&DATA_TYPE)
-}
-
-/// Gives an empty key its binding.
-pub fn set_value(key: &mut Key<'_>, binding: Binding) {
-    key.set_value(&DATA_TYPE, Arc::new(binding));
 }

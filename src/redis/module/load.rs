@@ -2,7 +2,8 @@
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::keys::binding::{Binding, DATA_TYPE};
+use crate::redis::keys::binding::Binding;
+use crate::redis::keys::lookup::DATA_TYPE;
 use crate::redis::keys::remembered;
 use crate::redis::module::events::Events;
 use crate::redis::module::info::Mmap as Info;

@@ -2,6 +2,7 @@
 
 use crate::redis::keys::binding;
 use crate::redis::keys::binding::Binding;
+use crate::redis::keys::lookup;
 use crate::redis::mode::phase::Phase;
 use crate::redis::mode::role::is_replica;
 use crate::redis::server::rdb::Reader;
@@ -16,7 +17,7 @@ pub fn owner(rdb: &Reader) -> Vec<u8> {
 
 /// Hands `look` what the key still holds, if it is an array: the server deletes that once the new value is there.
 pub fn with_former<T>(rdb: &Reader, look: impl FnOnce(Option<&mut Binding>) -> T) -> T {
-    rdb.with_key(|key| look(key.and_then(binding::value_mut)))
+    rdb.with_key(|key| look(key.and_then(lookup::value_mut)))
 }
 
 /// What `RESTORE` may make of the file at `path`: nobody knows who sends a dump, so that the rights on its key count.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::redis::keys::binding;
+use crate::redis::keys::lookup;
 use crate::redis::keys::unavailable::Unavailable;
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication::bind::bind_again;
@@ -266,7 +266,7 @@ pub fn send_what_was_asked_for(ctx: &Ctx) {
             None => array.iter().for_each(|array| fill::send_anew(ctx, array)),
             Some(key) if ctx.select(key.database) => {
                 Key::with(ctx, &key.name, Mode::Read, |key| {
-                    let binding = binding::value(key);
+                    let binding = lookup::value(key);
                     if let Some(binding) = binding.filter(|binding| binding.path == *path) {
                         bind_again(key, binding);
                     }

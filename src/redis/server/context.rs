@@ -74,10 +74,3 @@ impl Ctx {
         !self.ends_wait && self.flags() & inline == 0
     }
 }
-
-// Until all of them are imported from where they are now.
-#[allow(unused_imports, reason = "branches under way import them from here")]
-pub use crate::redis::server::{
-    Aof, Args, Audience, Failure, Key, KeyName, Mode, Outcome, Pending, Resp, ServerInfo, Word,
-    after, cancel_all, guarded, on_main_thread, writes_are_paused,
-};

@@ -1,7 +1,7 @@
 //! Whether there is memory for what a command makes the server take. What the module takes itself may fail; see
 //! `allocator.rs`.
 
-use crate::redis::server::context::Failure;
+use crate::redis::server::Failure;
 use crate::storage::memory::available as memory;
 
 /// For less than this, in bytes, it is not looked whether there is memory.

@@ -52,7 +52,6 @@ pub use ask::{ServerInfo, writes_are_paused};
 pub use blocked::{Pending, cancel_all};
 pub use context::Ctx;
 pub use failure::{Failure, Outcome};
-pub use guarded::guarded;
 pub use key::{Key, KeyName, Mode, Named, OpenValue};
 pub use later::{after, on_main_thread};
 pub use library::own_library;
