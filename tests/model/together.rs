@@ -238,7 +238,9 @@ fn values_of_several_writers_are_neither_lost_nor_doubled_nor_made_up() {
                 if let Some(adding) = adding {
                     (ledger.added, ledger.perhaps_added) = adding.join().unwrap();
                 }
-                reading.map(|reading| reading.join().unwrap());
+                if let Some(reading) = reading {
+                    reading.join().unwrap();
+                }
             });
             if is_killed {
                 db.start_again();

@@ -119,7 +119,7 @@ impl Array {
         let len = self.values.len() as u64;
         let few = 1 + random.below(9);
         match random.below(11) {
-            0 | 1 | 2 => {
+            0..=2 => {
                 let position = self.end();
                 self.values.extend((0..few).map(|_| chance.next()));
                 let bytes = self.bytes(len as usize, few as usize);

@@ -39,6 +39,10 @@ fn server() -> Server {
 #[test]
 fn thirty_typical_mistakes_are_answered_with_what_to_do() {
     let db = server();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "no server loads a test, so that memory has one allocator"
+    )]
     let root = db.dir().canonicalize().unwrap();
     let root = root.to_str().unwrap();
     let types = "use int8, uint8, int16, uint16, int32, uint32, int64, uint64, float, double, long_double, or string, or a \

@@ -3,8 +3,7 @@
 use support::{Reply, Server};
 
 fn array() -> Server {
-    let db = Server::with("MMAP db f");
-    db
+    Server::with("MMAP db f")
 }
 
 /// Where the server has no vector sets there is nothing to share.

@@ -10,6 +10,10 @@ impl Random {
         Random(fastrand::Rng::with_seed(seed))
     }
 
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the numbers never end, and a loop over them would not either"
+    )]
     pub fn next(&mut self) -> u64 {
         self.0.u64(..)
     }

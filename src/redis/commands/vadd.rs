@@ -35,7 +35,7 @@ impl Command for VAdd {
             |i| i + 2,
             |bytes| {
                 let end = bound.append(bytes)?.end();
-                announce(&key, bound, c"vadd", Change::Appended { end, bytes });
+                announce(key, bound, c"vadd", Change::Appended { end, bytes });
                 let added = (bytes.len() / binding.item.size()) as u64;
                 reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(added))
             },

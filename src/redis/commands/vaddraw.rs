@@ -36,7 +36,7 @@ impl Command for VAddRaw {
             return Ok(());
         }
         let end = bound.append(bytes)?.end();
-        announce(&key, bound, c"vaddraw", Change::Appended { end, bytes });
+        announce(key, bound, c"vaddraw", Change::Appended { end, bytes });
         let added = (bytes.len() / binding.item.size()) as u64;
         reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(added))
     }

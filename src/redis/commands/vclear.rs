@@ -35,7 +35,7 @@ impl Command for VClear {
         let end = writer.span().end();
         drop(writer);
         if cleared > 0 {
-            announce(&key, bound, c"vclear", Change::Shortened { end });
+            announce(key, bound, c"vclear", Change::Shortened { end });
         }
         reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(cleared))
     }

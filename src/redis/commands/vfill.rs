@@ -67,7 +67,7 @@ impl Command for VFill {
                     positions,
                     value: value.into(),
                 };
-                run(ctx, &key, bound, task, long)
+                run(ctx, key, bound, task, long)
             },
         )
     }

@@ -80,7 +80,7 @@ impl Command for VIncrBy {
             indices: &indices,
             bytes: &new,
         };
-        announce(&key, bound, c"vincrby", change);
+        announce(key, bound, c"vincrby", change);
         reply_when_durable(ctx, bound, move |ctx| {
             let replier = Replier::new(ctx, item);
             let values = new.chunks_exact(item.size());

@@ -56,7 +56,7 @@ impl Command for VPop {
         let end = writer.span().end();
         drop(writer);
         if !popped.is_empty() {
-            announce(&key, bound, c"vpop", Change::Shortened { end });
+            announce(key, bound, c"vpop", Change::Shortened { end });
         }
         reply_when_durable_and_exact(ctx, bound, move |ctx| {
             let replier = Replier::new(ctx, item);

@@ -65,7 +65,7 @@ impl Command for VSet {
                     indices,
                     bytes,
                 };
-                announce(&key, bound, c"vset", change);
+                announce(key, bound, c"vset", change);
                 let pairs = indices.len() as u64;
                 reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(pairs))
             },

@@ -55,7 +55,7 @@ impl Command for VSetRaw {
             writer.set_from(index, bytes)?;
             drop(writer);
             let position = head + index;
-            announce(&key, bound, c"vsetraw", Change::Values { position, bytes });
+            announce(key, bound, c"vsetraw", Change::Values { position, bytes });
         } else {
             drop(writer);
         }

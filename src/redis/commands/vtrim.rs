@@ -54,10 +54,10 @@ impl Command for VTrim {
         let end = writer.span().end();
         drop(writer);
         if trim.tail > 0 {
-            announce(&key, bound, c"vtrim", Change::Shortened { end });
+            announce(key, bound, c"vtrim", Change::Shortened { end });
         }
         if trim.head > 0 {
-            return run(ctx, &key, bound, Task::Trim(trim), true);
+            return run(ctx, key, bound, Task::Trim(trim), true);
         }
         reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(trim.tail))
     }

@@ -299,11 +299,8 @@ impl<'a> Writer<'a> {
         match self.ledger.check(&key, 0, bytes) {
             Ok(count) => drop(self.run.tally.compared.fetch_add(count, Ordering::Relaxed)),
             Err(what) => {
-                return self
-                    .run
-                    .tally
-                    .differs(format!("at the primary: {what}"))
-                    .into_none();
+                self.run.tally.differs(format!("at the primary: {what}"));
+                return None;
             }
         }
         for (slot, bytes) in bytes.chunks_exact(8).enumerate() {
@@ -431,16 +428,6 @@ impl<'a> Writer<'a> {
             }
         }
         Some(())
-    }
-}
-
-trait IntoNone {
-    fn into_none<T>(self) -> Option<T>;
-}
-
-impl IntoNone for () {
-    fn into_none<T>(self) -> Option<T> {
-        None
     }
 }
 

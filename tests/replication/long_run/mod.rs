@@ -192,7 +192,7 @@ impl Disks {
     fn setup(&self, i: usize) -> Setup {
         let dir = self.0[i].0.path().display();
         // Some restart by their AOF, some by the RDB file of their last synchronisation.
-        let aof = if i % 3 == 0 { "yes" } else { "no" };
+        let aof = if i.is_multiple_of(3) { "yes" } else { "no" };
         Server::setup()
             .module_args(&format!("dir {dir}"))
             .config("appendonly", aof)
