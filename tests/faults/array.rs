@@ -164,7 +164,12 @@ impl<'a> Array<'a> {
         let left = self.values.len().saturating_sub(count);
         let (reply, carried_out) = self.ask(&format!("VPOP {} {count}", self.key));
         if let Some(reply) = reply {
-            let popped: Vec<_> = reply.items().into_iter().map(as_double).collect();
+            // Without a key there is nothing, as of `LPOP`.
+            let popped = match reply {
+                Reply::Nil => Vec::new(),
+                reply => reply.items(),
+            };
+            let popped: Vec<_> = popped.into_iter().map(as_double).collect();
             let expected: Vec<_> = self.values[left..].iter().rev().copied().collect();
             assert_eq!(popped, expected, "VPOP");
         }
