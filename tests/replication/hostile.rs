@@ -391,3 +391,54 @@ fn a_replica_outlives_what_no_primary_would_say() {
     assert!(primary.replica.file_len("f") < 1 << 20);
     assert!(primary.replica.is_running());
 }
+
+#[test]
+fn contents_of_which_a_piece_never_came_are_not_shown() {
+    let mut primary = Primary::start();
+    let (identity, values) = ([1; 40], doubles([1.0, 2.0, 3.0]));
+    for state in [b"EMPTY".as_slice(), b"FILLING"] {
+        let count: &[u8] = if state == b"EMPTY" { b"0" } else { b"3" };
+        let bind: [&[u8]; 11] = [
+            b"VREPLICATE",
+            b"k",
+            b"BIND/2",
+            b"f",
+            b"double",
+            b"8",
+            b"WRITABLE",
+            count,
+            b"0",
+            state,
+            &identity,
+        ];
+        primary.send(&bind);
+        if state == b"EMPTY" {
+            primary.send(&[b"VREPLICATE", b"k", b"SET/2", b"0", &values]);
+            primary.wait();
+            assert_eq!(primary.replica.say("VALL k"), "[1, 2, 3]");
+            primary.send(&[b"VREPLICATE", b"k", b"REFILL/2", b"f", b"0", b"0"]);
+        }
+        // What is said of values 0 and 1 goes elsewhere.
+        primary.send(&[
+            b"VREPLICATE",
+            b"k",
+            b"FILL/2",
+            b"elsewhere",
+            b"0",
+            &values[..16],
+        ]);
+        primary.send(&[b"VREPLICATE", b"k", b"FILL/2", b"f", b"2", &values[16..]]);
+        primary.send(&[b"VREPLICATE", b"k", b"FILLED/2", b"f", b"3"]);
+        primary.wait();
+        let error = primary.replica.error("VALL k");
+        assert!(error.contains("have never come"), "{error}");
+        // All of them, later.
+        primary.send(&[b"VREPLICATE", b"k", b"REFILL/2", b"f", b"0", b"0"]);
+        primary.send(&[b"VREPLICATE", b"k", b"FILL/2", b"f", b"0", &values[..16]]);
+        primary.send(&[b"VREPLICATE", b"k", b"FILL/2", b"f", b"2", &values[16..]]);
+        primary.send(&[b"VREPLICATE", b"k", b"FILLED/2", b"f", b"3"]);
+        primary.wait();
+        assert_eq!(primary.replica.say("VALL k"), "[1, 2, 3]");
+        primary.send(&[b"DEL", b"k"]);
+    }
+}

@@ -75,7 +75,7 @@ fn carry_out(ctx: &Ctx, args: Args<'_>) -> Outcome {
         b"LENGTH" => length(ctx, args),
         b"FILL" => {
             let (position, bytes) = (number(args, 4)?, values(args, 5)?);
-            change_file(&path(args, 3)?, |array| copy::put(array, position, bytes))
+            change_file(&path(args, 3)?, |array| copy::fill(array, position, bytes))
         }
         b"FILLED" => {
             let position = number(args, 4)?;
@@ -116,7 +116,7 @@ fn carry_out_legacy(ctx: &Ctx, args: Args<'_>, operation: &[u8]) -> Outcome {
         b"FILL" => {
             expect(5)?;
             let (position, bytes) = (number(args, 3)?, values(args, 4)?);
-            change_file(&path()?, |array| copy::put(array, position, bytes))
+            change_file(&path()?, |array| copy::fill(array, position, bytes))
         }
         b"FILLED" => {
             expect(4)?;

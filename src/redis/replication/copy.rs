@@ -82,6 +82,13 @@ pub fn put(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error>
     array.writer()?.put(position, bytes).map(drop)
 }
 
+/// A piece of the contents: they come in order.
+pub fn fill(array: &Arc<Array>, position: u64, bytes: &[u8]) -> Result<(), Error> {
+    put(array, position, bytes)?;
+    array.note_contents(position, (bytes.len() / array.item().size()) as u64);
+    Ok(())
+}
+
 /// Values between the end and a position have not come. Where they may still come, or are to be removed by what comes, there are
 /// zeros in their place until then, which are not shown.
 fn bridge_gap(array: &Arc<Array>, end: u64, position: u64) -> Result<(), Error> {
@@ -98,6 +105,7 @@ fn bridge_gap(array: &Arc<Array>, end: u64, position: u64) -> Result<(), Error> 
         }
         array.note_gap(end, &error.to_string())?;
     }
+    array.want_contents_to(position);
     array.extend_to(position - array.head())
 }
 
@@ -154,7 +162,10 @@ fn cut(array: &Arc<Array>, position: u64) -> Result<(), Error> {
 
 /// There are no values before a position. There are replicas that have dropped them already.
 pub fn drop_head(array: &Arc<Array>, position: u64) -> Result<(), Error> {
-    store().drop_head_before(array, position)
+    store().drop_head_before(array, position)?;
+    // The contents go on behind it.
+    array.skip_contents(position);
+    Ok(())
 }
 
 /// All contents come from now on, from a position on, which is that of the first value; so many long writes have begun.
@@ -171,6 +182,7 @@ pub fn refill(array: &Arc<Array>, head: u64, unannounced: u32) -> Result<(), Err
         }
         _ => store().fill_again(array, head)?,
     }
+    array.begin_contents();
     array.set_sent_anew(true);
     Ok(())
 }
@@ -179,6 +191,14 @@ pub fn refill(array: &Arc<Array>, head: u64, unannounced: u32) -> Result<(), Err
 pub fn fill_up(array: &Arc<Array>, position: u64) -> Result<(), Error> {
     if position > end_of(array) {
         return Err(gap_before(array, position));
+    }
+    let missing = array.missing_contents(position);
+    if !missing.is_empty() {
+        return Err(Error::Gap {
+            path: array.path().to_string(),
+            count: missing.start.saturating_sub(array.head()),
+            index: missing.end.saturating_sub(array.head()),
+        });
     }
     cut(array, position)?;
     store().contents_have_come(array)?;

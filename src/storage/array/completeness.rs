@@ -1,6 +1,7 @@
 //! Whether an array holds all values that it should, and what else one server knows of the others' copies of it. See
 //! "Incomplete arrays" in `docs/design.md`.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use crate::storage::array::handle::Array;
@@ -189,5 +190,37 @@ impl Array {
     /// Says whether it does.
     pub fn set_sent_anew(&self, sent_anew: bool) {
         self.peers.sent_anew.store(sent_anew, Ordering::Relaxed);
+    }
+
+    /// Contents come from now on, from the head: what is here until then is something else.
+    pub fn begin_contents(&self) {
+        self.peers.come_to.store(self.head(), Ordering::Relaxed);
+        let end = self.head() + self.published_count();
+        self.peers.wanted_to.store(end, Ordering::Relaxed);
+    }
+
+    /// So many values of the contents have come, from a position on.
+    pub fn note_contents(&self, position: u64, values: u64) {
+        let come_to = self.peers.come_to.load(Ordering::Relaxed);
+        if position <= come_to {
+            let come_to = come_to.max(position.saturating_add(values));
+            self.peers.come_to.store(come_to, Ordering::Relaxed);
+        }
+    }
+
+    /// No contents come before a position: the values there are gone.
+    pub fn skip_contents(&self, position: u64) {
+        self.peers.come_to.fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// Values before a position are to be sent, and zeros stand in their place.
+    pub fn want_contents_to(&self, position: u64) {
+        self.peers.wanted_to.fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// The positions of which no contents have come, where those end at a position.
+    pub fn missing_contents(&self, end: u64) -> Range<u64> {
+        let wanted_to = self.peers.wanted_to.load(Ordering::Relaxed);
+        self.peers.come_to.load(Ordering::Relaxed)..wanted_to.min(end)
     }
 }

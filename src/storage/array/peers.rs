@@ -65,6 +65,10 @@ pub(in crate::storage) struct Peers {
     pub(super) replaced: AtomicBool,
     /// See [`Array::is_sent_anew`].
     pub(super) sent_anew: AtomicBool,
+    /// Up to which position contents have come without a gap, since they began to; `u64::MAX` where that is not known.
+    pub(super) come_to: AtomicU64,
+    /// Up to which position there may be something else where contents have not come yet.
+    pub(super) wanted_to: AtomicU64,
     /// See [`Array::unannounced`].
     pub(super) unannounced: AtomicU32,
 }
@@ -87,6 +91,8 @@ impl Peers {
             unnamed: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
             sent_anew: AtomicBool::new(false),
+            come_to: AtomicU64::new(u64::MAX),
+            wanted_to: AtomicU64::new(0),
             unannounced: AtomicU32::new(0),
         })
     }

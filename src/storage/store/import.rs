@@ -254,6 +254,7 @@ impl Import {
     /// # Errors
     /// If it cannot be noted in the file.
     pub fn expect_contents(&self) -> Result<()> {
+        self.bound.begin_contents();
         self.bound.expect_contents(copies::ON_THEIR_WAY)
     }
 
