@@ -323,7 +323,7 @@ impl Round<'_> {
     fn read(&self, mut random: Random) {
         while self.goes_on() {
             match random.below(4) {
-                0 => check_order(&Tag::all(&self.with(|bound| contents(bound)))),
+                0 => check_order(&Tag::all(&self.with(contents))),
                 1 => self.read_snapshot(),
                 2 => self.scan(),
                 // As a command that saves: values at the end may be removed while it reads.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -582,6 +582,30 @@ fn a_thread_that_lets_go_of_a_file_late_does_not_drop_the_lock_of_the_next_array
     drop(again);
     drop(bound);
     wait_until("the file is let go of", || !is_locked(&file));
+}
+
+#[test]
+fn what_a_disk_has_no_room_for_takes_no_room_from_others() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    let free = || store.root().free_bytes().unwrap();
+    let before = free();
+    let has_ended = AtomicBool::new(false);
+    let lowest = std::thread::scope(|scope| {
+        let lowest = scope.spawn(|| {
+            let mut lowest = free();
+            while !has_ended.load(Ordering::Relaxed) {
+                lowest = lowest.min(free());
+            }
+            lowest
+        });
+        let error = bound.array.extend_to(before / 8 + before / 16).unwrap_err();
+        has_ended.store(true, Ordering::Relaxed);
+        assert!(error.is_full(), "{error}");
+        lowest.join().unwrap()
+    });
+    assert!(lowest > before / 2, "of {before} bytes {lowest} were left");
 }
 
 /// Makes a file look as if the machine had gone down since it was marked.

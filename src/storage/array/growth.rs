@@ -7,7 +7,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, fstat};
 use rustix::io::Errno;
 
 use crate::storage::array::handle::Array;
@@ -48,6 +48,21 @@ pub(in crate::storage) struct Grown {
 /// The command that needs the space tries for itself, and its client is told.
 fn warn_of_failed_growth(error: &Error) {
     tracing::warn!("could not grow ahead of need: {error}");
+}
+
+/// Less than this, in bytes, is asked for without a look at what is free.
+const LITTLE: u64 = 16 << 20;
+
+/// Whether a disk has no room for so many bytes behind the end of a file. ext4 takes all that is free before it finds that
+/// out, and for so long all others who write to the disk fail.
+fn is_more_than_is_free(plan: &GrowthPlan, len: u64) -> bool {
+    if len < LITTLE {
+        return false;
+    }
+    // What was allocated before is not asked for again.
+    let allocated = fstat(&*plan.file).map_or(0, |stat| stat.st_blocks.cast_unsigned() * 512);
+    let new = len.saturating_sub(allocated.saturating_sub(plan.file_len));
+    disk::free_bytes(&plan.file).is_some_and(|free| new > free)
 }
 
 impl Array {
@@ -211,9 +226,13 @@ impl Array {
         others_go_on();
         loop {
             let (from, len) = (plan.file_len, wanted - plan.file_len);
-            let allocated = attempt(Call::Fallocate, || {
-                fallocate(&*plan.file, FallocateFlags::KEEP_SIZE, from, len)
-            });
+            let allocated = if is_more_than_is_free(plan, len) {
+                Err(Errno::NOSPC)
+            } else {
+                attempt(Call::Fallocate, || {
+                    fallocate(&*plan.file, FallocateFlags::KEEP_SIZE, from, len)
+                })
+            };
             let error = match allocated {
                 // Where space cannot be allocated ahead, a full disk is found out too late.
                 Ok(_) => return Ok(wanted),
