@@ -20,7 +20,6 @@ use crate::storage::files::root::Root;
 use crate::storage::memory::guard as sigbus;
 use crate::storage::store::post::WorkerMessage;
 use crate::storage::store::registry::Registry;
-use crate::storage::threads::cancel::Cancel;
 use crate::storage::types::ItemType;
 
 /// Values that one command appends: more than a page of them, so that it needs slack.
