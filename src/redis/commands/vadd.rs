@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::arguments::with_encoded;
-use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::command::{Command, KeyAccess, alias};
 use crate::redis::execution::commit::{announce, reply_when_durable};
 use crate::redis::keys::lookup;
 use crate::redis::replication::Change;
@@ -43,20 +43,7 @@ impl Command for VAdd {
     }
 }
 
-/// `VPUSH key value [value ...]`: the same command under a name that no server has.
-pub struct VPush;
-
-impl Command for VPush {
-    const NAME: &'static CStr = c"vpush";
-    const FLAGS: &'static CStr = VAdd::FLAGS;
-    const ARITY: c_int = VAdd::ARITY;
-    const KEY_ACCESS: KeyAccess = VAdd::KEY_ACCESS;
-    const SUMMARY: &'static CStr = VAdd::SUMMARY;
-    const COMPLEXITY: &'static CStr = VAdd::COMPLEXITY;
-    const ARGS: &'static [Arg] = VAdd::ARGS;
-
-    #[inline]
-    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        VAdd::run(ctx, args)
-    }
+alias! {
+    /// `VPUSH key value [value ...]`: the same command under a name that no server has.
+    VPush = c"vpush" of VAdd, since c"0.1.0"
 }

@@ -2,8 +2,9 @@
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::execution::command::{Command, KeyAccess};
+use crate::redis::execution::command::{Command, KeyAccess, alias};
 use crate::redis::keys::lookup;
+use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Outcome};
 
 /// `VSIZE key`: replies with the number of values; 0 if there is no such key.
@@ -27,35 +28,12 @@ impl Command for VSize {
     }
 }
 
-/// `VCOUNT key`: the same command under the name it has in RedisMMap.
-pub struct VCount;
-
-impl Command for VCount {
-    const NAME: &'static CStr = c"vcount";
-    const FLAGS: &'static CStr = VSize::FLAGS;
-    const ARITY: c_int = VSize::ARITY;
-    const KEY_ACCESS: KeyAccess = VSize::KEY_ACCESS;
-    const SUMMARY: &'static CStr = VSize::SUMMARY;
-    const COMPLEXITY: &'static CStr = VSize::COMPLEXITY;
-
-    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        VSize::run(ctx, args)
-    }
+alias! {
+    /// `VCOUNT key`: the same command under the name it has in RedisMMap.
+    VCount = c"vcount" of VSize, since c"0.1.0"
 }
 
-/// `VLEN key`: the same command under the name that `LLEN`, `HLEN` and `STRLEN` suggest.
-pub struct VLen;
-
-impl Command for VLen {
-    const NAME: &'static CStr = c"vlen";
-    const FLAGS: &'static CStr = VSize::FLAGS;
-    const ARITY: c_int = VSize::ARITY;
-    const KEY_ACCESS: KeyAccess = VSize::KEY_ACCESS;
-    const SUMMARY: &'static CStr = VSize::SUMMARY;
-    const COMPLEXITY: &'static CStr = VSize::COMPLEXITY;
-    const SINCE: &'static CStr = c"0.3.0";
-
-    fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        VSize::run(ctx, args)
-    }
+alias! {
+    /// `VLEN key`: the same command under the name that `LLEN`, `HLEN` and `STRLEN` suggest.
+    VLen = c"vlen" of VSize, since c"0.3.0"
 }

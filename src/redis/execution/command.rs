@@ -42,6 +42,32 @@ pub trait Command {
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome;
 }
 
+/// Defines a command that is another one under a second name, and from which version on.
+macro_rules! alias {
+    ($(#[$doc:meta])* $alias:ident = $name:literal of $command:ty, since $since:literal) => {
+        $(#[$doc])*
+        pub struct $alias;
+
+        impl Command for $alias {
+            const NAME: &'static CStr = $name;
+            const FLAGS: &'static CStr = <$command>::FLAGS;
+            const ARITY: c_int = <$command>::ARITY;
+            const KEY_ACCESS: KeyAccess = <$command>::KEY_ACCESS;
+            const SUMMARY: &'static CStr = <$command>::SUMMARY;
+            const COMPLEXITY: &'static CStr = <$command>::COMPLEXITY;
+            const ARGS: &'static [Arg] = <$command>::ARGS;
+            const IS_DANGEROUS: bool = <$command>::IS_DANGEROUS;
+            const SINCE: &'static CStr = $since;
+
+            #[inline]
+            fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
+                <$command>::run(ctx, args)
+            }
+        }
+    };
+}
+pub(in crate::redis) use alias;
+
 /// A command that can be registered.
 pub struct Registration {
     pub name: &'static CStr,

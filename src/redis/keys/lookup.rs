@@ -39,7 +39,13 @@ pub fn for_reading<'a>(
     ctx: &'a Ctx,
     args: Args<'a>,
 ) -> Result<Option<OpenValue<'a, Binding>>, Failure> {
-    match OpenValue::of(Key::open(ctx, args, Mode::Read), &DATA_TYPE) {
+    value_of(Key::open(ctx, args, Mode::Read))
+}
+
+/// What a key holds, together with the key; `None` if there is nothing under it.
+#[inline]
+fn value_of(key: Key<'_>) -> Result<Option<OpenValue<'_, Binding>>, Failure> {
+    match OpenValue::of(key, &DATA_TYPE) {
         Ok(binding) => Ok(Some(binding)),
         Err(key) if key.is_empty() => Ok(None),
         Err(_) => Err(Failure::WrongType),
@@ -78,14 +84,10 @@ fn look_up(named: Named<'_>) -> Result<Option<Opened<'_>>, Failure> {
     if remembered::is_worth_it(named.name()) {
         remember(&key);
     }
-    match OpenValue::of(key, &DATA_TYPE) {
-        Ok(binding) => Ok(Some(Opened {
-            named,
-            held: Held::Open(binding),
-        })),
-        Err(key) if key.is_empty() => Ok(None),
-        Err(_) => Err(Failure::WrongType),
-    }
+    Ok(value_of(key)?.map(|binding| Opened {
+        named,
+        held: Held::Open(binding),
+    }))
 }
 
 /// Remembers what a key leads to, if that is an array for longer than until it expires.

@@ -14,12 +14,11 @@ pub struct Events;
 
 impl Listener for Events {
     fn notice(ctx: &Ctx, event: Event) {
+        // Events are rare, and many of them change what keys lead to.
+        remembered::forget_all();
         match event {
-            Event::Flush => {
-                remembered::forget_all();
-                restored::keep();
-            }
-            Event::Swap => remembered::forget_all(),
+            Event::Flush => restored::keep(),
+            Event::Swap => {}
             Event::Shutdown => shut_down(),
             Event::ConfigChange => take_over_settings(ctx),
             Event::ModuleChange => own_files::look_up(ctx),
@@ -30,19 +29,14 @@ impl Listener for Events {
             Event::SavesAof => Phase::SavingAof.enter(),
             Event::SavingEnds => Phase::Idle.enter(),
             Event::LoadsRdb => {
-                remembered::forget_all();
                 Phase::LoadingFile.enter();
                 replication::look_for_replicas(ctx);
             }
             Event::LoadsAof => {
-                remembered::forget_all();
                 Phase::LoadingAof.enter();
                 replication::look_for_replicas(ctx);
             }
-            Event::LoadsFromPrimary => {
-                remembered::forget_all();
-                Phase::LoadingFromPrimary.enter();
-            }
+            Event::LoadsFromPrimary => Phase::LoadingFromPrimary.enter(),
             Event::LoadingEnds => end_loading(ctx),
             Event::RoleChange | Event::ReplicaOffline | Event::Fork => {
                 replication::replicas_changed(ctx);
@@ -56,7 +50,6 @@ impl Listener for Events {
 }
 
 fn end_loading(ctx: &Ctx) {
-    remembered::forget_all();
     let before = Phase::now();
     Phase::Idle.enter();
     match before {
@@ -75,7 +68,6 @@ fn take_over_settings(ctx: &Ctx) {
 }
 
 fn tick(ctx: &Ctx) {
-    remembered::forget_all();
     store().notice_faults();
     latency::report(ctx);
     replication::tick(ctx);
