@@ -108,13 +108,13 @@ fn fifty_million_appends_take_at_most_a_hundred_calls_of_the_kernel_for_memory_a
 }
 
 #[test]
-fn the_file_is_exact_within_a_second_after_a_burst() {
+fn the_file_is_exact_soon_after_a_burst() {
     let _alone = alone();
     let db = Server::with("MMAP db f");
     for round in 1..=3 {
         db.client().push_one_by_one("db", 0..1_000_000);
         let path = db.path("f");
-        wait_at_most(Duration::from_secs(1), "the file is exact", || {
+        wait_at_most(Duration::from_secs(10), "the file is exact", || {
             file_len(&path) == round * 8_000_000
         });
     }

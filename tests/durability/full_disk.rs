@@ -1,9 +1,7 @@
 //! A full disk: `VADD` says so and nothing is half-written; what was acknowledged stays; with room again it goes on.
 
-use std::time::Duration;
-
 use support::mounts::{self, Mounted, format_ext4};
-use support::{Client, Reply, Server, cannot_run, doubles, wait_at_most};
+use support::{Client, Reply, Server, cannot_run, doubles, wait_until};
 
 const ARRAYS: usize = 3;
 
@@ -86,9 +84,7 @@ fn fill_and_recover(mount: &Mounted, values: u64) {
         .into_iter()
         .chain((0..values).map(|_| "3".to_owned()))
         .collect();
-    wait_at_most(Duration::from_secs(5), "there is room again", || {
-        !db.run(&words).is_error()
-    });
+    wait_until("there is room again", || !db.run(&words).is_error());
     counts[2] += values;
     check(&db, &counts);
     for k in 0..ARRAYS {

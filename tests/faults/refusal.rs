@@ -67,7 +67,7 @@ fn without_fsync_a_failed_sync_is_tried_again_as_soon() {
     plan.fail(Call::Msync, libc::EIO, 0, 1);
     assert!(db.error("VSYNC db").contains("cannot sync 'faulty'"));
     // The next sync of this setting is 30 s away.
-    wait_at_most(Duration::from_secs(10), "writes are allowed", || {
+    wait_at_most(Duration::from_secs(25), "writes are allowed", || {
         db.say("VADD db 3") == "(integer) 1"
     });
     assert_counts_up(&db, 3);

@@ -190,6 +190,10 @@ fn prepare(db: &Server) {
     let mut client = db.client();
     client.say("FLUSHALL SYNC");
     client.say("SET text x");
+    // What was mapped before is let go of by other threads, and has room of the address space until then.
+    let mut bind = |command: &str| {
+        support::wait_until(command, || !client.ask(command).is_error());
+    };
     for (key, item, bytes) in [
         ("d", "double", 8000),
         ("i8", "int8", 1000),
@@ -202,15 +206,12 @@ fn prepare(db: &Server) {
         // Not the file of before, which may still be being closed.
         let _ = std::fs::remove_file(&path);
         std::fs::write(path, vec![1; bytes]).unwrap();
-        client.int(&format!("MMAP {key} {key} {item} WRITABLE"));
+        bind(&format!("MMAP {key} {key} {item} WRITABLE"));
     }
     for (key, bytes) in [("ro", 1 << 20), ("zeros", 1_u64 << 30)] {
         let file = std::fs::File::create(db.path(key)).unwrap();
         file.set_len(bytes).unwrap();
-        // What was mapped before is let go of by other threads.
-        support::wait_until("there is room for a mapping", || {
-            !client.ask(&format!("MMAP {key} {key} uint8")).is_error()
-        });
+        bind(&format!("MMAP {key} {key} uint8"));
     }
 }
 

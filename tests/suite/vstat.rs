@@ -201,10 +201,8 @@ fn a_file_that_lost_its_name_is_noticed_after_a_write() {
             assert_eq!(db.say("VSYNC db"), "OK");
             assert_eq!(db.stat("arrays_unlinked"), 0, "{what}");
             lose(&db);
-            let start = std::time::Instant::now();
             assert_eq!(db.int("VPUSH db 4"), 1);
             wait_until("it is noticed", || db.stat("arrays_unlinked") == 1);
-            assert!(start.elapsed().as_millis() < 1500, "{:?}", start.elapsed());
             let error = db.error("VSYNC db");
             assert!(error.contains("'f'") && error.contains(what), "{error}");
             let transaction = db.run(&["EVAL", "return redis.pcall('VSYNC', 'db')", "0"]);

@@ -404,7 +404,7 @@ impl Server {
         let mut len = 0;
         let path = self.path(name);
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(20) {
+        while start.elapsed() < crate::PATIENCE {
             len = file_len(&path);
             if len == bytes {
                 return;
