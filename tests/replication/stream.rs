@@ -383,8 +383,23 @@ fn npy_files_reach_the_replica_with_their_headers() {
 #[test]
 fn clients_cannot_speak_as_a_primary() {
     let db = Server::with("MMAP k f");
-    let error = db.error("VREPLICATE k LENGTH 0");
-    assert!(error.contains("primary"), "{error}");
+    db.ask("VPUSH k 1 2 3");
+    let is_hidden = db.hides_internal_commands();
+    for error in [
+        db.error("VREPLICATE k LENGTH 0"),
+        db.error("EVAL return(redis.call('VREPLICATE',KEYS[1],'LENGTH/2','0')) 1 k"),
+    ] {
+        let refused = if is_hidden {
+            error.contains("unknown command") || error.contains("not allowed from script")
+        } else {
+            error.contains("what a primary sends")
+        };
+        assert!(refused, "{error}");
+    }
+    assert_eq!(db.int("VLEN k"), 3);
+    // Neither help nor completion offers it where the server can hide it.
+    let offered = !db.ask("COMMAND DOCS VREPLICATE").pairs().is_empty();
+    assert_eq!(offered, !is_hidden);
 }
 
 #[test]

@@ -370,6 +370,11 @@ impl Server {
         self.ask("COMMAND INFO VSIM").items() != [Reply::Nil]
     }
 
+    /// Whether the server hides commands with the flag `internal` from clients.
+    pub fn hides_internal_commands(&self) -> bool {
+        !self.is_valkey() && self.major_version() >= 8
+    }
+
     pub fn pid(&self) -> u32 {
         self.info("server", "process_id").parse().unwrap()
     }

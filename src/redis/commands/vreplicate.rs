@@ -26,7 +26,7 @@ pub struct VReplicate;
 
 impl Command for VReplicate {
     const NAME: &'static CStr = c"vreplicate";
-    const FLAGS: &'static CStr = c"write no-monitor";
+    const FLAGS: &'static CStr = c"write no-monitor internal";
     const ARITY: c_int = -3;
     const KEY_ACCESS: KeyAccess = KeyAccess::Update;
     const ARGS: &'static [Arg] = &[

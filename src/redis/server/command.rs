@@ -1,6 +1,6 @@
 //! How the server gets to know a command, and calls it.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, CString, c_int};
 use std::{mem, ptr};
 
 use redis_module::raw;
@@ -17,21 +17,16 @@ pub trait Entry {
     fn call(ctx: &Ctx, args: Args<'_>);
 }
 
+/// A flag that Redis knows from 8.0 on: clients do not see such a command, and only the primary and the AOF may call it.
+/// A server that does not know it refuses the whole command, and so it is left out there.
+const INTERNAL: &str = "internal";
+
 /// Registers a command; `false` if the name is taken.
 pub fn register<E: Entry>(ctx: &Ctx, command: &Description) -> bool {
-    // SAFETY: `ctx` is the context of OnLoad; the strings are NUL-terminated and copied by the server.
-    let status = unsafe {
-        raw::RedisModule_CreateCommand.unwrap()(
-            ctx.raw(),
-            command.name.as_ptr(),
-            Some(entry::<E>),
-            command.flags.as_ptr(),
-            1,
-            1,
-            1,
-        )
-    };
-    let created = status == raw::REDISMODULE_OK as c_int;
+    let mut created = create::<E>(ctx, command, command.flags);
+    if !created && let Some(flags) = without_internal(command.flags) {
+        created = create::<E>(ctx, command, &flags);
+    }
     if created && !describe(ctx, command) {
         // The command works without; what is missing is help, and finer ACL rules.
         tracing::warn!(
@@ -40,6 +35,32 @@ pub fn register<E: Entry>(ctx: &Ctx, command: &Description) -> bool {
         );
     }
     created
+}
+
+/// The flags without [`INTERNAL`], if it is among them.
+fn without_internal(flags: &CStr) -> Option<CString> {
+    let flags = flags.to_str().expect("flags are ASCII");
+    let (internal, others): (Vec<_>, Vec<_>) = flags
+        .split_ascii_whitespace()
+        .partition(|&flag| flag == INTERNAL);
+    let others = CString::new(others.join(" ")).expect("flags have no NUL");
+    (!internal.is_empty()).then_some(others)
+}
+
+fn create<E: Entry>(ctx: &Ctx, command: &Description, flags: &CStr) -> bool {
+    // SAFETY: `ctx` is the context of OnLoad; the strings are NUL-terminated and copied by the server.
+    let status = unsafe {
+        raw::RedisModule_CreateCommand.unwrap()(
+            ctx.raw(),
+            command.name.as_ptr(),
+            Some(entry::<E>),
+            flags.as_ptr(),
+            1,
+            1,
+            1,
+        )
+    };
+    status == raw::REDISMODULE_OK as c_int
 }
 
 /// Tells the server the command's arity, what it does to its key, its documentation and its ACL categories.
