@@ -43,6 +43,9 @@ const COMPARISON: Arg = Arg::one_of(
     ],
 );
 
+/// A condition, as `COMMAND DOCS` has it.
+const CONDITION: &[Arg] = &[COMPARISON, Arg::string(c"value")];
+
 /// `VFIND key start stop comparison value [comparison value]`: replies with the indices, ascending, of all values in the
 /// range for which all comparisons hold. A value to compare with need not be one of the array's type.
 ///
@@ -63,7 +66,8 @@ impl Command for VFind {
         Arg::KEY,
         Arg::integer(c"start"),
         Arg::integer(c"stop"),
-        Arg::block(c"condition", &[COMPARISON, Arg::string(c"value")]).multiple(),
+        Arg::block(c"condition", CONDITION),
+        Arg::block(c"second-condition", CONDITION).optional(),
         Arg::one_of(
             c"part",
             &[
