@@ -118,7 +118,7 @@ lint:
 	@bash .ci/packages build
 	cargo fmt --all --check
 	python3 .ci/layers
-	python3 .ci/rust-version
+	python3 .ci/versions
 	cargo clippy --release --workspace --all-targets --all-features -- -D warnings
 
 servers:

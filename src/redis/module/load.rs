@@ -17,7 +17,7 @@ use crate::redis::server::{Args, Ctx, acl, info};
 use crate::redis::{STORE, replication, settings};
 use crate::storage::{Root, Store, real_path};
 
-/// 200 for 0.2.0, as Redis' own modules count.
+/// 300 for 0.3.0, as Redis' own modules count.
 const VERSION: c_int = 10_000 * number(env!("CARGO_PKG_VERSION_MAJOR"))
     + 100 * number(env!("CARGO_PKG_VERSION_MINOR"))
     + number(env!("CARGO_PKG_VERSION_PATCH"));
