@@ -136,7 +136,7 @@ class Server(Connection):
 
     @contextlib.contextmanager
     def awake(self):
-        """Lets a server that sleeps run meanwhile."""
+        """Wakes the sleeping server for the duration of the block."""
         self.process.send_signal(signal.SIGCONT)
         try:
             yield self

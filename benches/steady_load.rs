@@ -6,8 +6,8 @@
 //! ```
 //!
 //! One thread sends, each millisecond on every connection what is due by then; one receives. A latency counts from the
-//! moment at which the command was due, so that a server that stalls is late for all that was due meanwhile (there is no
-//! "coordinated omission"). Replies must be of one line. It prints JSON: how many commands were answered; pairs of a
+//! moment at which the command was due, so that a server that stalls is late for all that was due during the stall (there
+//! is no "coordinated omission"). Replies must be of one line. It prints JSON: how many commands were answered; pairs of a
 //! latency in microseconds and how many had it (to three digits); and for each second the greatest latency of the
 //! commands that were due in it.
 

@@ -84,7 +84,7 @@ def page(parts, scale, minutes, folder):
     if scale.quick:
         lines += ["**A quick run, which shows that the suite works. These numbers mean nothing.**", ""]
     lines += [
-        "Made by `make bench`, which makes it anew on any machine; `PEER=path/to/module.so make bench` adds another module with "
+        "Made by `make bench`, which generates it on any machine; `PEER=path/to/module.so make bench` adds another module with "
         "the same commands. Do not edit it.", "",
         "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in machine(folder)), "",
         f"Each number is the median of {scale.rounds} rounds, in which all contenders take their turns in a new order; bands "

@@ -25,7 +25,7 @@ def write_values(path, count):
 
 
 def bind(server, key, values):
-    """A key anew, bound to a new file of so many values."""
+    """Binds the key to a new file with the given number of values, after deleting it."""
     server.command("DEL", key)
     path = os.path.join(server.directory, f"{key}.f64")
     if os.path.exists(path):

@@ -1,4 +1,4 @@
-//! What must be measured on a machine that does nothing else meanwhile. Cargo runs this after the suite.
+//! Measurements that need a machine with nothing else to do. Cargo runs them after the suite.
 
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};

@@ -268,7 +268,7 @@ impl Writer {
     }
 }
 
-/// The bytes of a file that nobody writes, once it has the length that it must get.
+/// The bytes of a file without writers, once it has its final length.
 fn read_settled(path: &Path, len: usize) -> Vec<u8> {
     let bytes = std::fs::read(path).unwrap();
     if bytes.len() != len {

@@ -55,7 +55,7 @@ fn use_victim(mut client: Client, mut random: Random, stop: &AtomicBool) {
     }
 }
 
-/// `pace`: how much is written to another array meanwhile, at most.
+/// `pace`: how much is written to another array at the same time, at most.
 fn truncate_again_and_again(fsync: &str, pace: u64) {
     let (rounds, seed) = (rounds(50), seed());
     let mut random = Random::new(seed);

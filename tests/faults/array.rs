@@ -86,7 +86,7 @@ impl<'a> Array<'a> {
         self.run(&args)
     }
 
-    /// Binds the file, or opens it anew.
+    /// Binds the file, or opens it again.
     pub fn mmap(&mut self) {
         let (reply, _) = self.ask(&format!("MMAP {} {}{}", self.key, self.file, self.item.0));
         if let Some(reply) = reply {

@@ -301,7 +301,7 @@ fn start_once(
     let was_hit = plan.hits() > 0;
     assert!(
         !was_hit || errors > 0 || db.log().contains("'faulty."),
-        "nobody was told"
+        "the fault was neither answered nor logged"
     );
     plan.heal();
     // What could not be opened is neither dropped nor forgotten by another save.

@@ -1,4 +1,4 @@
-//! After a failed sync nobody knows what is on disk: writes are refused, with the reason, until a sync succeeds.
+//! After a failed sync it is unknown what is on disk: writes are refused, with the reason, until a sync succeeds.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a range of values comes to, worked out one after the other.
+//! Aggregates of a range, computed one value after the other.
 
 use crate::expected::Expected;
 use crate::values::{Kind, Value};

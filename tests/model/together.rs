@@ -136,7 +136,7 @@ impl At<'_> {
         (added, 0)
     }
 
-    /// Reads all there is, and looks for what nobody wrote.
+    /// Reads all values, and looks for any that no client wrote.
     fn read(mut self) {
         while self.goes_on() {
             let words = match self.random.below(3) {
@@ -149,7 +149,7 @@ impl At<'_> {
             };
             match reply {
                 Reply::Bulk(bytes) => check_order(&Tag::all(&bytes)),
-                // Too much of it was changed meanwhile.
+                // Too much of it was changed during the read.
                 Reply::Error(text) => assert!(text.contains("was changed while"), "{text}"),
                 Reply::Array(items) => match &items[..] {
                     [] | [Reply::Int(0), Reply::Nil] => {}

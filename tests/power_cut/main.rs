@@ -394,7 +394,7 @@ macro_rules! power_cuts {
     };
 }
 
-/// One array, and nobody else who makes the file system commit.
+/// One array, and no other writer that makes the file system commit.
 const LONELY: &[Writer] = &[UNHURRIED[0]];
 
 power_cuts! {

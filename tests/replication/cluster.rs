@@ -359,7 +359,7 @@ pub fn while_pushing(cluster: &Cluster, keys: &[String], work: impl FnOnce()) ->
 pub fn assert_numbers(cluster: &Cluster, keys: &[String], counts: &[i64]) {
     let mut client = Router::new(cluster.nodes[0].port());
     for (key, &count) in keys.iter().zip(counts) {
-        assert!(count > 5, "{key} was not written to meanwhile");
+        assert!(count > 5, "{key} was not written to during the move");
         assert_eq!(client.ask(&format!("VALL {key}")).items(), numbers(count));
         let primary = cluster.primary_of(key);
         let file = format!("dir/{key}.i64");

@@ -37,7 +37,7 @@ fn pair() -> (Pair, Plan) {
 #[track_caller]
 fn fails(call: Call, errno: i32, key: &str, work: impl Fn(&Server)) {
     let (pair, plan) = pair();
-    // The file has all of it already, and is in nobody's way.
+    // The file is complete and not in use elsewhere.
     plan.fail(call, errno, 0, FOR_GOOD);
     work(&pair.primary);
     wait_until("the replica says what it lacks", || {

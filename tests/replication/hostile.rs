@@ -1,4 +1,4 @@
-//! Numbers and fields that cannot be, in dumps, RDB files, attributes and the stream: they harm no other key, and nobody's
+//! Impossible numbers and fields in dumps, RDB files, attributes and the replication stream: they harm no other key and no
 //! server.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -231,7 +231,7 @@ impl Primary {
         self.waits += 1;
         let waits = self.waits.to_string();
         let mut is_there = self.try_send(&["SET", "waits", &waits]).is_ok();
-        wait_until("the replica comes to the end of what it got", || {
+        wait_until("the replica has read all it got", || {
             // It ends it in its own time, and what came before was carried out.
             is_there &= !self.has_ended();
             !is_there || self.replica.say("GET waits") == waits

@@ -19,7 +19,7 @@ pub fn vstat(server: &Server, key: &str, field: &str) -> String {
         .to_string()
 }
 
-/// Waits until a replica answers with what its primary has, and fails if it answers with anything else meanwhile but an error.
+/// Waits until a replica answers with what its primary has. Until then it may answer with errors only.
 #[track_caller]
 pub fn heals(primary: &Server, replica: &Server, key: &str) {
     let digest = format!("DEBUG DIGEST-VALUE {key}");
@@ -362,7 +362,7 @@ fn a_replica_that_crashes_while_it_lacks_values_knows_so_afterwards() {
         pair.replica.stat("arrays_incomplete") == 1
     });
     pair.replica.kill_9();
-    // On its own it has nobody to ask.
+    // On its own it has no primary to ask.
     pair.replica.start_again();
     pair.replica.ask("DEL k");
     let error = pair.replica.error("MMAP k f int64 WRITABLE");
@@ -487,7 +487,7 @@ fn a_lost_file_is_not_made_of_the_values_that_the_primary_once_sent() {
     catch_up(&primary, &replica);
     replica.kill_9();
     std::fs::remove_file(replica.path("f")).unwrap();
-    // On its own it has nobody to ask.
+    // On its own it has no primary to ask.
     replica.start_again();
     let error = replica.error("VALL k");
     assert!(error.contains("does not exist"), "{error}");

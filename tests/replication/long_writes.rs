@@ -206,7 +206,7 @@ fn long_writes_that_begin_right_after_a_failover_survive_the_next_one() {
     let before = sent();
     let more_clients = begin(&pair.primary, &FILLS.repeat(5));
     // And perhaps what the first of these has written.
-    wait_until("the array was sent anew", || sent() > before + 2 * VALUES);
+    wait_until("the array was sent again", || sent() > before + 2 * VALUES);
     fail_over(&pair);
     assert_same(&pair.replica, &pair.primary);
     drop((clients, more_clients));

@@ -34,7 +34,7 @@ fn an_older_dump_can_be_restored_over_its_own_key() {
     assert_eq!(db.read("f"), doubles([1.0, 2.0, 3.0, 6.0]));
     assert_eq!(db.read("f.replaced"), doubles([9.0, 2.0, 3.0, 4.0, 5.0]));
     assert!(db.log().contains("'f.replaced'"), "{}", db.log());
-    // It is nobody's, and can be bound.
+    // No key owns it, so it can be bound.
     assert_eq!(db.say("MMAP old f.replaced"), "(integer) 5");
     assert_eq!(db.say("VPUSH old 7"), "(integer) 1");
     assert_eq!(db.say("VALL k"), "[1, 2, 3, 6]");
@@ -270,7 +270,7 @@ fn replicas_replace_it_too_and_all_survives_a_crash() {
             .config("appendfsync", "always")
     };
     let mut pair = Pair::of(aof(), aof());
-    // The replica writes its AOF anew after a synchronisation.
+    // The replica rewrites its AOF after a synchronisation.
     pair.replica.wait_for_background_jobs();
     pair.primary.ask("MMAP k f");
     pair.primary.ask("VPUSH k 1 2 3");

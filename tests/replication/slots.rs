@@ -126,7 +126,7 @@ fn long_writes_and_files_that_come_meanwhile_move_along() {
     let mut client = Router::new(from.port());
     let big = vec![7_u8; 24 << 20];
     from.write("dir/big", &big);
-    // What comes after the fork is the point, so there is to be a meanwhile.
+    // The test is about writes after the fork, so the child must take its time.
     from.ask("CONFIG SET rdb-key-save-delay 300000");
     let file = |key: &str| format!("{{{key}}}:big");
     let key = file(&keys[0]);

@@ -1,4 +1,4 @@
-//! Full synchronisations: a fresh replica ends with the same files, whatever goes on meanwhile.
+//! Full synchronisations: a fresh replica gets the same files, whatever is written during the transfer.
 
 use crate::pair::{Pair, arrays, assert_same, follow};
 use support::random::Random;
@@ -104,7 +104,7 @@ fn follow_meanwhile_writing(primary: &Server, replica: &Server, next: u64) -> u6
     replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
     let mut client = primary.client();
     let mut i = next;
-    let mut writes_meanwhile = 0;
+    let mut writes_during_sync = 0;
     wait_until("the replica follows", || {
         for command in [
             format!("VPUSH grows {i} {i}"),
@@ -120,10 +120,13 @@ fn follow_meanwhile_writing(primary: &Server, replica: &Server, next: u64) -> u6
         let is_waiting = replicas.contains(",state=") && !replicas.contains(",state=online");
         // Where the snapshot has a connection of its own, the replica may count as online before it is there.
         let is_saving = primary.info("persistence", "rdb_bgsave_in_progress") == "1";
-        writes_meanwhile += u64::from(is_waiting || is_saving);
+        writes_during_sync += u64::from(is_waiting || is_saving);
         replica.info("replication", "master_link_status") == "up"
     });
-    assert!(writes_meanwhile > 0, "nothing was written meanwhile");
+    assert!(
+        writes_during_sync > 0,
+        "nothing was written during the synchronisation"
+    );
     i
 }
 
@@ -143,7 +146,7 @@ fn writes_that_go_on_during_a_synchronisation_are_neither_lost_nor_doubled() {
             let mut client = primary.client();
             client.push_one_by_one(key, 0..20_000);
         }
-        // Makes the child slow, so that there is a meanwhile.
+        // Makes the child slow, so that there is time to write.
         primary.ask("CONFIG SET rdb-key-save-delay 20000");
         for i in 0..25 {
             primary.ask(&format!("SET filler:{i} x"));

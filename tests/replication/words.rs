@@ -1,6 +1,6 @@
-//! The words of a primary that is broken or hostile, over a real link: words that are right, mixed with ones that were damaged. The
-//! replica lives on and comes to the end of them; arrays of which only the truth is told hold it, and all others answer with
-//! values that came for them, or with an error.
+//! A primary that is broken or hostile, over a real link: it sends valid commands mixed with damaged ones. The replica must
+//! survive and read them all. Arrays that got valid commands only hold the right values; all others answer with values that
+//! were sent for them, or with an error.
 //!
 //! `MMAP_ROUNDS` says how many rounds there are, `MMAP_SEED` with which chance.
 

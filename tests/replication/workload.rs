@@ -292,7 +292,7 @@ impl Workload {
     }
 }
 
-/// Something happens to the link, or is set anew.
+/// Disturbs the link, or changes a setting.
 fn disturb(random: &mut Random, pair: &Pair) {
     match random.below(160) {
         // A replica has several connections while one is for its snapshot (Redis 8), or just after it was cut off.

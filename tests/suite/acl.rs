@@ -244,7 +244,7 @@ fn the_documented_rules_do_what_is_said_of_them() {
                 "analyst" | "reader70" => command.writes,
                 "writer" | "app" | "app70" => command.name == "mmap",
                 "guest" | "mover" => true,
-                other => panic!("nobody knows what {other} may do"),
+                other => panic!("the rights of {other} are not in this table"),
             };
             let refused = is_refused(&mut client, &command.on(key));
             assert_eq!(refused, expected, "{name}: {}", command.name);

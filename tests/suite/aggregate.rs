@@ -1,4 +1,4 @@
-//! Questions that many values answer: `VAGG`, `VBUCKETS`, `VFIND`, `VSEARCH`; and that long ones stall nobody.
+//! Queries: `VAGG`, `VBUCKETS`, `VFIND`, `VSEARCH`. Long ones keep no other client waiting.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -220,7 +220,7 @@ fn an_array_that_was_in_ram_is_looked_at_again_after_a_page_fault_that_waited() 
     let before = counted(&db);
     let faults = db.stat("cold_faults");
     assert_eq!(db.say("VGET db 500000"), "500000");
-    assert_eq!(counted(&db), before, "nobody looked");
+    assert_eq!(counted(&db), before, "the look-up was skipped");
     wait_until("the fault is noticed", || db.stat("cold_faults") > faults);
     assert_eq!(db.say("VGET db 900000"), "900000");
     assert_eq!(counted(&db), (before.0 + 1, before.1 + 1));

@@ -1,4 +1,4 @@
-//! What one client takes for itself leaves enough for the server and for others.
+//! One client cannot exhaust what the server and other clients need.
 
 use std::fs::File;
 

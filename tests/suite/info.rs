@@ -88,7 +88,7 @@ fn beyond_max_dirty_bytes_a_write_is_answered_when_it_is_on_disk() {
     assert_eq!(db.say("VPUSH a 1 2 3"), "(integer) 3");
     assert_eq!(db.stat("paced_writes"), 1);
     assert_eq!(db.stat("dirty_bytes"), 0);
-    // Nobody can be kept waiting here.
+    // In a transaction a client cannot be kept waiting.
     db.say("MULTI");
     db.say("VPUSH a 1 2 3");
     assert_eq!(db.say("EXEC"), "[(integer) 3]");

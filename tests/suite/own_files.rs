@@ -1,4 +1,4 @@
-//! No command comes to the files of the server itself.
+//! No command reaches the files of the server itself.
 
 use std::os::unix::fs::symlink;
 

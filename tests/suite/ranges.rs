@@ -148,7 +148,7 @@ fn a_long_vfill_runs_in_the_background_and_is_complete() {
     watcher.say("WATCH db");
     let mut filler = db.client();
     filler.send(&["VFILL", "db", "1", "-2", "7"]);
-    // The server answers others meanwhile.
+    // The server answers other clients during the fill.
     assert_eq!(db.say("PING"), "PONG");
     let values = (48 << 20) / 8;
     assert_eq!(filler.receive(), Reply::Int(values - 2));

@@ -190,9 +190,9 @@ fn what_is_written_during_a_trim_is_kept() {
 }
 
 /// Does something until the first value is the one after the head.
-fn trimmer_done(db: &Server, mut meanwhile: impl FnMut()) {
+fn trimmer_done(db: &Server, mut work: impl FnMut()) {
     wait_until("the head is gone", || {
-        meanwhile();
+        work();
         db.say("VGET db 0") == "1000"
     });
 }
@@ -298,7 +298,7 @@ fn appends_and_trims(db: &Server, name: &str) {
         appending.join().unwrap();
     });
     dropped += trimmer.run(&trim).int() as u64;
-    assert!(dropped > 1, "nothing was dropped meanwhile");
+    assert!(dropped > 1, "nothing was dropped during the appends");
     let found = db.run(&["VGETRAW", name, "0", "-1"]).bytes();
     let expected = dropped + 1..COMMANDS * VALUES + 1;
     let wrong = found
@@ -309,7 +309,7 @@ fn appends_and_trims(db: &Server, name: &str) {
     assert_eq!(found.len() as u64, (expected.end - expected.start) * 8);
 }
 
-/// The values of a dump are those of one moment, whatever other threads do to the file meanwhile.
+/// The values of a dump are those of one moment, whatever other threads do to the file.
 #[test]
 fn a_dump_taken_while_the_head_goes_is_whole() {
     const COUNT: u64 = 1_000_000;

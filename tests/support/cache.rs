@@ -22,7 +22,7 @@ pub fn resident_pages(path: &Path) -> usize {
     pages.iter().filter(|page| **page & 1 == 1).count()
 }
 
-/// Has the kernel drop all pages of a file that nobody has mapped.
+/// Has the kernel evict all pages of a file that no process has mapped.
 pub fn evict(path: &Path) {
     let file = File::open(path).unwrap();
     file.sync_all().unwrap();

@@ -226,7 +226,7 @@ impl Server {
         reply.extend_from_slice(&error.to_le_bytes());
         reply.extend_from_slice(&unique.to_le_bytes());
         reply.extend_from_slice(&body);
-        // It fails where the request was given up meanwhile.
+        // It fails where the request has been given up.
         let _ = (&self.device).write(&reply);
     }
 

@@ -1,5 +1,5 @@
-//! Values that say who appended them, and an account of what became of them: what several writers do to an array at once
-//! leaves each value there, or gone once, with all that was added to it; and none that nobody appended.
+//! Values that name their writer, and an account of each. After several writers have worked on an array, each value must be
+//! there, or have been removed once, with all increments; and there must be none that was not appended.
 
 use std::collections::{HashMap, HashSet};
 
@@ -65,13 +65,13 @@ pub const SETTER: u16 = APPENDERS;
 /// Who sets ranges to one value each.
 pub const FILLER: u16 = APPENDERS + 1;
 
-/// The values of one moment: nobody else's, and those of each that appends in its order.
+/// Checks the values of one moment: all are from known writers, and those of each writer are in its order.
 pub fn check_order(values: &[Tag]) {
     let mut last = [0; APPENDERS as usize];
     for (index, value) in values.iter().enumerate() {
         assert!(
             value.writer <= FILLER && value.number > 0,
-            "{value:?} at {index}: nobody wrote it"
+            "{value:?} at {index}: it was never written"
         );
         if let Some(last) = last.get_mut(usize::from(value.writer)) {
             assert!(value.number > *last, "{value:?} at {index}, after {last}");
@@ -145,7 +145,7 @@ impl Ledger {
             let is_new = (self.first[writer]..self.next[writer] + perhaps).contains(&tag.number);
             assert!(
                 is_new || self.before.contains_key(&key),
-                "{tag:?} was not there, and nobody wrote it since"
+                "{tag:?} was not there, and was not written since"
             );
             if is_fill(&tag) {
                 continue;
@@ -157,7 +157,7 @@ impl Ledger {
         }
         assert!(
             excess <= self.perhaps_added,
-            "{excess} increments that nobody asked for, at most {} may be",
+            "{excess} increments too many, at most {} may be",
             self.perhaps_added
         );
         if self.trimmed == 0 && self.perhaps_removed == 0 && !self.filled {

@@ -104,7 +104,7 @@ class Busy(MmapError):
 
 class AppendInterrupted(MmapError):
     """The connection broke during an append. ``appended`` values are there for certain; of the piece that followed,
-    :attr:`uncertain` values, all are there or none. If nobody else appends, ``len(a)`` tells which.
+    :attr:`uncertain` values, all are there or none. If no other client appends, ``len(a)`` tells which.
     """
 
     #: How many values may or may not be there.

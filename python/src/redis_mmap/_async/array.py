@@ -622,7 +622,7 @@ class AsyncBaseArray:
         Returns
         -------
         dict
-            What each op comes to; None where there are no values.
+            The result of each op; None where there are no values.
 
         Examples
         --------

@@ -623,7 +623,7 @@ class BaseArray:
         Returns
         -------
         dict
-            What each op comes to; None where there are no values.
+            The result of each op; None where there are no values.
 
         Examples
         --------
