@@ -14,7 +14,6 @@ use crate::storage::FilePath;
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
 use crate::storage::array::shared::Shared;
-use crate::storage::array::state::burst_limiter::BurstLimiter;
 use crate::storage::files::access::Access;
 use crate::storage::files::root::Root;
 use crate::storage::memory::guard as sigbus;
@@ -138,7 +137,7 @@ fn everything_at_once(pops: bool) {
             for _ in 0..3 {
                 // One that fits in a page asks the worker for slack, and one that does not waits for it.
                 for count in [1, AT_ONCE] {
-                    world.array.state.lock().burst = BurstLimiter::empty();
+                    world.array.lock().load.bursts();
                     world.array.append(&numbers(next, count)).unwrap();
                     next += count;
                 }

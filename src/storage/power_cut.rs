@@ -466,11 +466,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Whether an append would not wait for a growth or a cut that is under way: here the one who waited is the one who grows.
-fn can_append(array: &Array, bytes: u64) -> bool {
-    let Some(state) = array.state.try_lock() else {
+fn can_append(array: &Arc<Array>, bytes: u64) -> bool {
+    let Some(state) = array.try_lock() else {
         return false;
     };
-    let from = array.end_of_values(&state);
+    let from = state.extent.end();
     let end = from + bytes;
     match (state.tail.end(), state.extent.has_slack()) {
         (End::Free, _) => true,
@@ -755,7 +755,7 @@ fn events() -> usize {
     count
 }
 
-fn contents(array: &Array, size: usize) -> Vec<u8> {
+fn contents(array: &Arc<Array>, size: usize) -> Vec<u8> {
     let mut view = array.view().unwrap();
     let mut bytes = vec![0; view.count() as usize * size];
     view.read(0, &mut bytes).unwrap();

@@ -45,7 +45,7 @@ pub(in crate::storage) fn recovered(dir: &Path, bound: &Bound) -> Vec<u8> {
     let copy = elsewhere.path().join(&name);
     // A dead process changes nothing while its file is copied, so neither may this one's worker.
     loop {
-        let state = bound.state.lock();
+        let state = bound.lock();
         if state.tail.end() != crate::storage::array::state::tail::End::Cutting {
             fs::copy(dir.join(&name), &copy).unwrap();
             break;
@@ -562,13 +562,13 @@ fn a_thread_that_lets_go_of_a_file_late_does_not_drop_the_lock_of_the_next_array
     let store = store_in(dir.path());
     let file = dir.path().join("f");
     let bound = bind(&store, "f", ItemType::DOUBLE);
-    let held = bound.array.state.lock().file.clone();
+    let held = bound.array.lock().open.file().cloned();
     drop(bound);
     let bound = bind(&store, "f", ItemType::DOUBLE);
     drop(held);
     assert!(is_locked(&file), "after it was bound anew");
 
-    let held = bound.array.state.lock().file.clone();
+    let held = bound.array.lock().open.file().cloned();
     bound.append(&[1; 8]).unwrap();
     let other = fs::File::options().write(true).open(&file).unwrap();
     other.set_len(0).unwrap();

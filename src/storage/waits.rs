@@ -4,7 +4,6 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use crate::storage::array::state::burst_limiter::BurstLimiter;
 use crate::storage::tests::{bind, contents, recovered, store_in, wait_until};
 use crate::storage::types::ItemType;
 use crate::storage::*;
@@ -22,11 +21,11 @@ fn growing(store: &Store, slack: bool) -> Bound {
     if slack {
         store.settings().set_max_slack(64 << 10);
         bound.grow_ahead();
-        bound.state.lock().extent.make_growth_due();
+        bound.lock().extent.make_growth_due();
     }
     assert_eq!(bound.has_slack(), slack);
     assert!(bound.begin_growth_for_test().is_some());
-    bound.state.lock().burst = BurstLimiter::empty();
+    bound.lock().load.bursts();
     bound
 }
 

@@ -75,7 +75,7 @@ fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
 }
 
 /// A change of an array could not be applied.
-pub fn miss(array: &Array, why: &str) {
+pub fn miss(array: &Arc<Array>, why: &str) {
     if array.miss(why) {
         let path = array.path();
         tracing::warn!(

@@ -7,17 +7,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::storage::array::handle::Array;
-use crate::storage::memory::pattern::{Pattern, advise_file};
+use crate::storage::memory::pattern::Pattern;
 
 impl Array {
     /// Says in which order values are going to be read, until it is said anew or the file is closed.
-    pub fn advise(&self, pattern: Pattern) {
-        let mut state = self.state.lock();
-        state.pattern = pattern;
-        state.map.advise(pattern);
-        if let Some(file) = &state.file {
-            advise_file(file, pattern);
-        }
+    pub fn advise(self: &Arc<Self>, pattern: Pattern) {
+        self.lock().open.advise(pattern);
     }
 }
 

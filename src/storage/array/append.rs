@@ -7,7 +7,6 @@ use rustix::io::Errno;
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::{Array, PAGE};
 use crate::storage::array::open::map;
-use crate::storage::array::state::State;
 use crate::storage::array::state::span::Span;
 use crate::storage::array::writer::Writer;
 use crate::storage::error::{Error, Result};
@@ -31,12 +30,11 @@ impl Writer<'_> {
     /// Appends where that is a copy and a store, and says whether it did: under load it nearly always does.
     #[inline]
     fn append_to_free_slack(&mut self, bytes: &[u8]) -> Result<bool> {
-        let (array, state) = (self.array, &mut *self.state);
         let len = bytes.len() as u64;
-        let Some(record_at) = state.extent.room_for(len) else {
+        let Some(record_at) = self.extent.room_for(len) else {
             return Ok(false);
         };
-        array.may_hold(state.extent.end() + len)?;
+        self.array.may_hold(self.extent.end() + len)?;
         self.append_within_slack(record_at, bytes)?;
         Ok(true)
     }
@@ -44,14 +42,13 @@ impl Writer<'_> {
     /// Appends to slack, in which there is room.
     #[inline(always)]
     fn append_within_slack(&mut self, record_at: u64, bytes: &[u8]) -> Result<()> {
-        let (array, state) = (self.array, &mut *self.state);
-        let from = array.end_of_values(state);
+        let from = self.extent.end();
         let end = from + bytes.len() as u64;
-        array.append_to_slack(state, record_at, bytes)?;
-        if state.extent.is_anything_due(end) {
-            array.ask_for_more(state, end);
+        self.append_to_slack(record_at, bytes)?;
+        if self.extent.is_anything_due(end) {
+            self.ask_for_more(end);
         }
-        array.wrote(state, from);
+        self.wrote(from);
         Ok(())
     }
 
@@ -82,16 +79,15 @@ impl Writer<'_> {
     /// Where so many bytes more have room now; `None` if the file must grow first.
     #[inline]
     fn find_room(&mut self, len: u64) -> Result<Option<Room>> {
-        let (array, state) = (self.array, &mut *self.state);
-        let from = array.end_of_values(state);
-        array.may_hold(from + len)?;
-        if state.extent.has_slack() {
-            let room = state.extent.room_for(len);
+        let from = self.extent.end();
+        self.array.may_hold(from + len)?;
+        if self.extent.has_slack() {
+            let room = self.extent.room_for(len);
             return Ok(room.map(|record_at| Room::Slack { record_at }));
         }
-        let unhurried = state.burst.take(len);
+        let unhurried = self.load.is_unhurried(len);
         if unhurried {
-            state.extent.growth_answered();
+            self.extent.growth_answered();
         }
         if from / PAGE == (from + len - 1) / PAGE {
             return Ok(Some(Room::WithinPage { unhurried }));
@@ -99,33 +95,26 @@ impl Writer<'_> {
         Ok(unhurried.then_some(Room::Momentary))
     }
 
-    fn wait_for_room(self, len: u64) -> Result<Self> {
-        let Self { array, state } = self;
-        let state = array.wait_for_room(state, len)?;
-        Ok(Self { array, state })
-    }
-
     #[inline]
     fn append_to(&mut self, room: Room, bytes: &[u8]) -> Result<()> {
-        let (array, state) = (self.array, &mut *self.state);
-        let from = array.end_of_values(state);
+        let from = self.extent.end();
         let end = from + bytes.len() as u64;
         match room {
             Room::Slack { record_at } => return self.append_within_slack(record_at, bytes),
             Room::WithinPage { unhurried } => {
-                array.append_within_page(state, bytes)?;
-                if !unhurried && state.extent.ask_for_growth() {
-                    array.ask(Chore::Grow);
+                self.append_within_page(bytes)?;
+                if !unhurried && self.extent.ask_for_growth() {
+                    self.array.ask(Chore::Grow);
                 }
             }
             // More than a page is not written at once, but must be appended at once: the record's count does it.
             Room::Momentary => {
-                let record_at = array.make_momentary_room(state, end)?;
-                array.append_to_slack(state, record_at, bytes)?;
-                array.trim_now_or_later(state);
+                let record_at = self.make_momentary_room(end)?;
+                self.append_to_slack(record_at, bytes)?;
+                self.trim_now_or_later();
             }
         }
-        array.wrote(state, from);
+        self.wrote(from);
         Ok(())
     }
 
@@ -145,15 +134,15 @@ impl Writer<'_> {
     }
 
     fn extend_to_what_is_free(mut self, count: u64) -> Result<Self> {
-        if self.state.extent.count() >= count {
+        if self.extent.count() >= count {
             return Ok(self);
         }
         self = self.claim_end()?;
-        let (array, state) = (self.array, &mut *self.state);
-        if state.extent.count() >= count {
+        if self.extent.count() >= count {
             return Ok(self);
         }
-        let from = array.end_of_values(state);
+        let array = self.array;
+        let from = self.extent.end();
         let end = array
             .layout
             .end_of(count)
@@ -164,11 +153,11 @@ impl Writer<'_> {
             })?;
         array.may_hold(end)?;
         // What lies behind the last value in slack may have been a value once. Behind an exact end there is nothing.
-        array.trim(state)?;
-        array.make_momentary_room(state, end)?;
-        array.set_count(state, count)?;
-        array.trim_now_or_later(state);
-        array.wrote(state, from);
+        self.trim()?;
+        self.make_momentary_room(end)?;
+        self.set_count(count)?;
+        self.trim_now_or_later();
+        self.wrote(from);
         Ok(self)
     }
 
@@ -250,50 +239,42 @@ impl Array {
     pub fn extend_to(self: &Arc<Self>, count: u64) -> Result<()> {
         self.writer()?.extend_to(count).map(drop)
     }
+}
 
+impl Writer<'_> {
     /// Appends to slack, where there is room for it.
     #[inline]
-    pub(in crate::storage) fn append_to_slack(
-        &self,
-        state: &mut State,
-        record_at: u64,
-        bytes: &[u8],
-    ) -> Result<()> {
-        let from = self.end_of_values(state);
-        let count = self.layout.count_up_to(from + bytes.len() as u64);
-        state
-            .map
-            .write_and_store(from, bytes, record_at + record::LIVE_AT, count)
-            .map_err(|fault| self.mark_lost(state, fault))?;
-        self.publish(state, count);
+    fn append_to_slack(&mut self, record_at: u64, bytes: &[u8]) -> Result<()> {
+        let from = self.extent.end();
+        let count = self.array.layout.count_up_to(from + bytes.len() as u64);
+        let at = record_at + record::LIVE_AT;
+        let written = self.open.map().write_and_store(from, bytes, at, count);
+        written.map_err(|fault| self.mark_lost(fault))?;
+        self.publish(count);
         Ok(())
     }
 
     /// Appends to a file of exact length, where that leaves all in one page.
-    pub(in crate::storage) fn append_within_page(
-        &self,
-        state: &mut State,
-        bytes: &[u8],
-    ) -> Result<()> {
-        let from = self.end_of_values(state);
-        self.extend_within_page(state, from, bytes)?;
-        let count = self.layout.count_up_to(from + bytes.len() as u64);
-        self.set_count(state, count)?;
-        self.write_header(state, count)
+    fn append_within_page(&mut self, bytes: &[u8]) -> Result<()> {
+        let from = self.extent.end();
+        self.extend_within_page(from, bytes)?;
+        let count = self.array.layout.count_up_to(from + bytes.len() as u64);
+        self.set_count(count)?;
+        self.write_header(count)
     }
 
     /// Appends to a file of exact length by one `pwrite`: it makes the file longer only once the bytes are there.
-    fn extend_within_page(&self, state: &mut State, from: u64, bytes: &[u8]) -> Result<()> {
-        let file = self.file_as_left(state)?;
+    fn extend_within_page(&mut self, from: u64, bytes: &[u8]) -> Result<()> {
+        let file = self.file_as_left()?;
         let end = from + bytes.len() as u64;
-        if state.map.len() < end {
-            let map = map(&file, &self.path, end, Access::Writable)?;
-            self.replace_map(state, map);
+        if self.open.map().len() < end {
+            let map = map(&file, &self.array.path, end, Access::Writable)?;
+            self.replace_map(map);
         }
         let written =
-            disk::write_at(&file, bytes, from).map_err(|e| self.failed("append to", e))?;
+            disk::write_at(&file, bytes, from).map_err(|e| self.array.failed("append to", e))?;
         if written < bytes.len() {
-            self.free_unused(state);
+            self.free_unused();
             // The next byte would have told why.
             let is_too_long = limits::file_size().is_some_and(|limit| end > limit);
             let why = if is_too_long {
@@ -301,7 +282,7 @@ impl Array {
             } else {
                 Errno::NOSPC
             };
-            return Err(self.failed("append to", why));
+            return Err(self.array.failed("append to", why));
         }
         Ok(())
     }

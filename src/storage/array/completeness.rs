@@ -2,6 +2,7 @@
 //! "Incomplete arrays" in `docs/design.md`.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::storage::array::handle::Array;
@@ -42,7 +43,7 @@ impl Array {
     /// that is news.
     ///
     /// It holds at once. That it is noted in the file, too, is tried; where it cannot be, the log says so.
-    pub fn miss(&self, why: &str) -> bool {
+    pub fn miss(self: &Arc<Self>, why: &str) -> bool {
         let is_news = self.completeness() != Completeness::Missed;
         if !is_news {
             return false;
@@ -74,7 +75,7 @@ impl Array {
     ///
     /// # Errors
     /// If it cannot be noted in the file.
-    pub fn expect_contents(&self, why: &str) -> Result<()> {
+    pub fn expect_contents(self: &Arc<Self>, why: &str) -> Result<()> {
         self.note_incomplete(why)?;
         self.peers.gap_from.store(u64::MAX, Ordering::Relaxed);
         self.become_(Completeness::Filling, why);
@@ -85,7 +86,7 @@ impl Array {
     ///
     /// # Errors
     /// If it cannot be noted in the file.
-    pub fn note_gap(&self, position: u64, why: &str) -> Result<()> {
+    pub fn note_gap(self: &Arc<Self>, position: u64, why: &str) -> Result<()> {
         if self.completeness() == Completeness::Whole {
             self.note_incomplete(why)?;
             self.become_(Completeness::Gap, why);
@@ -98,7 +99,7 @@ impl Array {
     ///
     /// # Errors
     /// If it cannot be noted in the file.
-    pub fn forget_gap_behind(&self, position: u64) -> Result<()> {
+    pub fn forget_gap_behind(self: &Arc<Self>, position: u64) -> Result<()> {
         if self.peers.gap_from.load(Ordering::Relaxed) < position {
             return Ok(());
         }
@@ -113,14 +114,14 @@ impl Array {
     ///
     /// # Errors
     /// If it cannot be noted in the file; then it goes on to be incomplete.
-    pub fn become_whole(&self) -> Result<()> {
+    pub fn become_whole(self: &Arc<Self>) -> Result<()> {
         if self.peers.gap_from.load(Ordering::Relaxed) != u64::MAX {
             let why = self.why_incomplete();
             self.become_(Completeness::Gap, &why);
             return Ok(());
         }
         if self.is_incomplete() {
-            let file = self.file(&self.state.lock())?;
+            let file = self.lock().file()?;
             disk::remove_attribute(&file, INCOMPLETE).map_err(|e| self.failed("mark", e))?;
             self.become_(Completeness::Whole, "");
         }
@@ -128,8 +129,8 @@ impl Array {
     }
 
     /// Where there are no attributes, this process alone knows it, and the RDB files it saves.
-    fn note_incomplete(&self, why: &str) -> Result<()> {
-        let noted = self.file(&self.state.lock()).and_then(|file| {
+    fn note_incomplete(self: &Arc<Self>, why: &str) -> Result<()> {
+        let noted = self.lock().file().and_then(|file| {
             disk::set_attribute(&file, INCOMPLETE, short(why)).map_err(|e| self.failed("mark", e))
         });
         let is_noted = matches!(noted, Ok(true));
@@ -141,7 +142,7 @@ impl Array {
     ///
     /// # Errors
     /// As [`Self::become_whole`].
-    pub fn take_as_whole(&self) -> Result<()> {
+    pub fn take_as_whole(self: &Arc<Self>) -> Result<()> {
         self.peers.gap_from.store(u64::MAX, Ordering::Relaxed);
         self.become_whole()
     }

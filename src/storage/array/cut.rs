@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::{Array, LONG_TRUNCATION};
-use crate::storage::array::state::State;
 use crate::storage::array::state::tail::End;
 use crate::storage::array::writer::Writer;
 use crate::storage::error::Result;
@@ -18,18 +17,16 @@ impl Writer<'_> {
     /// # Errors
     /// Any I/O error of the operating system; then nothing was removed.
     pub fn pop(&mut self, count: u64) -> Result<Vec<u8>> {
-        let (array, state) = (self.array, &mut *self.state);
-        let count = count.min(state.extent.count());
+        let count = count.min(self.extent.count());
         if count == 0 {
             return Ok(Vec::new());
         }
-        let left = state.extent.count() - count;
-        let mut popped = buffer((count * array.item_size()) as usize)?;
-        state
-            .map
-            .read(array.layout.offset(left), &mut popped)
-            .map_err(|fault| array.mark_lost(state, fault))?;
-        array.shorten(state, left)?;
+        let left = self.extent.count() - count;
+        let mut popped = buffer((count * self.array.item_size()) as usize)?;
+        let at = self.array.layout.offset(left);
+        let read = self.open.map().read(at, &mut popped);
+        read.map_err(|fault| self.mark_lost(fault))?;
+        self.shorten(left)?;
         Ok(popped)
     }
 
@@ -38,8 +35,8 @@ impl Writer<'_> {
     /// # Errors
     /// As [`Self::pop`].
     pub fn truncate(&mut self, count: u64) -> Result<()> {
-        if count < self.state.extent.count() {
-            self.array.shorten(&mut self.state, count)?;
+        if count < self.extent.count() {
+            self.shorten(count)?;
         }
         Ok(())
     }
@@ -49,7 +46,7 @@ impl Writer<'_> {
     /// # Errors
     /// As [`Self::pop`].
     pub fn truncate_at(&mut self, position: u64) -> Result<()> {
-        self.truncate(position.saturating_sub(self.state.extent.head()))
+        self.truncate(position.saturating_sub(self.extent.head()))
     }
 
     /// Removes all values and says how many there were.
@@ -57,9 +54,9 @@ impl Writer<'_> {
     /// # Errors
     /// As [`Self::pop`].
     pub fn clear(&mut self) -> Result<u64> {
-        let count = self.state.extent.count();
-        if count > 0 || self.state.extent.has_slack() {
-            self.array.shorten(&mut self.state, 0)?;
+        let count = self.extent.count();
+        if count > 0 || self.extent.has_slack() {
+            self.shorten(0)?;
         }
         Ok(count)
     }
@@ -73,77 +70,75 @@ impl Array {
     pub fn truncate(self: &Arc<Self>, count: u64) -> Result<()> {
         self.writer()?.truncate(count)
     }
+}
 
+impl Writer<'_> {
     /// Leaves only `left` values. It does not wait.
     ///
     /// # Errors
     /// If the lower mark or the shorter length cannot be set; then nothing was removed.
-    pub(in crate::storage) fn shorten(
-        self: &Arc<Self>,
-        state: &mut State,
-        left: u64,
-    ) -> Result<()> {
-        let State { snapshots, map, .. } = state;
-        snapshots.before_cut(map, left);
-        let len = self.layout.offset(left);
-        let freed = state.extent.len() - len;
+    fn shorten(&mut self, left: u64) -> Result<()> {
+        self.before_cut(left);
+        let len = self.array.layout.offset(left);
+        let freed = self.extent.len() - len;
         // The worker may be allocating behind exact values, and a truncation would free that again.
-        if !state.extent.has_slack() {
-            self.call_off_growth(state);
+        if !self.extent.has_slack() {
+            self.call_off_growth();
         }
         // The kernel zeroes the rest of the page in which a file ends, and may write that page before the
         // length. So no page of values that were promised to survive is cut before it is on disk that they are gone.
         let promised = left > 0
-            && state.durability.synced() > left
-            && self.shared.settings.fsync() == Fsync::Always;
-        self.lower_mark(state, left)?;
+            && self.durability.synced() > left
+            && self.array.shared.settings.fsync() == Fsync::Always;
+        self.lower_mark(left)?;
         let long = freed > LONG_TRUNCATION;
-        let was_exact = !state.extent.has_slack();
+        let was_exact = !self.extent.has_slack();
         if was_exact && (long || promised) {
             // The record makes the values gone at once; the worker frees their space. On a full disk there
             // may be no room for a record; then it is done here and now.
-            let end = self.end_of_values(state);
-            if let Err(error) = self.make_momentary_room(state, end) {
+            let end = self.extent.end();
+            if let Err(error) = self.make_momentary_room(end) {
                 tracing::warn!("{error}; the command frees the space itself");
             }
         }
-        if state.extent.header_count() > left {
-            self.write_header(state, left)?;
+        if self.extent.header_count() > left {
+            self.write_header(left)?;
         }
-        if state.extent.has_slack() {
-            self.set_count(state, left)?;
-            if left == 0 && !long && state.tail.end() != End::Cutting {
-                self.call_off_growth(state);
-                if let Err(error) = self.trim(state) {
+        if self.extent.has_slack() {
+            self.set_count(left)?;
+            if left == 0 && !long && self.tail.end() != End::Cutting {
+                self.call_off_growth();
+                if let Err(error) = self.trim() {
                     // The values are gone; only the length is to be put right later.
                     tracing::warn!("{error}; it is tried again");
-                    self.ask(Chore::Trim);
+                    self.array.ask(Chore::Trim);
                 }
             } else if was_exact && !long {
-                self.ask(Chore::Watch);
+                self.array.ask(Chore::Watch);
             } else if left == 0 || was_exact {
-                self.ask(Chore::Trim);
+                self.array.ask(Chore::Trim);
             }
         } else {
-            let file = self.file_as_left(state)?;
-            let token = self.may_set_length(state)?;
-            disk::set_len(&file, len, token).map_err(|e| self.failed("shorten", e))?;
-            self.set_count(state, left)?;
+            let file = self.file_as_left()?;
+            let token = self.may_set_length()?;
+            disk::set_len(&file, len, token).map_err(|e| self.array.failed("shorten", e))?;
+            self.set_count(left)?;
         }
-        state.watch.shortened(left);
-        self.wrote(state, len);
+        self.watch.shortened(left);
+        self.wrote(len);
         Ok(())
     }
 
     /// Vouches for no more than `left` values, before the others go.
-    fn lower_mark(self: &Arc<Self>, state: &mut State, left: u64) -> Result<()> {
-        if state.durability.mark().is_some_and(|mark| mark > left) {
-            self.mark(state, left)?;
+    fn lower_mark(&mut self, left: u64) -> Result<()> {
+        if self.durability.mark().is_some_and(|mark| mark > left) {
+            self.mark(left)?;
         }
-        if state.durability.lower(left) {
+        if self.durability.lower(left) {
             // Should the values stay after all, the next sync is to vouch for them again.
-            self.mark_dirty_and_schedule(state, self.layout.offset(left));
-            self.publish_synced(state)?;
+            let end = self.array.layout.offset(left);
+            self.mark_dirty_and_schedule(end);
+            self.publish_synced()?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::state::State;
+use crate::storage::array::locked::Locked;
 use crate::storage::array::writer::Writer;
 use crate::storage::error::{Error, Result};
 use crate::storage::memory::available::buffer;
@@ -20,11 +20,11 @@ impl Writer<'_> {
     /// # Errors
     /// If an index is out of range; then nothing was set.
     pub fn set(&mut self, indices: &[u64], bytes: &[u8]) -> Result<()> {
-        let (array, state) = (self.array, &mut *self.state);
-        if let Some(index) = indices.iter().find(|&&index| index >= state.extent.count()) {
-            return Err(array.out_of_range(state, index));
+        let count = self.extent.count();
+        if let Some(index) = indices.iter().find(|&&index| index >= count) {
+            return Err(self.out_of_range(index));
         }
-        array.store_at(state, indices, bytes)
+        self.store_at(indices, bytes)
     }
 
     /// Overwrites the values from `index` on with encoded ones.
@@ -35,20 +35,19 @@ impl Writer<'_> {
         let values = bytes.len() as u64 / self.array.item_size();
         if index
             .checked_add(values)
-            .is_none_or(|end| end > self.state.extent.count())
+            .is_none_or(|end| end > self.extent.count())
         {
             let last = index.saturating_add(values).saturating_sub(1);
-            return Err(self.array.out_of_range(&self.state, last));
+            return Err(self.out_of_range(last));
         }
         self.overwrite(index, bytes)
     }
 
     /// Overwrites values that are there.
     pub(in crate::storage) fn overwrite(&mut self, index: u64, bytes: &[u8]) -> Result<()> {
-        let (array, state) = (self.array, &mut *self.state);
-        let at = array.layout.offset(index);
-        array.write(state, at, bytes)?;
-        array.wrote_between(state, at..at + bytes.len() as u64);
+        let at = self.array.layout.offset(index);
+        self.write(at, bytes)?;
+        self.wrote_between(at..at + bytes.len() as u64);
         Ok(())
     }
 
@@ -62,87 +61,76 @@ impl Writer<'_> {
         indices: &[u64],
         mut change: impl FnMut(usize, &mut [u8]) -> std::result::Result<(), E>,
     ) -> std::result::Result<Vec<u8>, E> {
-        let (array, state) = (self.array, &mut *self.state);
+        let array = self.array;
         let size = array.item().size();
         let mut values = buffer(indices.len() * size).map_err(Error::from)?;
         let mut seen = HashMap::new();
         seen.try_reserve(indices.len()).map_err(Error::from)?;
         for (position, &index) in indices.iter().enumerate() {
-            if index >= state.extent.count() {
-                return Err(array.out_of_range(state, index).into());
+            if index >= self.extent.count() {
+                return Err(self.out_of_range(index).into());
             }
             let (before, rest) = values.split_at_mut(position * size);
             let value = &mut rest[..size];
             match seen.insert(index, position) {
                 Some(earlier) => value.copy_from_slice(&before[earlier * size..][..size]),
-                None => state
-                    .map
-                    .read(array.layout.offset(index), value)
-                    .map_err(|fault| array.mark_lost(state, fault))?,
+                None => {
+                    let read = self.open.map().read(array.layout.offset(index), value);
+                    read.map_err(|fault| self.mark_lost(fault))?;
+                }
             }
             change(position, value)?;
         }
-        array.store_at(state, indices, &values)?;
+        self.store_at(indices, &values)?;
         Ok(values)
     }
 }
 
-impl Array {
+impl Writer<'_> {
     /// Writes values that are known to be there.
-    pub(in crate::storage) fn store_at(
-        self: &Arc<Self>,
-        state: &mut State,
-        indices: &[u64],
-        bytes: &[u8],
-    ) -> Result<()> {
+    pub(in crate::storage) fn store_at(&mut self, indices: &[u64], bytes: &[u8]) -> Result<()> {
         let (mut lowest, mut highest) = (u64::MAX, 0);
-        for (&index, value) in indices.iter().zip(bytes.chunks_exact(self.item().size())) {
-            let at = self.layout.offset(index);
-            self.write(state, at, value)?;
+        for (&index, value) in indices
+            .iter()
+            .zip(bytes.chunks_exact(self.array.item().size()))
+        {
+            let at = self.array.layout.offset(index);
+            self.write(at, value)?;
             lowest = lowest.min(at);
-            highest = highest.max(at + self.item_size());
+            highest = highest.max(at + self.array.item_size());
         }
-        self.wrote_between(state, lowest..highest);
+        self.wrote_between(lowest..highest);
         Ok(())
     }
 
-    pub(in crate::storage) fn out_of_range(
-        &self,
-        state: &State,
-        index: impl std::fmt::Display,
-    ) -> Error {
+    pub(in crate::storage) fn out_of_range(&self, index: impl std::fmt::Display) -> Error {
         Error::IndexOutOfRange {
             index: index.to_string(),
-            path: self.path.to_string(),
-            count: state.extent.count(),
+            path: self.array.path.to_string(),
+            count: self.extent.count(),
         }
     }
 
     /// Overwrites whole values.
-    pub(in crate::storage) fn write(
-        &self,
-        state: &mut State,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<()> {
-        let from = self.layout.count_up_to(offset);
-        let to = self.layout.count_up_to(offset + bytes.len() as u64);
-        state.snapshots.before_change(&state.map, from, to);
-        self.overwrite(state, offset, bytes)
+    pub(in crate::storage) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let from = self.array.layout.count_up_to(offset);
+        let to = self.array.layout.count_up_to(offset + bytes.len() as u64);
+        self.before_change(from, to);
+        self.store(offset, bytes)
     }
+}
 
-    pub(in crate::storage) fn overwrite(
-        &self,
-        state: &mut State,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<()> {
-        state
-            .map
+impl Locked<'_> {
+    /// Writes bytes to the file, which are no values or of which readers were told.
+    pub(in crate::storage) fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.open
+            .map()
             .write(offset, bytes)
-            .map_err(|fault| self.mark_lost(state, fault))
+            .map_err(|fault| self.mark_lost(fault))
     }
+}
 
+impl Array {
     /// To be asked under the lock before each part of a long write: who cancels it and then takes the lock knows that
     /// nothing of it follows.
     pub(in crate::storage) fn not_cancelled(&self, cancel: &Cancel) -> Result<()> {
@@ -192,7 +180,7 @@ impl Array {
             writer.overwrite(next - extent.head, bytes)?;
             next += values;
             *filled += values;
-            writer.state.unlock_fair();
+            writer.unlock_fair();
             between()?;
         }
     }

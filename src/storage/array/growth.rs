@@ -12,8 +12,7 @@ use rustix::io::Errno;
 
 use crate::storage::array::handle::Array;
 use crate::storage::array::limit::len_with_record;
-use crate::storage::array::lock::Locked;
-use crate::storage::array::state::State;
+use crate::storage::array::locked::Locked;
 use crate::storage::array::state::extent::window_behind;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
@@ -83,127 +82,92 @@ impl Array {
         let result = self
             .carry_out(plan, number)
             .inspect_err(warn_of_failed_growth);
-        let Some(mut state) = self.lock_growth(number) else {
+        let Some(mut locked) = self.lock_growth(number) else {
             return self.give_back(plan);
         };
-        self.state.free_end(&mut state);
+        locked.free_end();
         match result {
             Ok(()) => {
                 self.shared.stats.growths_ahead.add_one();
                 self.shared.stats.growth_time.record_since(start);
             }
             Err(_) => {
-                state.extent.give_up_growth();
-                self.free_unused(&mut state);
+                locked.extent.give_up_growth();
+                locked.free_unused();
             }
         }
     }
 
-    fn begin_growth(&self) -> Option<(GrowthPlan, u64)> {
-        let mut state = self.state.lock();
-        if state.usage.is_unbound() || !state.usage.is_writable() {
+    fn begin_growth(self: &Arc<Self>) -> Option<(GrowthPlan, u64)> {
+        let mut locked = self.lock();
+        if locked.usage.is_unbound() || !locked.usage.is_writable() {
             // It was asked for before.
             return None;
         }
-        let end = self.end_of_values(&state);
+        let end = locked.extent.end();
         let is_longest = |longest| {
-            state.extent.has_slack() && state.extent.len() >= longest
+            locked.extent.has_slack() && locked.extent.len() >= longest
                 || len_with_record(end) > longest
         };
         if self.longest().is_some_and(is_longest) {
-            state.extent.give_up_growth();
+            locked.extent.give_up_growth();
             return None;
         }
-        let is_due = !state.extent.has_slack() || state.extent.is_growth_due(end);
-        if !state.tail.is_free() || !is_due {
+        let is_due = !locked.extent.has_slack() || locked.extent.is_growth_due(end);
+        if !locked.tail.is_free() || !is_due {
             // Somebody else is growing it, or has done so meanwhile.
-            state.extent.growth_answered();
+            locked.extent.growth_answered();
             return None;
         }
-        let needed = if state.extent.has_slack() {
-            state.extent.len() + record::ALIGNMENT
+        let needed = if locked.extent.has_slack() {
+            locked.extent.len() + record::ALIGNMENT
         } else {
             len_with_record(self.within_limit(end + record::ALIGNMENT).max(end))
         };
-        let wanted = len_with_record(end + self.step(&state, end));
-        let plan = self
-            .plan(&mut state, needed, wanted)
+        let wanted = len_with_record(end + locked.step(end));
+        let plan = locked
+            .plan(needed, wanted)
             .inspect_err(warn_of_failed_growth)
             .ok()?;
-        let number = state.tail.begin_growth();
+        let number = locked.tail.begin_growth();
         Some((plan, number))
     }
 
     /// The state, if the growth of that number was not called off.
-    fn lock_growth(&self, number: u64) -> Option<Locked<'_>> {
-        let state = self.state.lock();
-        state.tail.is_growth(number).then_some(state)
+    fn lock_growth(self: &Arc<Self>, number: u64) -> Option<Locked<'_>> {
+        let locked = self.lock();
+        locked.tail.is_growth(number).then_some(locked)
     }
 
     fn carry_out(self: &Arc<Self>, plan: &GrowthPlan, number: u64) -> Result<()> {
         let grown = self.prepare(plan)?;
         if plan.slack {
-            let Some(mut state) = self.lock_growth(number) else {
+            let Some(mut locked) = self.lock_growth(number) else {
                 return Ok(());
             };
-            self.announce(&mut state, &grown)?;
-            drop(state);
+            locked.announce(&grown)?;
+            drop(locked);
             if let Err(error) = self.settle_growth(plan, &grown) {
-                let mut state = self.state.lock();
+                let mut locked = self.lock();
                 // What happens to a file that the array had before is nobody's concern.
-                if !state.is_of(&plan.file) {
+                if !locked.open.is(&plan.file) {
                     return Ok(());
                 }
-                return Err(self.refuse_writes(&mut state, plan.dirty_from, error));
+                return Err(locked.refuse_writes(plan.dirty_from, error));
             }
         }
         match self.lock_growth(number) {
-            Some(mut state) => self.adopt(&mut state, grown),
+            Some(mut locked) => locked.adopt(grown),
             None => Ok(()),
         }
     }
 
     /// Gives back what a growth allocated after it was called off.
-    fn give_back(&self, plan: &GrowthPlan) {
-        let mut state = self.state.lock();
-        if state.is_of(&plan.file) && state.tail.is_free() {
-            self.free_unused(&mut state);
+    fn give_back(self: &Arc<Self>, plan: &GrowthPlan) {
+        let mut locked = self.lock();
+        if locked.open.is(&plan.file) && locked.tail.is_free() {
+            locked.free_unused();
         }
-    }
-
-    pub(super) fn grow_now(
-        self: &Arc<Self>,
-        state: &mut State,
-        needed: u64,
-        wanted: u64,
-    ) -> Result<()> {
-        let plan = self.plan(state, needed, wanted)?;
-        self.prepare(&plan)
-            .and_then(|grown| {
-                if plan.slack {
-                    self.announce(state, &grown)?;
-                    if let Err(error) = self.settle_growth(&plan, &grown) {
-                        return Err(self.refuse_writes(state, plan.dirty_from, error));
-                    }
-                }
-                self.adopt(state, grown)
-            })
-            .inspect_err(|_| self.free_unused(state))
-    }
-
-    fn plan(&self, state: &mut State, needed: u64, wanted: u64) -> Result<GrowthPlan> {
-        // A length without a mark before it would be believed after a power cut.
-        self.mark_if_unmarked(state)?;
-        Ok(GrowthPlan {
-            file: self.file_as_left(state)?,
-            map: Arc::clone(&state.map),
-            slack: state.extent.has_slack(),
-            file_len: state.extent.len(),
-            end: self.end_of_values(state),
-            dirty_from: state.durability.dirty_from().unwrap_or(u64::MAX),
-            needed,
-            wanted,
-        })
     }
 
     /// Allocates and maps what the plan says. The array is as before, whether this succeeds or not.
@@ -247,16 +211,6 @@ impl Array {
         }
     }
 
-    /// Makes a file with slack longer: writes a record at the new end that says that the one before is still
-    /// the true one.
-    fn announce(&self, state: &mut State, grown: &Grown) -> Result<()> {
-        self.check_length(state)?;
-        let record = self.record(state, grown.file_len, state.extent.len());
-        let file = self.file(state)?;
-        disk::write_all_at(&file, &record.to_bytes(), grown.file_len - record::SIZE)
-            .map_err(|e| self.failed("extend", e))
-    }
-
     /// Waits until the new length and record are on disk: only then may values overwrite the old record.
     fn settle_growth(&self, plan: &GrowthPlan, grown: &Grown) -> std::io::Result<()> {
         plan.map.release(plan.dirty_from, plan.end);
@@ -266,40 +220,85 @@ impl Array {
             .populate(plan.end, window_behind(plan.end, grown.file_len));
         Ok(())
     }
+}
+
+impl Locked<'_> {
+    pub(super) fn grow_now(&mut self, needed: u64, wanted: u64) -> Result<()> {
+        let plan = self.plan(needed, wanted)?;
+        self.array
+            .prepare(&plan)
+            .and_then(|grown| {
+                if plan.slack {
+                    self.announce(&grown)?;
+                    if let Err(error) = self.array.settle_growth(&plan, &grown) {
+                        return Err(self.refuse_writes(plan.dirty_from, error));
+                    }
+                }
+                self.adopt(grown)
+            })
+            .inspect_err(|_| self.free_unused())
+    }
+
+    fn plan(&mut self, needed: u64, wanted: u64) -> Result<GrowthPlan> {
+        // A length without a mark before it would be believed after a power cut.
+        self.mark_if_unmarked()?;
+        Ok(GrowthPlan {
+            file: self.file_as_left()?,
+            map: Arc::clone(self.open.map()),
+            slack: self.extent.has_slack(),
+            file_len: self.extent.len(),
+            end: self.extent.end(),
+            dirty_from: self.durability.dirty_from().unwrap_or(u64::MAX),
+            needed,
+            wanted,
+        })
+    }
+
+    /// Makes a file with slack longer: writes a record at the new end that says that the one before is still
+    /// the true one.
+    fn announce(&mut self, grown: &Grown) -> Result<()> {
+        self.check_length()?;
+        let record = self.record(grown.file_len, self.extent.len());
+        let file = self.file()?;
+        disk::write_all_at(&file, &record.to_bytes(), grown.file_len - record::SIZE)
+            .map_err(|e| self.array.failed("extend", e))
+    }
 
     /// Puts a growth in place, under the lock.
-    fn adopt(self: &Arc<Self>, state: &mut State, grown: Grown) -> Result<()> {
+    fn adopt(&mut self, grown: Grown) -> Result<()> {
         let at = grown.file_len - record::SIZE;
-        if state.extent.has_slack() {
+        if self.extent.has_slack() {
             let store = |field, value| grown.map.store(at + field, value);
-            store(record::LIVE_AT, state.extent.count())
-                .and_then(|()| store(record::SYNCED_AT, state.durability.synced()))
+            store(record::LIVE_AT, self.extent.count())
+                .and_then(|()| store(record::SYNCED_AT, self.durability.synced()))
                 .and_then(|()| store(record::PREVIOUS_AT, 0))
-                .map_err(|fault| self.mark_lost(state, fault))?;
+                .map_err(|fault| self.mark_lost(fault))?;
         } else {
-            if state.extent.end() > at {
+            if self.extent.end() > at {
                 // Exact appends have overtaken the little that could be allocated.
-                return Err(self.failed("allocate space for", std::io::ErrorKind::StorageFull));
+                return Err(self
+                    .array
+                    .failed("allocate space for", std::io::ErrorKind::StorageFull));
             }
-            let record = self.record(state, grown.file_len, 0);
-            let file = self.file_as_left(state)?;
+            let record = self.record(grown.file_len, 0);
+            let file = self.file_as_left()?;
             disk::write_all_at(&file, &record.to_bytes(), at)
-                .map_err(|e| self.failed("extend", e))?;
+                .map_err(|e| self.array.failed("extend", e))?;
         }
-        if !Arc::ptr_eq(&state.map, &grown.map) {
-            self.replace_map(state, grown.map);
+        if !Arc::ptr_eq(self.open.map(), &grown.map) {
+            self.replace_map(grown.map);
         }
-        state.extent.grow_to(grown.file_len);
+        self.extent.grow_to(grown.file_len);
         Ok(())
     }
 
     /// The record of a file of that length.
-    pub(super) fn record(&self, state: &State, file_len: u64, previous: u64) -> Record {
+    pub(super) fn record(&self, file_len: u64, previous: u64) -> Record {
         Record::new(
-            self.item().size(),
+            self.array.item().size(),
             file_len,
-            state.extent.count(),
-            state.durability.synced(),
+            self.extent.count(),
+            self.durability.synced(),
             previous,
         )
     }
@@ -315,19 +314,19 @@ impl Array {
     }
 
     /// The first half of `grow_ahead`, as if the process were stopped there.
-    pub(in crate::storage) fn announce_growth_for_test(&self) -> Grown {
-        self.state.lock().extent.make_growth_due();
+    pub(in crate::storage) fn announce_growth_for_test(self: &Arc<Self>) -> Grown {
+        self.lock().extent.make_growth_due();
         let (plan, _) = self.begin_growth().expect("a growth is due");
-        self.state.lock().extent.give_up_growth();
+        self.lock().extent.give_up_growth();
         let grown = self.prepare(&plan).unwrap();
-        self.announce(&mut self.state.lock(), &grown).unwrap();
+        self.lock().announce(&grown).unwrap();
         grown
     }
 
     /// The second half.
     pub(in crate::storage) fn adopt_growth_for_test(self: &Arc<Self>, grown: Grown) {
-        let mut state = self.state.lock();
-        self.adopt(&mut state, grown).unwrap();
-        self.state.free_end(&mut state);
+        let mut locked = self.lock();
+        locked.adopt(grown).unwrap();
+        locked.free_end();
     }
 }

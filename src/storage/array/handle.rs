@@ -4,7 +4,6 @@
 //! its values, and each append extends it. With *slack* there is allocated space behind the values and a
 //! record at the end of the file; an append is a copy into memory and a store to the record.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,8 +15,7 @@ use crate::storage::array::lock::Lock;
 use crate::storage::array::peers::Peers;
 use crate::storage::array::published::Published;
 use crate::storage::array::shared::Shared;
-use crate::storage::array::state::State;
-use crate::storage::error::{Error, Result};
+use crate::storage::error::Error;
 use crate::storage::files::identity::FileId;
 use crate::storage::files::path::FilePath;
 use crate::storage::format::layout::Layout;
@@ -44,7 +42,7 @@ pub struct Array {
     pub(in crate::storage) published: Published,
     pub(super) went_down: bool,
     pub(in crate::storage) peers: Peers,
-    pub(in crate::storage) state: Lock,
+    pub(super) state: Lock,
     /// What went wrong last, as a message.
     pub(super) last_error: Mutex<Option<String>>,
     /// Whether values may be elsewhere than in RAM.
@@ -88,12 +86,6 @@ impl Array {
         self.item().size() as u64
     }
 
-    /// Where the values end, in bytes.
-    #[inline]
-    pub(in crate::storage) fn end_of_values(&self, state: &State) -> u64 {
-        state.extent.end()
-    }
-
     /// Number of values, as far as it is known without waiting for anyone: for a forked child.
     pub fn published_count(&self) -> u64 {
         self.published.count()
@@ -121,12 +113,8 @@ impl Array {
         }
     }
 
-    pub fn is_writable(&self) -> bool {
-        self.state.lock().usage.is_writable()
-    }
-
-    pub(in crate::storage) fn file(&self, state: &State) -> Result<Arc<File>> {
-        state.file.clone().ok_or_else(|| self.closed())
+    pub fn is_writable(self: &Arc<Self>) -> bool {
+        self.lock().usage.is_writable()
     }
 
     /// An error of a system call on this file, which is counted.

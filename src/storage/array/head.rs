@@ -1,9 +1,10 @@
 //! The head of an array: how many values were dropped from it, and the beginning of dropping some.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::state::State;
+use crate::storage::array::locked::Locked;
 use crate::storage::array::writer::Writer;
 use crate::storage::error::{Error, Result};
 use crate::storage::format::dropped;
@@ -51,19 +52,21 @@ impl Array {
     ///
     /// # Errors
     /// If it cannot be noted in the file.
-    pub fn set_head(&self, head: u64) -> Result<()> {
-        let mut state = self.state.lock();
-        if head != state.extent.head() {
-            self.note_head(&mut state, head)?;
+    pub fn set_head(self: &Arc<Self>, head: u64) -> Result<()> {
+        let mut locked = self.lock();
+        if head != locked.extent.head() {
+            locked.note_head(head)?;
         }
         Ok(())
     }
+}
 
-    fn note_head(&self, state: &mut State, head: u64) -> Result<()> {
-        dropped::check(head, &self.path)?;
-        let file = self.file(state)?;
-        dropped::note(&file, head).map_err(|e| self.failed("mark", e))?;
-        self.publish_head(state, head);
+impl Locked<'_> {
+    fn note_head(&mut self, head: u64) -> Result<()> {
+        dropped::check(head, &self.array.path)?;
+        let file = self.file()?;
+        dropped::note(&file, head).map_err(|e| self.array.failed("mark", e))?;
+        self.publish_head(head);
         Ok(())
     }
 }
@@ -76,7 +79,7 @@ impl Writer<'_> {
     pub fn clear_at(&mut self, position: u64) -> Result<()> {
         dropped::check(position, &self.array.path)?;
         self.clear()?;
-        self.array.note_head(&mut self.state, position)
+        self.note_head(position)
     }
 
     /// Begins to keep a range of values: removes the tail at once, and notes from now on what becomes of the rest,
@@ -94,7 +97,7 @@ impl Writer<'_> {
                 may_go: None,
             });
         }
-        if range.start > 0 && self.state.watch.is_on() {
+        if range.start > 0 && self.watch.is_on() {
             return Err(Error::Trimming {
                 path: self.array.path.to_string(),
                 why: "another client is removing its head",
@@ -105,10 +108,10 @@ impl Writer<'_> {
 
     pub(in crate::storage) fn begin_trim_of(&mut self, range: &Range<u64>) -> Result<Trim> {
         let head = range.start;
-        let tail = self.state.extent.count().saturating_sub(range.end);
+        let tail = self.extent.count().saturating_sub(range.end);
         self.truncate(range.end)?;
-        let state = &mut *self.state;
-        let number = state.watch.begin(head > 0, state.extent.count());
+        let count = self.extent.count();
+        let number = self.watch.begin(head > 0, count);
         Ok(Trim {
             number,
             tail,

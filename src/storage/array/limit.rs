@@ -1,7 +1,7 @@
 //! How far a file may grow: by the settings, by the system, and by what is free on its disk.
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::state::State;
+use crate::storage::array::locked::Locked;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::calls as disk;
 use crate::storage::format::record;
@@ -22,20 +22,6 @@ pub(super) fn len_with_record(end: u64) -> u64 {
 }
 
 impl Array {
-    /// By how much a file grows: as much as it holds, within bounds, and no further than it may hold values. What is free is
-    /// for other files, too: half of that at most.
-    pub(super) fn step(&self, state: &State, bytes: u64) -> u64 {
-        let average = bytes / state.writes.max(1);
-        let least = average
-            .saturating_mul(WRITES_IN_STEP)
-            .clamp(SMALLEST_STEP, SMALLEST_LARGE_STEP);
-        let free = state.file.as_ref().and_then(|file| disk::free_bytes(file));
-        let most = self.shared.settings.max_slack();
-        let most = free.map_or(most, |free| most.min(free / 2));
-        let step = bytes.clamp(least.min(most), most);
-        self.within_limit(bytes + step).saturating_sub(bytes)
-    }
-
     pub(super) fn within_limit(&self, end: u64) -> u64 {
         self.slack_end().map_or(end, |furthest| end.min(furthest))
     }
@@ -79,5 +65,21 @@ impl Array {
             room: self.layout.count_up_to(furthest),
             limit: furthest - self.layout.data_at(),
         }
+    }
+}
+
+impl Locked<'_> {
+    /// By how much a file grows: as much as it holds, within bounds, and no further than it may hold values. What is free is
+    /// for other files, too: half of that at most.
+    pub(super) fn step(&self, bytes: u64) -> u64 {
+        let average = self.load.average(bytes);
+        let least = average
+            .saturating_mul(WRITES_IN_STEP)
+            .clamp(SMALLEST_STEP, SMALLEST_LARGE_STEP);
+        let free = self.open.file().and_then(|file| disk::free_bytes(file));
+        let most = self.array.shared.settings.max_slack();
+        let most = free.map_or(most, |free| most.min(free / 2));
+        let step = bytes.clamp(least.min(most), most);
+        self.array.within_limit(bytes + step).saturating_sub(bytes)
     }
 }

@@ -1,6 +1,5 @@
-//! The lock of an array. A function that has `&mut State` cannot let go of it, and so nothing changes under it. One that
-//! may wait has to own a [`Locked`], gives it up, and gets another back: what the array is by then is to be looked at
-//! again. "Waits and what is looked at after them" in `docs/design.md` lists them.
+//! The lock of an array's state, and what is only to be had while it is held. It knows no array: `array/locked.rs` puts both
+//! together.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -21,8 +20,8 @@ pub(in crate::storage) struct Lock {
     end_freed: Condvar,
 }
 
-/// The state of an array, while the lock is held. It cannot be lent to anyone who could wait with it.
-pub(in crate::storage) struct Locked<'a> {
+/// The state of an array, while the lock is held. Whoever waits gives it up by value, and gets another back.
+pub(in crate::storage) struct StateGuard<'a> {
     state: MutexGuard<'a, State>,
     lock: &'a Lock,
 }
@@ -37,8 +36,8 @@ impl Lock {
     }
 
     #[inline]
-    pub fn lock(&self) -> Locked<'_> {
-        Locked {
+    pub fn lock(&self) -> StateGuard<'_> {
+        StateGuard {
             state: self.state.lock(),
             lock: self,
         }
@@ -46,24 +45,24 @@ impl Lock {
 
     /// The state, unless another thread holds the lock.
     #[cfg(test)]
-    pub fn try_lock(&self) -> Option<Locked<'_>> {
+    pub fn try_lock(&self) -> Option<StateGuard<'_>> {
         let state = self.state.try_lock()?;
-        Some(Locked { state, lock: self })
-    }
-
-    /// Waits until no other thread sets the mark. The state comes first: who has it may ask.
-    pub fn marking(&self, _: &State) -> MutexGuard<'_, ()> {
-        self.marking.lock()
-    }
-
-    /// Gives the end of the file to those who wait for it.
-    pub fn free_end(&self, state: &mut State) {
-        state.tail.free();
-        self.end_freed.notify_all();
+        Some(StateGuard { state, lock: self })
     }
 }
 
-impl Locked<'_> {
+impl<'a> StateGuard<'a> {
+    /// Waits until no other thread sets the mark. The state comes first: who has it may ask.
+    pub fn marking(&self) -> MutexGuard<'a, ()> {
+        self.lock.marking.lock()
+    }
+
+    /// Gives the end of the file to those who wait for it.
+    pub fn free_end(&mut self) {
+        self.tail.free();
+        self.lock.end_freed.notify_all();
+    }
+
     /// Waits until the end of the file is free, while others have the lock. `is_in_vain` is asked now and then.
     ///
     /// # Errors
@@ -88,7 +87,7 @@ impl Locked<'_> {
     }
 }
 
-impl Deref for Locked<'_> {
+impl Deref for StateGuard<'_> {
     type Target = State;
 
     #[inline]
@@ -97,7 +96,7 @@ impl Deref for Locked<'_> {
     }
 }
 
-impl DerefMut for Locked<'_> {
+impl DerefMut for StateGuard<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut State {
         &mut self.state

@@ -15,6 +15,7 @@ pub(in crate::storage) mod handle;
 pub(in crate::storage) mod head;
 pub(in crate::storage) mod limit;
 pub(in crate::storage) mod lock;
+pub(in crate::storage) mod locked;
 pub(in crate::storage) mod loss;
 pub(in crate::storage) mod moment;
 pub(in crate::storage) mod open;

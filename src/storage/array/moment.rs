@@ -9,7 +9,7 @@ use std::os::fd::FromRawFd;
 use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::state::State;
+use crate::storage::array::locked::Locked;
 use crate::storage::array::state::span::Span;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::calls as disk;
@@ -52,7 +52,7 @@ impl Array {
     ///
     /// # Errors
     /// If the file is closed.
-    pub fn moment(&self) -> Result<Moment<'_>> {
+    pub fn moment(self: &Arc<Self>) -> Result<Moment<'_>> {
         let (file, span) = if self.shared.is_child() {
             let (fd, span) = self.published.get();
             let fd = fd.ok_or_else(|| self.closed())?;
@@ -61,8 +61,8 @@ impl Array {
             let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
             (Source::Inherited(file), span)
         } else {
-            let state = self.state.lock();
-            (Source::Own(self.file(&state)?), state.span())
+            let locked = self.lock();
+            (Source::Own(locked.file()?), locked.span())
         };
         Ok(Moment {
             array: self,
@@ -76,32 +76,34 @@ impl Array {
             path: self.path.to_string(),
         }
     }
+}
 
+impl Locked<'_> {
     /// Makes a count the count for this process and its children.
     #[inline]
-    pub(in crate::storage) fn publish(&self, state: &mut State, count: u64) {
-        state.extent.set_count(count);
-        self.published.set_count(count);
+    pub(in crate::storage) fn publish(&mut self, count: u64) {
+        self.extent.set_count(count);
+        self.array.published.set_count(count);
     }
 
     /// Makes a number of values dropped from the head the number for this process and its children.
-    pub(in crate::storage) fn publish_head(&self, state: &mut State, head: u64) {
-        state.extent.set_head(head);
-        self.published.set_head(head);
+    pub(in crate::storage) fn publish_head(&mut self, head: u64) {
+        self.extent.set_head(head);
+        self.array.published.set_head(head);
     }
 
     /// Makes a file, and which values it has, the array's for this process and its children, and returns the file before.
     pub(in crate::storage) fn publish_file(
-        &self,
-        state: &mut State,
+        &mut self,
         file: Option<Arc<File>>,
         span: Span,
     ) -> Option<Arc<File>> {
         // No mark may come late to a file that others can have by then.
-        let _marking = self.state.marking(state);
-        self.published.replace(file.as_deref(), span);
-        let old = std::mem::replace(&mut state.file, file)?;
-        self.unmap(self.shared.windows.take_those_of(&old));
+        let _marking = self.marking();
+        self.array.published.replace(file.as_deref(), span);
+        let old = self.open.replace_file(file)?;
+        self.array
+            .unmap(self.array.shared.windows.take_those_of(&old));
         Some(old)
     }
 }

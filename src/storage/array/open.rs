@@ -14,10 +14,11 @@ use crate::storage::array::peers::Peers;
 use crate::storage::array::published::Published;
 use crate::storage::array::shared::Shared;
 use crate::storage::array::state::State;
-use crate::storage::array::state::burst_limiter::BurstLimiter;
 use crate::storage::array::state::durability::Durability;
 use crate::storage::array::state::extent::Extent;
+use crate::storage::array::state::load::Load;
 use crate::storage::array::state::loss::Loss;
+use crate::storage::array::state::open_file::OpenFile;
 use crate::storage::array::state::tail::Tail;
 use crate::storage::array::state::undo::Snapshots;
 use crate::storage::array::state::usage::Usage;
@@ -31,8 +32,6 @@ use crate::storage::format::dropped;
 use crate::storage::format::layout::Layout;
 use crate::storage::format::recovery::Contents;
 use crate::storage::memory::mapping::Mapping;
-use crate::storage::memory::pattern::Pattern;
-use crate::storage::memory::presence::Look;
 use crate::storage::primitives::Mutex;
 use crate::storage::types::ItemType;
 
@@ -58,7 +57,6 @@ impl Array {
         let cannot_read = |errno| Error::io("read the attributes of", path, errno);
         let head = dropped::of(&file, path)?;
         let peers = Peers::of(&file).map_err(cannot_read)?;
-        let look = Look::at(&file, access);
         let extent = Extent::found(&layout, head, &contents);
         let array = Self {
             device: id.device,
@@ -70,18 +68,14 @@ impl Array {
             went_down: contents.went_down,
             peers,
             state: Lock::new(State {
-                file: Some(Arc::new(file)),
+                open: OpenFile::new(Arc::new(file), map, access),
                 usage: Usage::new(access),
-                map,
-                look,
-                pattern: Pattern::default(),
                 durability: Durability::found(contents.synced, dirty_from, shared.dirty.share()),
                 extent,
                 tail: Tail::new(),
                 loss: Loss::default(),
                 watch: Watch::default(),
-                writes: 0,
-                burst: BurstLimiter::full(),
+                load: Load::calm(),
                 snapshots: Snapshots::default(),
             }),
             shared,
@@ -96,19 +90,20 @@ impl Array {
     /// Looks at the file afresh, through another descriptor of it: to make a read-only array writable, or
     /// after it was lost. `keep` gets the old descriptor if another thread still works with it.
     pub(in crate::storage) fn reopen(
-        &self,
+        self: &Arc<Self>,
         file: File,
         access: Access,
         keep: impl FnOnce(Arc<File>),
     ) -> Result<()> {
-        let mut state = self.claim_end(self.state.lock())?;
+        let mut locked = self.lock().claim_end()?;
         // Closing a descriptor drops the lock, so the old one goes first, or not before the new one.
-        self.close_snapshots(&mut state);
-        let span = state.span();
-        self.publish_file(&mut state, Some(Arc::new(file)), span)
+        locked.close_snapshots();
+        let span = locked.span();
+        locked
+            .publish_file(Some(Arc::new(file)), span)
             .filter(|old| Arc::strong_count(old) > 1)
             .map(keep);
-        let file = self.file(&state)?;
+        let file = locked.file()?;
         if access == Access::Writable {
             access::lock(&file, &self.path)?;
         }
@@ -123,15 +118,15 @@ impl Array {
         let head = dropped::of(&file, &self.path).map_err(|e| self.noted(e))?;
         let contents = Contents::recover(&file, &self.path, &layout, access)?;
         let map = map(&file, &self.path, contents.file_len, access)?;
-        self.replace_map(&mut state, map);
-        state.usage.reopened(access);
-        state.look = Look::at(&file, access);
+        locked.replace_map(map);
+        locked.usage.reopened(access);
+        locked.open.reopened(access);
         self.cold_check.renew();
-        state.extent = Extent::found(&layout, head, &contents);
-        state.durability.reopened(contents.synced);
-        state.loss.reopened();
+        locked.extent = Extent::found(&layout, head, &contents);
+        locked.durability.reopened(contents.synced);
+        locked.loss.reopened();
         self.published.set_head(head);
-        self.set_count(&mut state, contents.count)
+        locked.set_count(contents.count)
     }
 }
 

@@ -3,6 +3,7 @@
 //! file goes. What has none was put there by somebody else, and is replaced by nobody but them.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use rustix::fs::getxattr;
 use rustix::io::Errno;
@@ -67,7 +68,7 @@ pub(in crate::storage) fn copy_owner(from: &File, to: &File) -> rustix::io::Resu
 impl Array {
     /// Says that the file is an array, and a key's: the name is unique among the keys of a server. It is help and no
     /// promise: where it cannot be noted, others are refused the file.
-    pub fn set_owner(&self, key: &[u8]) {
+    pub fn set_owner(self: &Arc<Self>, key: &[u8]) {
         let name = if key.len() > MAX_LEN { &[] } else { key };
         self.note_owner(|file| {
             let mut now = [0; MAX_LEN];
@@ -79,9 +80,9 @@ impl Array {
     }
 
     /// What the file says of the key that it was bound to last; empty where it says nothing.
-    pub(in crate::storage) fn owner(&self) -> Vec<u8> {
+    pub(in crate::storage) fn owner(self: &Arc<Self>) -> Vec<u8> {
         let mut key = [0; MAX_LEN];
-        let file = self.file(&self.state.lock());
+        let file = self.lock().file();
         let len = file
             .ok()
             .and_then(|file| disk::attribute(&file, NAME, &mut key).ok()?);
@@ -89,7 +90,7 @@ impl Array {
     }
 
     /// Takes the claim from whichever key has one: the file is bound for reading only, and its values are others'.
-    pub fn clear_owner(&self) {
+    pub fn clear_owner(self: &Arc<Self>) {
         self.note_owner(
             |file| match disk::attribute(file, NAME, &mut [0; MAX_LEN])? {
                 Some(1..) => disk::set_attribute(file, NAME, &[]).map(drop),
@@ -98,10 +99,10 @@ impl Array {
         );
     }
 
-    fn note_owner(&self, note: impl FnOnce(&File) -> rustix::io::Result<()>) {
+    fn note_owner(self: &Arc<Self>, note: impl FnOnce(&File) -> rustix::io::Result<()>) {
         // With the lock: else a copy without the head could take the place of the file before it is noted.
-        let state = self.state.lock();
-        let noted = self.file(&state).and_then(|file| {
+        let locked = self.lock();
+        let noted = locked.file().and_then(|file| {
             note(&file).map_err(|errno| Error::io("note the key of", self.path(), errno))
         });
         if let Err(error) = noted {

@@ -47,69 +47,69 @@ pub struct Status {
 
 impl Array {
     /// What it adds to the totals.
-    pub(in crate::storage) fn totals(&self) -> Totals {
-        let state = self.state.lock();
+    pub(in crate::storage) fn totals(self: &Arc<Self>) -> Totals {
+        let locked = self.lock();
         Totals {
             arrays: 1,
-            values: state.extent.count(),
-            bytes_used: state.extent.count() * self.item_size(),
-            bytes_mapped: state.map.len(),
-            slack_bytes: state.extent.slack_bytes(),
-            unsynced: u64::from(state.durability.dirty_from().is_some()),
-            refused: u64::from(state.durability.refusal().is_some()),
-            lost: u64::from(state.loss.is_lost()),
-            unlinked: u64::from(state.loss.unlinked().is_some()),
+            values: locked.extent.count(),
+            bytes_used: locked.extent.count() * self.item_size(),
+            bytes_mapped: locked.open.map().len(),
+            slack_bytes: locked.extent.slack_bytes(),
+            unsynced: u64::from(locked.durability.dirty_from().is_some()),
+            refused: u64::from(locked.durability.refusal().is_some()),
+            lost: u64::from(locked.loss.is_lost()),
+            unlinked: u64::from(locked.loss.unlinked().is_some()),
             incomplete: u64::from(self.is_incomplete()),
         }
     }
 
     /// Number of writes so far.
-    pub(in crate::storage) fn writes(&self) -> u64 {
-        self.state.lock().writes
+    pub(in crate::storage) fn writes(self: &Arc<Self>) -> u64 {
+        self.lock().load.writes()
     }
 
     /// Whether the file is longer than its values.
-    pub(in crate::storage) fn has_slack(&self) -> bool {
-        let state = self.state.lock();
-        state.extent.has_slack() && state.file.is_some() && state.usage.is_writable()
+    pub(in crate::storage) fn has_slack(self: &Arc<Self>) -> bool {
+        let locked = self.lock();
+        locked.extent.has_slack() && !locked.open.is_closed() && locked.usage.is_writable()
     }
 
     /// The array as it is, and as it was found when its name was looked at last.
-    pub(in crate::storage) fn status(&self) -> Status {
+    pub(in crate::storage) fn status(self: &Arc<Self>) -> Status {
         // A view looks at the file; that it fails is part of the answer.
         let lost = self.view().err();
         let dead = self.shared.worker_alive().err();
-        let state = self.state.lock();
-        let is_writable = state.usage.is_writable();
-        let bytes = state.extent.count() * self.item_size();
-        let room = state.extent.room_to();
+        let locked = self.lock();
+        let is_writable = locked.usage.is_writable();
+        let bytes = locked.extent.count() * self.item_size();
+        let room = locked.extent.room_to();
         let (name, why) = if let Some(lost) = lost {
             (ArrayState::Lost, Some(lost.to_string()))
         } else if self.is_incomplete() {
             (ArrayState::Incomplete, Some(self.why_incomplete()))
-        } else if let Some(refusal) = state.durability.refusal() {
+        } else if let Some(refusal) = locked.durability.refusal() {
             (ArrayState::Refused, Some(refusal.to_owned()))
         } else if let Some(dead) = dead.filter(|_| is_writable) {
             (ArrayState::Refused, Some(dead.to_string()))
-        } else if let Some(why) = state.loss.unlinked() {
+        } else if let Some(why) = locked.loss.unlinked() {
             (
                 ArrayState::Unlinked,
                 Some(format!("file '{}' {why}", self.path)),
             )
-        } else if state.extent.has_slack() {
+        } else if locked.extent.has_slack() {
             (ArrayState::Slack, None)
         } else {
             (ArrayState::Exact, None)
         };
         let (file, map, file_bytes) = (
-            state.file.clone(),
-            Arc::clone(&state.map),
-            state.extent.len(),
+            locked.open.file().cloned(),
+            Arc::clone(locked.open.map()),
+            locked.extent.len(),
         );
-        let look = state.look;
-        let synced = is_writable.then(|| state.durability.synced().min(state.extent.count()));
-        let count = state.extent.count();
-        drop(state);
+        let look = locked.open.look();
+        let synced = is_writable.then(|| locked.durability.synced().min(locked.extent.count()));
+        let count = locked.extent.count();
+        drop(locked);
         Status {
             state: name,
             count,
@@ -165,7 +165,7 @@ mod tests {
         store.set_fsync(crate::storage::Fsync::No);
         bound.append(&[0; 24]).unwrap();
         let full = std::io::ErrorKind::StorageFull.into();
-        let error = bound.refuse_writes(&mut bound.state.lock(), 0, full);
+        let error = bound.lock().refuse_writes(0, full);
         let status = bound.status();
         assert_eq!(status.state, ArrayState::Refused);
         assert_eq!(status.last_error, Some(error.to_string()));

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
-use crate::storage::array::state::State;
+use crate::storage::array::locked::Locked;
 use crate::storage::array::state::durability::Begun;
 use crate::storage::array::state::pace::Share;
 use crate::storage::error::{Error, Result};
@@ -87,25 +87,25 @@ impl Array {
         if work.again
             && let Err(fault) = work.touch()
         {
-            let mut state = self.state.lock();
-            state.durability.sync_faulted(from);
-            return Err(self.mark_lost(&mut state, fault));
+            let mut locked = self.lock();
+            locked.durability.sync_faulted(from);
+            return Err(locked.mark_lost(fault));
         }
         let synced = self.put_on_disk(work);
         self.shared.stats.sync_time.record_since(start);
-        let mut state = self.state.lock();
+        let mut locked = self.lock();
         match synced {
             Ok(()) => {
-                if !state.durability.end_sync() {
+                if !locked.durability.end_sync() {
                     return Err(Error::Refused {
                         path: self.path.to_string(),
-                        reason: state.durability.refusal().unwrap_or_default().to_owned(),
+                        reason: locked.durability.refusal().unwrap_or_default().to_owned(),
                     });
                 }
-                if !state.is_of(&work.file) {
+                if !locked.open.is(&work.file) {
                     return Ok(false);
                 }
-                if work.again && state.durability.allow() {
+                if work.again && locked.durability.allow() {
                     tracing::warn!(
                         "file '{}': sync succeeds again, writes are allowed",
                         self.path
@@ -114,7 +114,7 @@ impl Array {
                 self.shared.stats.syncs.add_one();
                 Ok(true)
             }
-            Err(error) => Err(self.refuse_writes(&mut state, from, error)),
+            Err(error) => Err(locked.refuse_writes(from, error)),
         }
     }
 
@@ -127,29 +127,29 @@ impl Array {
     }
 
     /// What there is to sync, which is taken for done from now on.
-    fn begin_sync(&self) -> Option<Work> {
-        let mut state = self.state.lock();
-        if !state.usage.is_writable() && !state.usage.is_settling() {
+    fn begin_sync(self: &Arc<Self>) -> Option<Work> {
+        let mut locked = self.lock();
+        if !locked.usage.is_writable() && !locked.usage.is_settling() {
             return None;
         }
-        let file = state.file.clone()?;
-        let Begun { from, dirty, again } = state.durability.begin_sync()?;
-        let count = state.extent.count();
+        let file = locked.open.file().cloned()?;
+        let Begun { from, dirty, again } = locked.durability.begin_sync()?;
+        let count = locked.extent.count();
         Some(Work {
             file,
-            map: Arc::clone(&state.map),
+            map: Arc::clone(locked.open.map()),
             data_at: self.layout.data_at(),
-            written: from..self.end_of_values(&state).max(from),
+            written: from..locked.extent.end().max(from),
             _dirty: dirty,
             count,
-            record_at: state.extent.record_at(),
-            vouched: state.durability.vouches_for(count),
+            record_at: locked.extent.record_at(),
+            vouched: locked.durability.vouches_for(count),
             again,
         })
     }
 
     /// Puts values on disk, and then what vouches for them: the disk may reorder within one sync.
-    fn put_on_disk(&self, work: &Work) -> io::Result<()> {
+    fn put_on_disk(self: &Arc<Self>, work: &Work) -> io::Result<()> {
         let Work {
             file, map, written, ..
         } = work;
@@ -178,60 +178,44 @@ impl Array {
 
     /// Notes in the mark that so many values are there; `None` if the file is not the array's any more, or another sync
     /// of it has failed meanwhile.
-    fn vouch_for(&self, file: &Arc<File>, count: u64) -> io::Result<Option<Marked>> {
-        let mut state = self.state.lock();
-        if !state.is_of(file) || !state.durability.may_vouch() {
+    fn vouch_for(self: &Arc<Self>, file: &Arc<File>, count: u64) -> io::Result<Option<Marked>> {
+        let mut locked = self.lock();
+        if !locked.open.is(file) || !locked.durability.may_vouch() {
             return Ok(None);
         }
-        let count = count.min(state.extent.count());
-        if !state.durability.is_marked() {
+        let count = count.min(locked.extent.count());
+        if !locked.durability.is_marked() {
             let marked = Mark::set(file, count)?;
-            state.durability.set_mark(Some(count));
+            locked.durability.set_mark(Some(count));
             return Ok(Some(marked));
         }
         // Not under the array's lock: an attribute can wait for the journal. Whoever lowers the mark comes after.
-        state.durability.set_mark(Some(count));
-        let marking = self.state.marking(&state);
-        drop(state);
+        locked.durability.set_mark(Some(count));
+        let marking = locked.marking();
+        drop(locked);
         let marked = Mark::set(file, count);
         drop(marking);
         if marked.is_err() {
-            let mut state = self.state.lock();
-            if state.is_of(file) {
-                state.durability.mark_failed(count);
+            let mut locked = self.lock();
+            if locked.open.is(file) {
+                locked.durability.mark_failed(count);
             }
         }
         Ok(Some(marked?))
     }
 
     /// So many values are on disk, unless there were fewer meanwhile.
-    fn note_synced(&self, file: &Arc<File>, count: u64) {
-        let mut state = self.state.lock();
-        if state.is_of(file) && state.durability.note_synced(count) {
+    fn note_synced(self: &Arc<Self>, file: &Arc<File>, count: u64) {
+        let mut locked = self.lock();
+        if locked.open.is(file) && locked.durability.note_synced(count) {
             // A lost file says so to the next command.
-            let _ = self.publish_synced(&mut state);
+            let _ = locked.publish_synced();
         }
-    }
-
-    /// Nothing is known of what reached the disk from that byte on: no more is written before it is there.
-    pub(in crate::storage) fn refuse_writes(
-        self: &Arc<Self>,
-        state: &mut State,
-        from: u64,
-        error: io::Error,
-    ) -> Error {
-        let error = self.failed("sync", error);
-        self.shared.stats.sync_errors.add_one();
-        if state.durability.refuse(from, error.to_string()) {
-            tracing::error!("{error}; writes to it are refused until a sync succeeds");
-            self.ask(Chore::SyncAgain);
-        }
-        error
     }
 
     /// The worker is about to sync: later writes are told to it anew.
-    pub(in crate::storage) fn begin_scheduled_sync(&self) {
-        self.state.lock().durability.begin_scheduled();
+    pub(in crate::storage) fn begin_scheduled_sync(self: &Arc<Self>) {
+        self.lock().durability.begin_scheduled();
     }
 
     /// Syncs, gives the file its exact length, and waits until that is on disk too.
@@ -242,18 +226,29 @@ impl Array {
         self.shared.worker_alive()?;
         self.sync()?;
         {
-            let state = self.state.lock();
-            if !state.usage.is_writable() {
+            let locked = self.lock();
+            if !locked.usage.is_writable() {
                 return Ok(());
             }
-            let mut state = self.claim_end(state)?;
-            if state.file.is_none() {
-                return Err(Error::Closed {
-                    path: self.path.to_string(),
-                });
+            let mut locked = locked.claim_end()?;
+            if locked.open.is_closed() {
+                return Err(self.closed());
             }
-            self.trim(&mut state)?;
+            locked.trim()?;
         }
         self.sync()
+    }
+}
+
+impl Locked<'_> {
+    /// Nothing is known of what reached the disk from that byte on: no more is written before it is there.
+    pub(in crate::storage) fn refuse_writes(&mut self, from: u64, error: io::Error) -> Error {
+        let error = self.array.failed("sync", error);
+        self.array.shared.stats.sync_errors.add_one();
+        if self.durability.refuse(from, error.to_string()) {
+            tracing::error!("{error}; writes to it are refused until a sync succeeds");
+            self.array.ask(Chore::SyncAgain);
+        }
+        error
     }
 }

@@ -6,49 +6,13 @@ use std::time::Instant;
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::{Array, LONG_TRUNCATION};
 use crate::storage::array::limit::len_with_record;
-use crate::storage::array::state::State;
-use crate::storage::array::state::burst_limiter::BurstLimiter;
+use crate::storage::array::locked::Locked;
 use crate::storage::array::state::tail::LengthToken;
 use crate::storage::error::Result;
 use crate::storage::files::calls as disk;
 use crate::storage::format::record;
 
 impl Array {
-    /// The right to set the length of the file.
-    ///
-    /// # Errors
-    /// If the worker is at its end.
-    pub(in crate::storage) fn may_set_length(&self, state: &State) -> Result<LengthToken> {
-        state
-            .may_set_length()
-            .ok_or_else(|| self.failed("shorten", std::io::ErrorKind::ResourceBusy))
-    }
-
-    /// Cuts a file with slack to its exact length. The end of the file must not be the worker's.
-    pub(in crate::storage) fn trim(&self, state: &mut State) -> Result<()> {
-        if !state.extent.has_slack() || !state.usage.is_writable() {
-            return Ok(());
-        }
-        let exact = state.extent.end();
-        let file = self.file_as_left(state)?;
-        let token = self.may_set_length(state)?;
-        disk::set_len(&file, exact, token).map_err(|e| self.failed("shorten", e))?;
-        state.extent.become_exact();
-        self.write_header(state, state.extent.count())?;
-        // The new length is to be on disk in time, too.
-        state.durability.mark_dirty(exact);
-        self.shared.stats.trims.add_one();
-        Ok(())
-    }
-
-    /// As [`Self::trim`], after values were appended: should it fail, only the length is to be put right later.
-    pub(in crate::storage) fn trim_now_or_later(self: &Arc<Self>, state: &mut State) {
-        if let Err(error) = self.trim(state) {
-            tracing::warn!("{error}; it is tried again");
-            self.ask(Chore::Watch);
-        }
-    }
-
     /// The worker's trim: frees much space without keeping commands waiting.
     ///
     /// It is a growth in reverse. A record nearer to the values becomes the true one, the one at the end of
@@ -56,72 +20,105 @@ impl Array {
     ///
     /// # Errors
     /// Any I/O error of the operating system; the array stays as it is then, and can be trimmed later.
-    pub(in crate::storage) fn trim_from_worker(&self) -> Result<()> {
-        let mut state = self.state.lock();
-        if !state.extent.has_slack() || state.file.is_none() || !state.usage.is_writable() {
+    pub(in crate::storage) fn trim_from_worker(self: &Arc<Self>) -> Result<()> {
+        let mut locked = self.lock();
+        if !locked.extent.has_slack() || locked.open.is_closed() || !locked.usage.is_writable() {
             return Ok(());
         }
         let start = Instant::now();
-        let file = self.file_as_left(&mut state)?;
-        let near = len_with_record(self.end_of_values(&state) + LONG_TRUNCATION / 2);
-        if near + LONG_TRUNCATION < state.extent.len() {
-            let record = self.record(&state, near, 0);
-            let far = state.extent.len() - record::SIZE;
-            state
-                .map
-                .write(near - record::SIZE, &record.to_bytes())
-                .and_then(|()| state.map.store(far + record::PREVIOUS_AT, near))
-                .map_err(|fault| self.mark_lost(&mut state, fault))?;
-            state.extent.move_record(near - record::SIZE);
-            let token = state.tail.begin_cut();
+        let file = locked.file_as_left()?;
+        let near = len_with_record(locked.extent.end() + LONG_TRUNCATION / 2);
+        if near + LONG_TRUNCATION < locked.extent.len() {
+            let record = locked.record(near, 0);
+            let far = locked.extent.len() - record::SIZE;
+            let map = locked.open.map();
+            map.write(near - record::SIZE, &record.to_bytes())
+                .and_then(|()| map.store(far + record::PREVIOUS_AT, near))
+                .map_err(|fault| locked.mark_lost(fault))?;
+            locked.extent.move_record(near - record::SIZE);
+            let token = locked.tail.begin_cut();
             let result;
-            (state, result) = state.unlocked(|| disk::set_len(&file, near, token));
-            self.state.free_end(&mut state);
+            (locked, result) = locked.unlocked(|| disk::set_len(&file, near, token));
+            locked.free_end();
             if let Err(error) = result {
                 // The record at the end must be the true one again.
-                state.extent.move_record(far);
-                self.reinstate_record(&mut state)?;
+                locked.extent.move_record(far);
+                locked.reinstate_record()?;
                 return Err(self.failed("shorten", error));
             }
         }
         drop(file);
-        self.trim(&mut state)?;
+        locked.trim()?;
         self.shared.stats.trim_time.record_since(start);
-        state.burst = BurstLimiter::full();
+        locked.load.calms();
+        Ok(())
+    }
+}
+
+impl Locked<'_> {
+    /// The right to set the length of the file.
+    ///
+    /// # Errors
+    /// If the worker is at its end.
+    pub(in crate::storage) fn may_set_length(&self) -> Result<LengthToken> {
+        self.length_token().ok_or_else(|| {
+            self.array
+                .failed("shorten", std::io::ErrorKind::ResourceBusy)
+        })
+    }
+
+    /// Cuts a file with slack to its exact length. The end of the file must not be the worker's.
+    pub(in crate::storage) fn trim(&mut self) -> Result<()> {
+        if !self.extent.has_slack() || !self.usage.is_writable() {
+            return Ok(());
+        }
+        let exact = self.extent.end();
+        let file = self.file_as_left()?;
+        let token = self.may_set_length()?;
+        disk::set_len(&file, exact, token).map_err(|e| self.array.failed("shorten", e))?;
+        self.extent.become_exact();
+        self.write_header(self.extent.count())?;
+        // The new length is to be on disk in time, too.
+        self.durability.mark_dirty(exact);
+        self.array.shared.stats.trims.add_one();
         Ok(())
     }
 
+    /// As [`Self::trim`], after values were appended: should it fail, only the length is to be put right later.
+    pub(in crate::storage) fn trim_now_or_later(&mut self) {
+        if let Err(error) = self.trim() {
+            tracing::warn!("{error}; it is tried again");
+            self.array.ask(Chore::Watch);
+        }
+    }
+
     /// Makes the record at the end of the file the true one again.
-    fn reinstate_record(&self, state: &mut State) -> Result<()> {
-        self.set_count(state, state.extent.count())?;
-        self.publish_synced(state)?;
-        self.store_in_record(state, record::PREVIOUS_AT, 0)
+    fn reinstate_record(&mut self) -> Result<()> {
+        self.set_count(self.extent.count())?;
+        self.publish_synced()?;
+        self.store_in_record(record::PREVIOUS_AT, 0)
     }
 
     /// Gives back the blocks that a failed growth allocated behind the end of the file.
-    pub(in crate::storage) fn free_unused(&self, state: &mut State) {
-        if let Some(token) = state.may_set_length() {
-            self.free_unused_by(state, token);
+    pub(in crate::storage) fn free_unused(&mut self) {
+        if let Some(token) = self.length_token() {
+            self.free_unused_by(token);
         }
     }
 
     /// As [`Self::free_unused`], by a right that was given for that.
-    pub(in crate::storage) fn free_unused_by(&self, state: &mut State, token: LengthToken) {
-        if !state.loss.is_lost()
-            && let Err(error) = self.cut_overlong(state, token)
+    pub(in crate::storage) fn free_unused_by(&mut self, token: LengthToken) {
+        if !self.loss.is_lost()
+            && let Err(error) = self.cut_overlong(token)
         {
             tracing::error!("{error}; it is tried again before the next write");
         }
     }
 
     /// Cuts what lies behind the end of the file.
-    pub(in crate::storage) fn cut_overlong(
-        &self,
-        state: &mut State,
-        token: LengthToken,
-    ) -> Result<()> {
-        let cut = disk::set_len(&*self.file(state)?, state.extent.len(), token);
-        state.extent.set_overlong(cut.is_err());
-        cut.map_err(|e| self.failed("shorten", e))
+    pub(in crate::storage) fn cut_overlong(&mut self, token: LengthToken) -> Result<()> {
+        let cut = disk::set_len(&*self.file()?, self.extent.len(), token);
+        self.extent.set_overlong(cut.is_err());
+        cut.map_err(|e| self.array.failed("shorten", e))
     }
 }

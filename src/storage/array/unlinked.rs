@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::fs::fstat;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::state::State;
+use crate::storage::array::locked::Locked;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::root::Root;
 
@@ -44,31 +44,35 @@ impl Array {
         }
         // Without the lock, first: a path may lead over a slow network.
         let leads_here = matches!(root.find(&self.path), Ok(Some(found)) if found.id == self.id());
-        let mut state = self.state.lock();
-        if leads_here && state.loss.unlinked().is_none() {
+        let mut locked = self.lock();
+        if leads_here && locked.loss.unlinked().is_none() {
             return Ok(());
         }
         // Another file may have taken the place of this one just then, by `VTRIM`, which holds the lock for that.
-        let name = self.look_for_name(&state, root);
+        let name = locked.look_for_name(root);
         let why = name.map(Name::why);
-        if why != state.loss.unlinked() {
+        if why != locked.loss.unlinked() {
             match why {
                 Some(why) => tracing::warn!("file '{}' {why}", self.path),
                 None => tracing::warn!("file '{}' is found by its name again", self.path),
             }
-            state.loss.set_unlinked(why);
+            locked.loss.set_unlinked(why);
         }
-        self.not_unlinked(&state)
+        locked.not_unlinked()
     }
+}
 
+impl Locked<'_> {
     /// What became of the name; `None` if it leads to the file, or that cannot be told.
-    fn look_for_name(&self, state: &State, root: &Root) -> Option<Name> {
-        let found = root.find(&self.path).ok()?;
-        let has_others = found.as_ref().is_some_and(|found| found.id != self.id());
+    fn look_for_name(&self, root: &Root) -> Option<Name> {
+        let found = root.find(&self.array.path).ok()?;
+        let has_others = found
+            .as_ref()
+            .is_some_and(|found| found.id != self.array.id());
         if found.is_some() && !has_others {
             return None;
         }
-        match (self.is_deleted(state)?, has_others) {
+        match (self.is_deleted()?, has_others) {
             (true, false) => Some(Name::Deleted),
             (true, true) => Some(Name::Replaced),
             (false, false) => Some(Name::MovedAway),
@@ -77,29 +81,29 @@ impl Array {
     }
 
     /// Whether the file has no name at all any more; `None` if it is closed or cannot be looked at.
-    fn is_deleted(&self, state: &State) -> Option<bool> {
-        let stat = fstat(state.file.as_ref()?).ok()?;
+    fn is_deleted(&self) -> Option<bool> {
+        let stat = fstat(self.open.file()?).ok()?;
         Some(stat.st_nlink == 0)
     }
 
-    pub(in crate::storage) fn not_unlinked(&self, state: &State) -> Result<()> {
-        match state.loss.unlinked() {
+    pub(in crate::storage) fn not_unlinked(&self) -> Result<()> {
+        match self.loss.unlinked() {
             None => Ok(()),
             Some(why) => Err(Error::Unlinked {
-                path: self.path.to_string(),
+                path: self.array.path.to_string(),
                 why,
             }),
         }
     }
 
     /// Says in the log that the values go with the last key.
-    pub(in crate::storage) fn report_loss_at_unbinding(&self, state: &State) {
-        let is_meant = self.is_unnamed() || self.is_replaced();
-        if state.extent.count() > 0 && !is_meant && self.is_deleted(state) == Some(true) {
+    pub(in crate::storage) fn report_loss_at_unbinding(&self) {
+        let is_meant = self.array.is_unnamed() || self.array.is_replaced();
+        if self.extent.count() > 0 && !is_meant && self.is_deleted() == Some(true) {
             tracing::warn!(
                 "file '{}' was deleted while it was bound, and its last key is gone now: its {} values are lost",
-                self.path,
-                state.extent.count()
+                self.array.path,
+                self.extent.count()
             );
         }
     }

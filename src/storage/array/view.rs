@@ -1,9 +1,11 @@
 //! Looking at an array.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use crate::storage::array::handle::Array;
-use crate::storage::array::lock::Locked;
+use crate::storage::array::locked::Locked;
 use crate::storage::array::open::map;
-use crate::storage::array::state::State;
 use crate::storage::array::state::span::Span;
 use crate::storage::error::Result;
 use crate::storage::format::recovery::Contents;
@@ -13,31 +15,33 @@ impl Array {
     ///
     /// # Errors
     /// If the file of a read-only array cannot be looked at any more.
-    pub fn view(&self) -> Result<View<'_>> {
-        let mut state = self.state.lock();
-        if !state.usage.is_writable() {
-            self.not_lost(&state)?;
-            self.refresh(&mut state)?;
+    pub fn view(self: &Arc<Self>) -> Result<View<'_>> {
+        let mut locked = self.lock();
+        if !locked.usage.is_writable() {
+            locked.not_lost()?;
+            locked.refresh()?;
         } else {
-            self.check_now_and_then(&mut state)?;
+            locked.check_now_and_then()?;
         }
-        Ok(View { array: self, state })
+        Ok(View { locked })
     }
+}
 
+impl Locked<'_> {
     /// Looks at what another process made of the file meanwhile.
-    fn refresh(&self, state: &mut State) -> Result<()> {
-        let file = self.file(state)?;
-        let len = self.len_of(&file)?;
+    fn refresh(&mut self) -> Result<()> {
+        let file = self.file()?;
+        let len = self.array.len_of(&file)?;
         // The record of a file that has slack changes without any change of length.
-        if len != state.extent.len() || state.extent.has_slack() {
-            let contents = Contents::look(&file, &self.path, &self.layout)?;
-            if contents.file_len > state.map.len() {
-                let access = state.usage.mapped_for();
-                let map = map(&file, &self.path, contents.file_len, access)?;
-                self.replace_map(state, map);
+        if len != self.extent.len() || self.extent.has_slack() {
+            let contents = Contents::look(&file, &self.array.path, &self.array.layout)?;
+            if contents.file_len > self.open.map().len() {
+                let access = self.usage.mapped_for();
+                let map = map(&file, &self.array.path, contents.file_len, access)?;
+                self.replace_map(map);
             }
-            state.extent.look_again(&contents);
-            self.published.set_count(contents.count);
+            self.extent.look_again(&contents);
+            self.array.published.set_count(contents.count);
         }
         Ok(())
     }
@@ -45,32 +49,32 @@ impl Array {
 
 /// The values of an array at one moment. While it lives, nobody changes them from within this process.
 pub struct View<'a> {
-    array: &'a Array,
-    state: Locked<'a>,
+    locked: Locked<'a>,
 }
 
 impl View<'_> {
     /// Which values there are.
     pub fn span(&self) -> Span {
-        self.state.span()
+        self.locked.extent.span()
     }
 
     /// Number of values.
     pub fn count(&self) -> u64 {
-        self.state.extent.count()
+        self.locked.extent.count()
     }
 
     pub(in crate::storage) fn array(&self) -> &Array {
-        self.array
-    }
-
-    pub(in crate::storage) fn state(&self) -> &State {
-        &self.state
+        self.locked.array
     }
 
     /// Bytes per value.
     pub(in crate::storage) fn item_size(&self) -> u64 {
-        self.array.item_size()
+        self.locked.array.item_size()
+    }
+
+    /// Whether bytes of the file are in RAM; `None` where the system does not tell.
+    pub(in crate::storage) fn has_bytes_in_ram(&self, bytes: Range<u64>) -> Option<bool> {
+        self.locked.open.has_in_ram(bytes)
     }
 
     /// Copies the value at each index into `out`, one after the other. Where there is none, `out` stays as it is.
@@ -78,11 +82,12 @@ impl View<'_> {
     /// # Errors
     /// If the file was truncated or cannot be read.
     pub fn gather(&mut self, indices: &[u64], out: &mut [u8]) -> Result<()> {
-        let State { map, extent, .. } = &*self.state;
-        let values = self.array.layout.data_at()..self.array.end_of_values(&self.state);
-        debug_assert_eq!(values.end - values.start, extent.count() * self.item_size());
-        map.gather(values, self.array.item().size(), indices, out)
-            .map_err(|fault| self.array.mark_lost(&mut self.state, fault))
+        let locked = &mut self.locked;
+        let layout = &locked.array.layout;
+        let values = layout.data_at()..locked.extent.end();
+        let map = locked.open.map();
+        let gathered = map.gather(values, layout.item.size(), indices, out);
+        gathered.map_err(|fault| locked.mark_lost(fault))
     }
 
     /// Copies the values from `index` on into `out`, as many as it holds. They must exist.
@@ -91,11 +96,10 @@ impl View<'_> {
     /// As [`Self::gather`].
     #[inline]
     pub fn read(&mut self, index: u64, out: &mut [u8]) -> Result<()> {
-        let from = self.array.layout.offset(index);
-        debug_assert!(from + out.len() as u64 <= self.array.end_of_values(&self.state));
-        self.state
-            .map
-            .read(from, out)
-            .map_err(|fault| self.array.mark_lost(&mut self.state, fault))
+        let locked = &mut self.locked;
+        let from = locked.array.layout.offset(index);
+        debug_assert!(from + out.len() as u64 <= locked.extent.end());
+        let read = locked.open.map().read(from, out);
+        read.map_err(|fault| locked.mark_lost(fault))
     }
 }

@@ -1,23 +1,25 @@
 //! Changing an array: what is decided and what is carried out under one hold of its lock.
 
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
-use crate::storage::array::lock::Locked;
-use crate::storage::array::state::State;
+use crate::storage::array::locked::Locked;
 use crate::storage::array::state::span::Span;
 use crate::storage::error::{Error, Result};
 use crate::storage::format::mark::Mark;
 use crate::storage::format::record;
 use crate::storage::memory::mapping::Mapping;
 
-/// The right to change an array: its lock, held since the array was found fit to be written. What is read from it is true
-/// as long as it lives. A method that may wait takes it and gives another back: what was known before is void then.
+/// The right to change the values of an array: its lock, held since the array was found fit to be written. What is read from it
+/// is true as long as it lives.
+///
+/// What adds, changes or removes values is a method of it, and so cannot be called without that look. As with [`Locked`], a method
+/// that may wait takes the writer by value and gives another back, for which the array was looked at again: what was known before
+/// is void then.
 pub struct Writer<'a> {
-    pub(in crate::storage) array: &'a Arc<Array>,
-    pub(in crate::storage) state: Locked<'a>,
+    locked: Locked<'a>,
 }
 
 impl Array {
@@ -27,10 +29,13 @@ impl Array {
     /// If the array cannot be written to.
     #[inline]
     pub fn writer(self: &Arc<Self>) -> Result<Writer<'_>> {
-        Ok(Writer {
-            state: self.lock_for_writing()?,
-            array: self,
-        })
+        self.shared.worker_alive()?;
+        let locked = self.lock();
+        // Under load one look is enough: this is the path of every append.
+        if locked.is_plainly_writable() {
+            return Ok(Writer { locked });
+        }
+        locked.into_writer()
     }
 }
 
@@ -38,162 +43,167 @@ impl<'a> Writer<'a> {
     /// Which values there are.
     #[inline]
     pub fn span(&self) -> Span {
-        self.state.span()
+        self.extent.span()
     }
 
     /// Makes the end of the file the caller's. It may wait.
     pub(in crate::storage) fn claim_end(self) -> Result<Self> {
-        let Self { array, state } = self;
-        let mut state = array.claim_end(state)?;
-        array.check_writable(&mut state)?;
-        Ok(Self { array, state })
+        self.locked.claim_end()?.into_writer()
+    }
+
+    /// Waits until the end of the file is free.
+    pub(in crate::storage) fn wait_for_end(self) -> Result<Self> {
+        self.locked.wait_for_end()?.into_writer()
+    }
+
+    /// Lets go of the lock, and those go first who wait for it.
+    pub(in crate::storage) fn unlock_fair(self) {
+        self.locked.unlock_fair();
     }
 }
 
-impl Array {
+impl<'a> Deref for Writer<'a> {
+    type Target = Locked<'a>;
+
     #[inline]
-    pub(in crate::storage) fn lock_for_writing(&self) -> Result<Locked<'_>> {
-        self.shared.worker_alive()?;
-        let mut state = self.state.lock();
-        // Under load one look is enough: this is the path of every append.
-        if !state.is_plainly_writable() {
-            self.check_writable(&mut state)?;
-        }
-        Ok(state)
+    fn deref(&self) -> &Locked<'a> {
+        &self.locked
+    }
+}
+
+impl<'a> DerefMut for Writer<'a> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Locked<'a> {
+        &mut self.locked
+    }
+}
+
+impl<'a> Locked<'a> {
+    /// The right to change the array, as it is now.
+    ///
+    /// # Errors
+    /// If the array cannot be written to.
+    #[inline(never)]
+    pub(in crate::storage) fn into_writer(mut self) -> Result<Writer<'a>> {
+        self.check_writable()?;
+        Ok(Writer { locked: self })
     }
 
-    /// Finds out whether the array can be written to, to be asked whenever the lock was taken, and after each wait.
-    #[inline(never)]
-    pub(in crate::storage) fn check_writable(&self, state: &mut State) -> Result<()> {
-        if !state.usage.is_writable() {
+    fn check_writable(&mut self) -> Result<()> {
+        if !self.usage.is_writable() {
             return Err(Error::ReadOnly {
-                path: self.path.to_string(),
+                path: self.array.path.to_string(),
             });
         }
-        if let Some(reason) = state.durability.refusal() {
+        if let Some(reason) = self.durability.refusal() {
             return Err(Error::Refused {
-                path: self.path.to_string(),
+                path: self.array.path.to_string(),
                 reason: reason.to_owned(),
             });
         }
-        if state.file.is_none() {
-            return Err(self.closed());
+        if self.open.is_closed() {
+            return Err(self.array.closed());
         }
-        if state.extent.has_slack() {
+        if self.extent.has_slack() {
             // The record is behind all values: storing to it finds out that the file was cut.
-            self.not_lost(state)?;
+            self.not_lost()?;
         } else {
-            self.check_now_and_then(state)?;
+            self.check_now_and_then()?;
         }
-        self.mark_if_unmarked(state)
+        self.mark_if_unmarked()
     }
 
     /// Notes in the file what is on disk for certain, before it may change.
     #[inline]
-    pub(in crate::storage) fn mark_if_unmarked(&self, state: &mut State) -> Result<()> {
-        if state.durability.is_marked() {
+    pub(in crate::storage) fn mark_if_unmarked(&mut self) -> Result<()> {
+        if self.durability.is_marked() {
             return Ok(());
         }
-        self.mark(state, state.durability.synced())
+        self.mark(self.durability.synced())
     }
 
-    pub(in crate::storage) fn mark(&self, state: &mut State, count: u64) -> Result<()> {
-        let file = self.file(state)?;
-        let _marking = self.state.marking(state);
+    pub(in crate::storage) fn mark(&mut self, count: u64) -> Result<()> {
+        let file = self.file()?;
+        let _marking = self.marking();
         // Should it fail, what the mark says is not known.
-        state.durability.set_mark(None);
-        Mark::set(&file, count).map_err(|e| self.failed("mark", e))?;
-        state.durability.set_mark(Some(count));
+        self.durability.set_mark(None);
+        Mark::set(&file, count).map_err(|e| self.array.failed("mark", e))?;
+        self.durability.set_mark(Some(count));
         Ok(())
     }
 
     /// Makes the header of a `.npy` file say so many values.
-    pub(in crate::storage) fn write_header(&self, state: &mut State, count: u64) -> Result<()> {
-        if let Some(header) = &self.layout.npy
-            && state.extent.header_count() != count
+    pub(in crate::storage) fn write_header(&mut self, count: u64) -> Result<()> {
+        if let Some(header) = &self.array.layout.npy
+            && self.extent.header_count() != count
         {
-            self.overwrite(state, header.text_at(), &header.text(count))?;
-            state.extent.set_header_count(count);
+            self.store(header.text_at(), &header.text(count))?;
+            self.extent.set_header_count(count);
         }
         Ok(())
     }
 
     /// Makes a count the count, for this process, its children and, with slack, for other processes.
-    pub(in crate::storage) fn set_count(&self, state: &mut State, count: u64) -> Result<()> {
-        self.store_in_record(state, record::LIVE_AT, count)?;
-        self.publish(state, count);
+    pub(in crate::storage) fn set_count(&mut self, count: u64) -> Result<()> {
+        self.store_in_record(record::LIVE_AT, count)?;
+        self.publish(count);
         Ok(())
     }
 
-    pub(in crate::storage) fn publish_synced(&self, state: &mut State) -> Result<()> {
-        self.store_in_record(state, record::SYNCED_AT, state.durability.synced())
+    pub(in crate::storage) fn publish_synced(&mut self) -> Result<()> {
+        self.store_in_record(record::SYNCED_AT, self.durability.synced())
     }
 
     /// Stores a field of the record at the end of the file, where there is one.
-    pub(in crate::storage) fn store_in_record(
-        &self,
-        state: &mut State,
-        field: u64,
-        value: u64,
-    ) -> Result<()> {
+    pub(in crate::storage) fn store_in_record(&mut self, field: u64, value: u64) -> Result<()> {
         // The record of a read-only file is another process'.
-        let Some(record_at) = state.extent.record_at() else {
+        let Some(record_at) = self.extent.record_at() else {
             return Ok(());
         };
-        if !state.usage.is_writable() {
+        if !self.usage.is_writable() {
             return Ok(());
         }
-        state
-            .map
-            .store(record_at + field, value)
-            .map_err(|fault| self.mark_lost(state, fault))
+        let stored = self.open.map().store(record_at + field, value);
+        stored.map_err(|fault| self.mark_lost(fault))
     }
 
     /// Notes a write from a position in bytes to the last value, and has the worker sync it in time.
     #[inline]
-    pub(in crate::storage) fn wrote(self: &Arc<Self>, state: &mut State, from: u64) {
-        let end = self.end_of_values(state);
-        self.wrote_between(state, from..end);
+    pub(in crate::storage) fn wrote(&mut self, from: u64) {
+        let end = self.extent.end();
+        self.wrote_between(from..end);
     }
 
     /// Notes a write to a range of bytes, and has the worker sync it in time.
     #[inline]
-    pub(in crate::storage) fn wrote_between(
-        self: &Arc<Self>,
-        state: &mut State,
-        bytes: Range<u64>,
-    ) {
-        state.writes += 1;
-        if state.durability.wrote(bytes.clone(), &self.shared.settings) {
-            self.ask(Chore::WriteBack);
+    pub(in crate::storage) fn wrote_between(&mut self, bytes: Range<u64>) {
+        let settings = &self.array.shared.settings;
+        self.load.wrote();
+        if self.durability.wrote(bytes.clone(), settings) {
+            self.array.ask(Chore::WriteBack);
         }
-        state.snapshots.after_write(bytes.start);
-        state.watch.wrote(bytes);
-        self.schedule_sync(state);
+        self.snapshots.after_write(bytes.start);
+        self.watch.wrote(bytes);
+        self.schedule_sync();
     }
 
     /// Has what begins at a byte synced in time.
-    pub(in crate::storage) fn mark_dirty_and_schedule(
-        self: &Arc<Self>,
-        state: &mut State,
-        from: u64,
-    ) {
-        state.durability.mark_dirty(from);
-        self.schedule_sync(state);
+    pub(in crate::storage) fn mark_dirty_and_schedule(&mut self, from: u64) {
+        self.durability.mark_dirty(from);
+        self.schedule_sync();
     }
 
     /// Tells the worker of writes that are not on disk, unless it knows.
-    pub(in crate::storage) fn schedule_sync(self: &Arc<Self>, state: &mut State) {
-        if state.durability.schedule() {
-            self.ask(Chore::SyncInTime);
+    pub(in crate::storage) fn schedule_sync(&mut self) {
+        if self.durability.schedule() {
+            self.array.ask(Chore::SyncInTime);
         }
     }
 
     /// Puts another mapping in place. The worker unmaps the old one: that takes long where much is mapped.
-    pub(in crate::storage) fn replace_map(&self, state: &mut State, map: Arc<Mapping>) {
-        let old = std::mem::replace(&mut state.map, map);
-        state.advise_again();
-        self.attendant.unmap(old);
+    pub(in crate::storage) fn replace_map(&mut self, map: Arc<Mapping>) {
+        let old = self.open.replace_map(map);
+        self.array.attendant.unmap(old);
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::fs::{Advice, fadvise};
@@ -27,7 +28,7 @@ const ATTEMPTS: u32 = 3;
 
 impl Array {
     /// Reads values for what that does to the page cache.
-    fn read_in(&self, pieces: &[Range<u64>]) {
+    fn read_in(self: &Arc<Self>, pieces: &[Range<u64>]) {
         let size = self.item_size();
         let longest = pieces.iter().map(|piece| piece.end - piece.start).max();
         let mut buffer = vec![0; (longest.unwrap_or(0) * size) as usize];
@@ -57,7 +58,7 @@ impl Array {
     }
 
     /// Reads the values of a range that is about to be overwritten, unless they are in RAM.
-    pub(in crate::storage) fn warm_up(&self, range: &Range<u64>) {
+    pub(in crate::storage) fn warm_up(self: &Arc<Self>, range: &Range<u64>) {
         let touched = Touched::Range(range.clone());
         let found = self.view().map(|mut view| view.looks_at(&touched));
         if matches!(found, Ok(Some(true))) {
@@ -71,7 +72,7 @@ impl Array {
     }
 
     /// Goes the way of a binary search through the file.
-    fn search_in_file(&self, item: ItemType, target: &Target) {
+    fn search_in_file(self: &Arc<Self>, item: ItemType, target: &Target) {
         let _ = search(
             self.published_count(),
             item,

@@ -19,7 +19,7 @@ const DROPPED_AT_ONCE: u64 = 64 << 20;
 
 impl Array {
     /// Takes clean pages of a range of bytes out of the page table and the page cache.
-    fn drop_pages(&self, bytes: Range<u64>) -> io::Result<()> {
+    fn drop_pages(self: &Arc<Self>, bytes: Range<u64>) -> io::Result<()> {
         self.cold_check.renew();
         let dropped = self.with_file(|file, map, _| {
             map.release(bytes.start, bytes.end);

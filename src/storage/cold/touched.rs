@@ -89,13 +89,16 @@ impl Array {
 
     /// Does something with the file that may wait for the disk. The file is not closed meanwhile: a descriptor that
     /// is closed late takes the lock of the file with it.
-    pub(super) fn with_file<R>(&self, work: impl FnOnce(&File, &Mapping, u64) -> R) -> Option<R> {
-        let state = self.state.lock();
+    pub(super) fn with_file<R>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&File, &Mapping, u64) -> R,
+    ) -> Option<R> {
+        let locked = self.lock();
         // Who closes the file has the state when asking for this lock, so this does not wait.
         let _reading = self.reading.read();
-        let file = state.file.clone()?;
-        let (map, count) = (Arc::clone(&state.map), state.extent.count());
-        drop(state);
+        let file = locked.open.file().cloned()?;
+        let (map, count) = (Arc::clone(locked.open.map()), locked.extent.count());
+        drop(locked);
         Some(work(&file, &map, count))
     }
 }
@@ -146,12 +149,7 @@ impl View<'_> {
     }
 
     pub(super) fn has_range(&self, values: Range<u64>) -> Option<bool> {
-        let (array, state) = (self.array(), self.state());
-        let bytes = array.bytes_of(values, state.extent.count());
-        match &state.file {
-            Some(file) if !bytes.is_empty() => state.look.finds(file, &state.map, bytes),
-            _ => Some(true),
-        }
+        self.has_bytes_in_ram(self.array().bytes_of(values, self.count()))
     }
 }
 

@@ -50,11 +50,11 @@ impl Array {
     pub fn snapshot(self: &Arc<Self>) -> Result<Snapshot> {
         // It finds out what became of the file meanwhile.
         drop(self.view()?);
-        let mut state = self.state.lock();
-        let count = state.extent.count();
-        let file = self.file(&state)?;
+        let mut locked = self.lock();
+        let count = locked.extent.count();
+        let file = locked.file()?;
         let undo = Arc::new(UndoLog::new(self.item_size(), self.layout.data_at(), count));
-        state.snapshots.add(&undo);
+        locked.snapshots.add(&undo);
         Ok(Snapshot {
             array: Arc::clone(self),
             file: Arc::downgrade(&file),
@@ -63,12 +63,13 @@ impl Array {
     }
 
     /// Why the file is shorter than its values.
-    fn explain_short_file(&self) -> Broken {
-        let mut state = self.state.lock();
-        if !state.usage.is_writable() {
+    fn explain_short_file(self: &Arc<Self>) -> Broken {
+        let mut locked = self.lock();
+        if !locked.usage.is_writable() {
             return Broken::Changed;
         }
-        self.file_as_left(&mut state)
+        locked
+            .file_as_left()
             .map_or_else(Broken::Failed, |_| Broken::Changed)
     }
 }
@@ -204,7 +205,7 @@ impl Snapshot {
     pub fn check(&self) -> std::result::Result<(), Broken> {
         self.check_length()?;
         // No write is halfway under the lock.
-        let _state = self.array.state.lock();
+        let _locked = self.array.lock();
         if self.undo.is_broken() {
             return Err(Broken::Changed);
         }
@@ -232,8 +233,7 @@ impl Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        let mut state = self.array.state.lock();
-        state.snapshots.remove(&self.undo);
+        self.array.lock().snapshots.remove(&self.undo);
     }
 }
 
@@ -347,9 +347,9 @@ mod tests {
         let store = store_in(dir.path());
         let bound = array(&store);
         let snapshot = bound.snapshot().unwrap();
-        bound.state.lock().snapshots.after_write(COUNT * 8);
+        bound.lock().snapshots.after_write(COUNT * 8);
         snapshot.check().unwrap();
-        bound.state.lock().snapshots.after_write(8);
+        bound.lock().snapshots.after_write(8);
         assert!(matches!(snapshot.check(), Err(Broken::Changed)));
     }
 
@@ -435,8 +435,8 @@ mod tests {
         let store = store_in(dir.path());
         let bound = array(&store);
         let snapshots = [bound.snapshot().unwrap(), bound.snapshot().unwrap()];
-        assert_eq!(bound.state.lock().snapshots.len(), 2);
+        assert_eq!(bound.lock().snapshots.len(), 2);
         drop(snapshots);
-        assert_eq!(bound.state.lock().snapshots.len(), 0);
+        assert_eq!(bound.lock().snapshots.len(), 0);
     }
 }

@@ -16,9 +16,9 @@ use crate::storage::array::handle::Array;
 use crate::storage::array::head::{MayGo, Trim};
 use crate::storage::array::open::map;
 use crate::storage::array::owner::copy_owner;
-use crate::storage::array::state::State;
 use crate::storage::array::state::extent::Extent;
 use crate::storage::array::state::span::Span;
+use crate::storage::array::writer::Writer;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access;
 use crate::storage::files::access::Access;
@@ -116,11 +116,11 @@ impl Array {
 
     fn begin_copy(self: &Arc<Self>, trim: Trim, root: &Root, cancel: Cancel) -> Result<HeadDrop> {
         self.not_cancelled(&cancel)?;
-        let mut state = self.lock_for_writing()?;
-        let old = self.file_as_left(&mut state)?;
+        let mut writer = self.writer()?;
+        let old = writer.file_as_left()?;
         let new = Replacement::of(&old, self.id(), &self.path, root)?;
-        let todo = self.layout.offset(trim.head)..self.end_of_values(&state);
-        drop(state);
+        let todo = self.layout.offset(trim.head)..writer.extent.end();
+        drop(writer);
         let copy = HeadDrop {
             array: Arc::clone(self),
             trim: trim.number,
@@ -138,9 +138,8 @@ impl Array {
     }
 
     /// Nothing is noted for that trim any more.
-    fn forget_trim(&self, number: u64) {
-        let mut state = self.state.lock();
-        state.watch.end(number);
+    fn forget_trim(self: &Arc<Self>, number: u64) {
+        self.lock().watch.end(number);
     }
 }
 
@@ -255,11 +254,11 @@ impl HeadDrop {
 
     /// Whether the array has no values any more where bytes of the old file could not be read.
     fn ends_before(&self, position: u64) -> Result<bool> {
-        let mut state = self.array.state.lock();
-        let ends_before = self.array.end_of_values(&state) <= position;
+        let mut locked = self.array.lock();
+        let ends_before = locked.extent.end() <= position;
         if !ends_before {
             // What others did to the file is an error.
-            self.array.file_as_left(&mut state)?;
+            locked.file_as_left()?;
         }
         Ok(ends_before)
     }
@@ -286,37 +285,37 @@ impl HeadDrop {
         let array = &Arc::clone(&self.array);
         let _syncing = array.syncing.lock();
         let mut entries = registry.lock();
-        let mut state = array.claim_end(array.lock_for_writing()?)?;
-        array.check_writable(&mut state)?;
+        let mut writer = array.writer()?.claim_end()?;
         self.not_cancelled()?;
-        let (missing, lowest) = self.missing(&mut state)?;
+        let (missing, lowest) = self.missing(&mut writer)?;
         if is_much(&missing) || self.may_go.is_some() {
             return Ok(Some(missing));
         }
         if !missing.is_empty() {
             self.copy(missing.clone(), self.shift())?;
         }
-        let kept = state.extent.count() - self.head;
+        let kept = writer.extent.count() - self.head;
         let mut synced = array.layout.count_up_to(self.synced_to).min(lowest);
         if !missing.is_empty() && array.shared.settings.fsync() == Fsync::Always {
             self.sync()?;
-            synced = state.extent.count();
+            synced = writer.extent.count();
         }
         let synced = (synced - self.head).min(kept);
         self.new.give_name(&array.path)?;
-        let map = self.prepare(&state, kept, synced)?;
+        let map = self.prepare(&writer, kept, synced)?;
         // From here on nothing may fail but this.
         let id = self.new.put_in_place(&array.path)?;
         registry.renamed(&mut entries, array, id);
-        self.adopt(&mut state, map, kept, synced);
+        self.adopt(writer, map, kept, synced);
         Ok(None)
     }
 
     /// What was written since the last round, and the least number of values since then.
-    fn missing(&self, state: &mut State) -> Result<(Range<u64>, u64)> {
-        let end = state.extent.end();
-        let round = if state.is_of(&self.old) {
-            state.watch.take_round(self.trim, state.extent.count())
+    fn missing(&self, writer: &mut Writer<'_>) -> Result<(Range<u64>, u64)> {
+        let Span { count, .. } = writer.span();
+        let end = writer.extent.end();
+        let round = if writer.open.is(&self.old) {
+            writer.watch.take_round(self.trim, count)
         } else {
             None
         };
@@ -331,7 +330,7 @@ impl HeadDrop {
     }
 
     /// Makes the copy what the file is to be.
-    fn prepare(&self, state: &State, kept: u64, synced: u64) -> Result<Arc<Mapping>> {
+    fn prepare(&self, writer: &Writer<'_>, kept: u64, synced: u64) -> Result<Arc<Mapping>> {
         let array = &self.array;
         let file = &self.new.file;
         let failed = |e| array.failed("complete the copy of", e);
@@ -344,7 +343,7 @@ impl HeadDrop {
         copy_owner(&self.old, file).map_err(|errno| failed(errno.into()))?;
         dropped::note(
             file,
-            dropped::check(state.extent.head() + self.head, &array.path)?,
+            dropped::check(writer.extent.head() + self.head, &array.path)?,
         )
         .and_then(|()| Mark::set(file, synced).map(drop))
         .map_err(|errno| failed(errno.into()))?;
@@ -352,19 +351,19 @@ impl HeadDrop {
         map(file, &array.path, len, Access::Writable)
     }
 
-    fn adopt(&self, state: &mut State, map: Arc<Mapping>, kept: u64, synced: u64) {
+    fn adopt(&self, mut writer: Writer<'_>, map: Arc<Mapping>, kept: u64, synced: u64) {
         let array = &self.array;
-        array.replace_map(state, map);
-        state.snapshots.break_off();
+        writer.replace_map(map);
+        writer.snapshots.break_off();
         let span = Span {
-            head: state.extent.head() + self.head,
+            head: writer.extent.head() + self.head,
             count: kept,
         };
-        array.publish_file(state, Some(Arc::clone(&self.new.file)), span);
-        state.extent = Extent::exact(&array.layout, span);
-        state
+        writer.publish_file(Some(Arc::clone(&self.new.file)), span);
+        writer.extent = Extent::exact(&array.layout, span);
+        writer
             .durability
             .replaced(synced, array.layout.offset(synced));
-        array.schedule_sync(state);
+        writer.schedule_sync();
     }
 }

@@ -1,6 +1,8 @@
 //! Contents that come from another server and may be what the file here holds already. As long as they are, nothing is
 //! written: a copy that is the same is kept, and one that lacks a tail gets it.
 
+use std::sync::Arc;
+
 use crate::storage::array::handle::Array;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::path::FilePath;
@@ -79,7 +81,7 @@ impl Likeness {
 }
 
 /// Reads values, which are known to be there, by the file's descriptor.
-fn read_values(array: &Array, index: u64, out: &mut [u8]) -> Result<()> {
+fn read_values(array: &Arc<Array>, index: u64, out: &mut [u8]) -> Result<()> {
     let failed = |reason| Error::io("read", array.path(), reason);
     match array.moment()?.read(index, out) {
         Ok(read) if read == out.len() => Ok(()),

@@ -312,7 +312,7 @@ impl Registry {
     }
 
     /// Gives an array another descriptor of its file.
-    fn reopen(&self, array: &Array, file: File, access: Access) -> Result<()> {
+    fn reopen(&self, array: &Arc<Array>, file: File, access: Access) -> Result<()> {
         array.reopen(file, access, |old| {
             self.lingering.lock().push((array.id(), old));
         })

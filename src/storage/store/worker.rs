@@ -382,7 +382,7 @@ impl Worker {
 }
 
 /// Gives an array its exact length; `false` if that is to be tried again.
-fn trim(array: &Array) -> bool {
+fn trim(array: &Arc<Array>) -> bool {
     match array.trim_from_worker() {
         // A lost file is not ours to cut; the next command says so.
         Ok(()) | Err(Error::Lost { .. }) => true,

@@ -1,0 +1,77 @@
+//! How much is written to an array: tells load from calm.
+//!
+//! **Invariant**: each write counts once, whichever way it took.
+
+use crate::storage::array::state::burst_limiter::BurstLimiter;
+
+/// What is known of the writes to an array.
+#[derive(Debug)]
+pub(in crate::storage) struct Load {
+    writes: u64,
+    burst: BurstLimiter,
+}
+
+impl Load {
+    /// Of an array that was opened just now.
+    pub fn calm() -> Self {
+        Self {
+            writes: 0,
+            burst: BurstLimiter::full(),
+        }
+    }
+
+    /// Something was written.
+    #[inline]
+    pub fn wrote(&mut self) {
+        self.writes += 1;
+    }
+
+    /// Number of writes so far.
+    pub fn writes(&self) -> u64 {
+        self.writes
+    }
+
+    /// The average length of a write, of so many bytes in all.
+    pub fn average(&self, bytes: u64) -> u64 {
+        bytes / self.writes.max(1)
+    }
+
+    /// Whether an append of so many bytes is an unhurried one; it counts towards a burst.
+    pub fn is_unhurried(&mut self, bytes: u64) -> bool {
+        self.burst.take(bytes)
+    }
+
+    /// A burst is over.
+    pub fn calms(&mut self) {
+        self.burst = BurstLimiter::full();
+    }
+
+    /// A burst goes on for the next hours.
+    #[cfg(test)]
+    pub fn bursts(&mut self) {
+        self.burst = BurstLimiter::empty();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_average_is_of_all_writes_so_far() {
+        let mut load = Load::calm();
+        assert_eq!(load.average(80), 80);
+        load.wrote();
+        load.wrote();
+        assert_eq!((load.average(80), load.writes()), (40, 2));
+    }
+
+    #[test]
+    fn a_burst_is_hurried_until_it_is_over() {
+        let mut load = Load::calm();
+        load.bursts();
+        assert!(!load.is_unhurried(8));
+        load.calms();
+        assert!(load.is_unhurried(8));
+    }
+}
