@@ -174,7 +174,7 @@ pub mod contents {
     pub const VALUES: u64 = 1;
     /// Nothing: they came with an earlier key that is bound to the same file.
     pub const EARLIER: u64 = 2;
-    /// The reason why they cannot be had.
+    /// The reason why there are none.
     pub const UNAVAILABLE: u64 = 3;
 }
 

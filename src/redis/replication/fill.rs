@@ -214,7 +214,7 @@ impl Fill {
             return Progress::Ended;
         }
         let Ok(mut view) = self.array.view() else {
-            // The key says what is wrong, and MMAP begins anew.
+            // The key answers with the error, and MMAP starts a new fill.
             return Progress::Ended;
         };
         let Span { head, count } = view.span();

@@ -64,7 +64,7 @@ impl Array {
         }
     }
 
-    /// There is nobody any more who knows better.
+    /// There is no other server any more that knows better.
     pub fn trust_contents(&self) {
         if self.completeness() == Completeness::Doubted {
             self.become_(Completeness::Whole, "");
@@ -138,7 +138,7 @@ impl Array {
         noted.map(drop)
     }
 
-    /// Whoever binds the array takes what is there for all there is.
+    /// The user who binds the array accepts its values as complete.
     ///
     /// # Errors
     /// As [`Self::become_whole`].
@@ -183,7 +183,7 @@ impl Array {
         self.peers.unannounced.store(writes, Ordering::Relaxed);
     }
 
-    /// Whether another server sends all values anew, and what is there is a mixture until they have come.
+    /// Whether another server sends all values again. Until they have come, the array holds a mixture.
     pub fn is_sent_anew(&self) -> bool {
         self.peers.sent_anew.load(Ordering::Relaxed)
     }

@@ -47,7 +47,7 @@ pub struct Array {
     pub(super) last_error: Mutex<Option<String>>,
     /// Whether values may be elsewhere than in RAM.
     pub(in crate::storage) cold_check: ColdCheck,
-    /// Held during a sync, so that nobody takes what another has only begun to sync for synced.
+    /// Held during a sync, so that no thread considers synced what another has only begun to sync.
     /// Taken before `state`, never after.
     pub(in crate::storage) syncing: Mutex<()>,
     /// Held to read by those who read or map the file for a snapshot, and to write before the file is closed. No lock is
