@@ -134,7 +134,7 @@ impl Header {
         // It goes on with its primary's stream from where the RDB was saved.
         if is_replica() && Phase::now() != Phase::Idle {
             bound.set_unannounced(self.origin.unannounced);
-            bound.set_sent_anew(self.origin.is_sent_anew);
+            bound.set_resent(self.origin.is_resent);
             if self.origin.is_incomplete_unnoted && Phase::now() == Phase::LoadingFile {
                 missing::miss(&bound, "it lacked values when the RDB file was saved");
             }

@@ -38,7 +38,7 @@ fn save_binding(rdb: &Writer, binding: &Binding) -> Result<(), Damaged> {
         count: binding.published_count(),
         origin: Origin {
             is_primary: !is_replica(),
-            is_sent_anew: array.is_some_and(|array| array.is_sent_anew()),
+            is_resent: array.is_some_and(|array| array.is_resent()),
             unannounced: array.map_or(0, |array| array.unannounced()),
             is_incomplete_unnoted: array.is_some_and(|array| array.is_incomplete_unnoted()),
         },

@@ -73,7 +73,7 @@ pub fn is_being_sent(array: &Array) -> bool {
 }
 
 /// Sends all that an array holds to replicas that may hold anything else.
-pub fn send_anew(ctx: &Ctx, array: &Arc<Array>) {
+pub fn resend(ctx: &Ctx, array: &Arc<Array>) {
     if array.is_incomplete() {
         // What is missing here may be elsewhere: it is not to be overwritten.
         return;

@@ -67,7 +67,7 @@ pub fn send_what_the_stream_lacks(ctx: &Ctx) {
     {
         IS_AHEAD_OF_STREAM.store(false, Ordering::Relaxed);
         for array in store().arrays() {
-            fill::send_anew(ctx, &array);
+            fill::resend(ctx, &array);
         }
     }
     // Of one that is still being sent a snapshot it is not known what it will have.

@@ -174,7 +174,7 @@ fn tell_of_ended(ctx: &Ctx) {
             // Replicas have dropped what is here.
             Kind::DropsHead if write.is_told.load(Ordering::Relaxed) => {
                 announce_end(ctx, key, array);
-                fill::send_anew(ctx, array);
+                fill::resend(ctx, array);
                 then();
                 continue;
             }
@@ -229,7 +229,7 @@ pub fn stop_all() {
         cancel.cancel();
     }
     for array in background.uncertain.drain(..) {
-        array.set_sent_anew(true);
+        array.set_resent(true);
     }
 }
 
@@ -238,9 +238,9 @@ pub fn stop_all() {
 pub fn take_over() {
     let mut background = background();
     for array in store().arrays() {
-        if array.unannounced() > 0 || array.is_sent_anew() {
+        if array.unannounced() > 0 || array.is_resent() {
             array.set_unannounced(0);
-            array.set_sent_anew(false);
+            array.set_resent(false);
             background.uncertain.push(array);
         }
     }
@@ -251,7 +251,7 @@ pub fn send_uncertain(ctx: &Ctx) {
     let uncertain = std::mem::take(&mut background().uncertain);
     for array in uncertain {
         if store().is_bound(&array) {
-            fill::send_anew(ctx, &array);
+            fill::resend(ctx, &array);
         }
     }
 }

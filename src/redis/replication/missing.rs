@@ -263,7 +263,7 @@ pub fn send_what_was_asked_for(ctx: &Ctx) {
             continue;
         }
         match key {
-            None => array.iter().for_each(|array| fill::send_anew(ctx, array)),
+            None => array.iter().for_each(|array| fill::resend(ctx, array)),
             Some(key) if ctx.select(key.database) => {
                 Key::with(ctx, &key.name, Mode::Read, |key| {
                     let binding = lookup::value(key);

@@ -49,7 +49,7 @@ impl Array {
             return false;
         }
         self.become_(Completeness::Missed, why);
-        self.set_sent_anew(false);
+        self.set_resent(false);
         self.peers.gap_from.store(u64::MAX, Ordering::Relaxed);
         if let Err(error) = self.note_incomplete(why) {
             tracing::error!("{error}; a restart of this server may forget that values are missing");
@@ -184,13 +184,13 @@ impl Array {
     }
 
     /// Whether another server sends all values again. Until they have come, the array holds a mixture.
-    pub fn is_sent_anew(&self) -> bool {
-        self.peers.sent_anew.load(Ordering::Relaxed)
+    pub fn is_resent(&self) -> bool {
+        self.peers.resent.load(Ordering::Relaxed)
     }
 
     /// Says whether it does.
-    pub fn set_sent_anew(&self, sent_anew: bool) {
-        self.peers.sent_anew.store(sent_anew, Ordering::Relaxed);
+    pub fn set_resent(&self, resent: bool) {
+        self.peers.resent.store(resent, Ordering::Relaxed);
     }
 
     /// Contents come from now on, from the head: what is here until then is something else.
