@@ -1,5 +1,5 @@
-//! Commands that write remember which array a key leads to. Whatever moves, replaces, expires or evicts a key, the next write
-//! goes where looking the key up would lead it: reads look it up, and tell.
+//! Short commands remember which array a key leads to. Whatever moves, replaces, expires or evicts a key, the next of them
+//! goes where looking the key up would lead it: `VAGG` looks it up, and tells.
 
 use support::random::{Random, rounds, seed};
 use support::{Client, Reply, Server, wait_until};
@@ -109,7 +109,7 @@ impl Keys {
         (commands, text)
     }
 
-    /// A write to each key, and after each what is there; two writes first, so that what is remembered is used.
+    /// A read of each key and a write to it, and what is there before and after by commands that look the key up.
     fn probes(&mut self, commands: &mut Vec<Vec<String>>) -> Vec<(String, usize, String)> {
         let mut probes = Vec::new();
         for database in DATABASES {
@@ -123,9 +123,12 @@ impl Keys {
                     value.clone(),
                 ));
                 for words in [
+                    vec!["VSIZE", name],
+                    vec!["VAGG", name, "0", "-1", "COUNT"],
                     vec!["VPUSH", name, &value],
                     vec!["TYPE", name],
                     vec!["VGET", name, "-1"],
+                    vec!["VAGG", name, "0", "-1", "MAX"],
                 ] {
                     commands.push(words.into_iter().map(str::to_owned).collect());
                 }
@@ -134,7 +137,8 @@ impl Keys {
         probes
     }
 
-    /// Has something happen, and writes to each key, all in one go; so the server's clock has no time to tick in between.
+    /// Has something happen, and reads and writes each key, all in one go; so the server's clock has no time to tick in between.
+    /// Two writes come first, so that what is remembered is used.
     fn step(&mut self, before: &str) -> u64 {
         let mut commands = Vec::new();
         for database in DATABASES {
@@ -149,11 +153,27 @@ impl Keys {
         let replies = self.client.pipeline(&commands);
         let mut reached = 0;
         for (key, at, value) in probes {
-            let (write, kind, last) = (&replies[at], replies[at + 1].to_string(), &replies[at + 2]);
+            let (size, count) = (replies[at].to_string(), replies[at + 1].to_string());
+            let as_counted = match &replies[at] {
+                Reply::Error(_) => size == count,
+                _ => format!("[{size}]") == count,
+            };
+            assert!(
+                as_counted,
+                "{before}after {text}: VSIZE of {key} answers {size}, VAGG COUNT {count}"
+            );
+            let (write, kind, last) = (
+                &replies[at + 2],
+                replies[at + 3].to_string(),
+                &replies[at + 4],
+            );
+            let greatest = replies[at + 5].to_string();
             let fits = match write {
                 Reply::Int(1) => {
                     reached += 1;
-                    kind == "mmaparray" && *last == Reply::Bulk(value.clone().into_bytes())
+                    kind == "mmaparray"
+                        && *last == Reply::Bulk(value.clone().into_bytes())
+                        && greatest == format!("[{value}]")
                 }
                 Reply::Error(error) if error.starts_with("ERR no such key") => kind == "none",
                 Reply::Error(error) if error.starts_with("WRONGTYPE") => {
@@ -163,7 +183,7 @@ impl Keys {
             };
             assert!(
                 fits,
-                "{before}after {text}: VPUSH of {value} to {key} answers {write}, TYPE {kind}, VGET -1 {last}"
+                "{before}after {text}: VPUSH of {value} to {key} answers {write}, TYPE {kind}, VGET -1 {last}, VAGG MAX {greatest}"
             );
         }
         reached

@@ -33,7 +33,7 @@ impl Command for VGet {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let index = index(args, 2)?;
-        let Some(binding) = lookup::for_reading(ctx, args)? else {
+        let Some(binding) = lookup::for_short_reading(ctx, args)? else {
             ctx.reply_null();
             return Ok(());
         };

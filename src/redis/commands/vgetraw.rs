@@ -31,7 +31,7 @@ impl Command for VGetRaw {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = Wanted::parse(args, 2)?;
-        let Some(binding) = lookup::for_reading(ctx, args)? else {
+        let Some(binding) = lookup::for_short_reading(ctx, args)? else {
             ctx.reply_bulk(b"");
             return Ok(());
         };

@@ -19,7 +19,7 @@ impl Command for VSize {
     const COMPLEXITY: &'static CStr = c"O(1)";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let count = match lookup::for_reading(ctx, args)? {
+        let count = match lookup::for_short_reading(ctx, args)? {
             Some(binding) => binding.bound()?.view()?.count(),
             None => 0,
         };

@@ -35,7 +35,7 @@ impl Command for VSlice {
         args.expect_at_most(6)?;
         let wanted = Wanted::parse(args, 2)?;
         let step = step(args, 4)?;
-        match lookup::for_reading(ctx, args)? {
+        match lookup::for_short_reading(ctx, args)? {
             Some(binding) => reply_slice(ctx, &binding, step, |count| wanted.of(count)),
             None => {
                 ctx.reply_array(0);
@@ -63,7 +63,7 @@ impl Command for VLast {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let wanted = count(args, 2)?;
-        match lookup::for_reading(ctx, args)? {
+        match lookup::for_short_reading(ctx, args)? {
             Some(binding) => reply_slice(ctx, &binding, 1, |count| {
                 count.saturating_sub(wanted)..count
             }),

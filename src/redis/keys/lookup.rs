@@ -1,5 +1,6 @@
 //! From the key of a command to what it holds.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::redis::keys::binding::{Binding, Target};
@@ -7,7 +8,7 @@ use crate::redis::keys::remembered;
 use crate::redis::server::{Args, Ctx, Failure, Key, Mode, Named, OpenValue, TypeHandle};
 use crate::storage::types::excerpt;
 
-/// A key of a command that writes, and what it holds for as long as that runs.
+/// A key of a command, and what it holds for as long as that runs.
 pub struct Opened<'a> {
     named: Named<'a>,
     held: Held<'a>,
@@ -22,11 +23,27 @@ impl<'a> Opened<'a> {
     /// The key, and what it holds.
     #[inline]
     pub fn parts(&self) -> (&Named<'a>, &Binding) {
-        let binding = match &self.held {
+        (&self.named, self)
+    }
+
+    #[inline]
+    fn remembered(named: Named<'a>, binding: remembered::Shared) -> Self {
+        Self {
+            named,
+            held: Held::Remembered(binding),
+        }
+    }
+}
+
+impl Deref for Opened<'_> {
+    type Target = Binding;
+
+    #[inline]
+    fn deref(&self) -> &Binding {
+        match &self.held {
             Held::Open(binding) => binding,
-            Held::Remembered(binding) => &***binding,
-        };
-        (&self.named, binding)
+            Held::Remembered(binding) => binding,
+        }
     }
 }
 
@@ -40,6 +57,20 @@ pub fn for_reading<'a>(
     args: Args<'a>,
 ) -> Result<Option<OpenValue<'a, Binding>>, Failure> {
     value_of(Key::open(ctx, args, Mode::Read))
+}
+
+/// [`for_reading`], for a command that takes little more than the look-up. What the key led to may be remembered: the server
+/// still looks whether the key is there, which counts as a hit.
+///
+/// # Errors
+/// `WRONGTYPE`.
+#[inline]
+pub fn for_short_reading<'a>(ctx: &'a Ctx, args: Args<'a>) -> Result<Option<Opened<'a>>, Failure> {
+    let named = Named::of(ctx, args);
+    match remembered::find_to_read(named.database(), named.name()) {
+        Some(binding) => Ok(named.exists().then(|| Opened::remembered(named, binding))),
+        None => look_up(named, Mode::Read),
+    }
 }
 
 /// What a key holds, together with the key; `None` if there is nothing under it.
@@ -70,17 +101,14 @@ pub fn for_writing<'a>(ctx: &'a Ctx, args: Args<'a>) -> Result<Opened<'a>, Failu
 pub fn for_removal<'a>(ctx: &'a Ctx, args: Args<'a>) -> Result<Option<Opened<'a>>, Failure> {
     let named = Named::of(ctx, args);
     match remembered::find(named.database(), named.name()) {
-        Some(binding) => Ok(Some(Opened {
-            named,
-            held: Held::Remembered(binding),
-        })),
-        None => look_up(named),
+        Some(binding) => Ok(Some(Opened::remembered(named, binding))),
+        None => look_up(named, Mode::Write),
     }
 }
 
 #[inline(never)]
-fn look_up(named: Named<'_>) -> Result<Option<Opened<'_>>, Failure> {
-    let key = Key::open_named(named, Mode::Write);
+fn look_up(named: Named<'_>, mode: Mode) -> Result<Option<Opened<'_>>, Failure> {
+    let key = Key::open_named(named, mode);
     if remembered::is_worth_it(named.name()) {
         remember(&key);
     }
@@ -118,7 +146,7 @@ pub fn value<'k>(key: &'k Key<'_>) -> Option<&'k Binding> {
     key.value(&DATA_TYPE)
 }
 
-/// What an open key holds, to be changed: nothing remembered about it may be used any more.
+/// What an open key holds, to be changed: nobody is to go by what it was.
 pub fn value_mut<'k>(key: &'k mut Key<'_>) -> Option<&'k mut Binding> {
     remembered::forget_all();
     key.value_mut(&DATA_TYPE)

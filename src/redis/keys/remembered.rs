@@ -1,4 +1,4 @@
-//! Which array a key led to when it was last written to. Looking a key up is a third of the work of a short write.
+//! Which array a key led to when it was last looked up. Looking a key up is a third of the work of a short command.
 //!
 //! A key is remembered for a tenth of a second at most ([`forget_all`] in the server's own clock), so that what the server
 //! learns from look-ups (LRU, LFU) stays true enough, and only if it does not expire. It is forgotten before that when
@@ -61,6 +61,9 @@ thread_local! {
 /// Another thread, which had the server's lock, changed what some key leads to.
 static IS_STALE: AtomicBool = AtomicBool::new(false);
 
+/// Whether reads go by what is remembered.
+static IS_FOR_READS: AtomicBool = AtomicBool::new(false);
+
 /// Tells names apart, most of the time: numbered ones by their last bytes. Its lowest bits are the slot.
 #[inline]
 fn tag(name: &[u8]) -> u32 {
@@ -106,6 +109,21 @@ pub fn find(database: c_int, name: &[u8]) -> Option<Shared> {
         let entry = table.slot(tag(name)).entry.as_ref()?;
         (entry.database == database && *entry.name == *name).then(|| Rc::clone(&entry.binding))
     })
+}
+
+/// [`find`], for a command that reads.
+#[inline]
+pub fn find_to_read(database: c_int, name: &[u8]) -> Option<Shared> {
+    if IS_FOR_READS.load(Ordering::Relaxed) {
+        find(database, name)
+    } else {
+        None
+    }
+}
+
+/// Says whether reads may go by what is remembered: where keys are evicted, the server is to see how often each is read.
+pub fn set_for_reads(is_for_reads: bool) {
+    IS_FOR_READS.store(is_for_reads, Ordering::Relaxed);
 }
 
 /// Whether a key that was looked up is worth remembering: if it was the last one of its slot, too.

@@ -65,12 +65,14 @@ fn take_over_settings(ctx: &Ctx) {
     latency::forget_threshold();
     look_up_limit(ctx);
     own_files::look_up(ctx);
+    remembered::set_for_reads(!ctx.evicts());
 }
 
 fn tick(ctx: &Ctx) {
     store().notice_faults();
     latency::report(ctx);
     replication::tick(ctx);
+    remembered::set_for_reads(!ctx.evicts());
 }
 
 /// The one time when the main thread waits for disks.

@@ -41,6 +41,11 @@ impl Ctx {
         self.flags() & raw::REDISMODULE_CTX_FLAGS_LOADING != 0
     }
 
+    /// Whether the server evicts keys when it runs out of memory.
+    pub fn evicts(&self) -> bool {
+        self.flags() & raw::REDISMODULE_CTX_FLAGS_EVICT != 0
+    }
+
     /// Whether this server is a node of a Cluster.
     pub fn is_in_cluster(&self) -> bool {
         self.flags() & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0

@@ -97,6 +97,14 @@ impl<'a> Named<'a> {
         self.ctx
     }
 
+    /// Whether there is something under it: a look-up for reading, which counts as a hit or a miss and ends what has expired.
+    /// The key does not become a more recent one by it.
+    #[inline]
+    pub fn exists(&self) -> bool {
+        // SAFETY: context and name are valid for the time of the command.
+        unsafe { raw::RedisModule_KeyExists.unwrap()(self.ctx.raw, self.name) != 0 }
+    }
+
     /// Tells those who listen to keyspace events that something happened to this key.
     #[inline]
     pub fn notify(&self, event: &CStr) {
