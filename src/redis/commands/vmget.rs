@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::execution::arguments::{Few, indices};
+use crate::redis::execution::arguments::indices;
 use crate::redis::execution::bounds::expect_buffered_reply;
 use crate::redis::execution::cold::expect_in_ram;
 use crate::redis::execution::command::{Command, KeyAccess};
@@ -32,7 +32,7 @@ impl Command for VMGet {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         let indices = indices(args, 2)?;
-        let Some(binding) = lookup::for_reading(ctx, args)? else {
+        let Some(binding) = lookup::for_short_reading(ctx, args)? else {
             ctx.reply_array(indices.len());
             indices.iter().for_each(|_| ctx.reply_null());
             return Ok(());
@@ -43,18 +43,17 @@ impl Command for VMGet {
         let bound = binding.bound()?;
         let mut view = bound.view()?;
         let count = view.count();
-        let indices: Few<u64> = indices.into_iter().map(|index| index.of(count)).collect();
+        let places = || indices.iter().map(|index| index.of(count));
         expect_in_ram(ctx, bound, &mut view, || {
-            let there = indices.iter().copied().filter(|&index| index < count);
-            Touched::Each(there.collect())
+            Touched::Each(places().filter(|&index| index < count).collect())
         })?;
         with_scratch(indices.len() * size, |values| {
-            view.gather(&indices, values)?;
+            view.gather(places(), values)?;
             drop(view);
             ctx.reply_array(indices.len());
-            let values = indices.iter().zip(values.chunks_exact(size));
+            let values = places().zip(values.chunks_exact(size));
             Replier::new(ctx, binding.item)
-                .values(values.map(|(&index, value)| (index < count).then_some(value)));
+                .values(values.map(|(index, value)| (index < count).then_some(value)));
             Ok(())
         })
     }

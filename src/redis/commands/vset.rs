@@ -47,12 +47,9 @@ impl Command for VSet {
         expect_in_ram_for_writing(ctx, bound, |count| {
             Touched::Each(indices(count).unwrap_or_default().into_vec())
         })?;
-        let values = (3..args.len())
-            .step_by(2)
-            .map(|position| args.get(position));
         with_encoded(
             binding.item,
-            values,
+            args.seconds(2),
             |i| 2 * i + 3,
             |bytes| {
                 let mut writer = bound.writer()?;

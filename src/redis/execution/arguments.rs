@@ -1,19 +1,19 @@
 //! Values and indices among the arguments of a command.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use smallvec::SmallVec;
 
 use crate::redis::execution::bounds::expect_values;
 use crate::redis::keys::binding::Binding;
 use crate::redis::server::{Args, Failure, Outcome};
-use crate::storage::types::{ItemType, Place, ValueError, excerpt, parse_index};
+use crate::storage::types::{ItemType, Kind, Place, ValueError, excerpt, parse_index};
 
 /// A buffer that served a large command is given back when it is longer than this, in bytes.
 const KEPT_BUFFER: usize = 1 << 20;
 
 thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Encodes values and hands their bytes to `then`, all of them or, with an error that names the bad one, none.
@@ -25,23 +25,34 @@ pub fn with_encoded<'a>(
     then: impl FnOnce(&[u8]) -> Outcome,
 ) -> Outcome {
     expect_values(values.len(), item)?;
-    BUFFER.with_borrow_mut(|buffer| {
-        buffer.clear();
-        item.encode_all(values.clone(), buffer)
-            .map_err(|(bad, error)| {
-                let value = values.clone().nth(bad).unwrap_or_default();
-                Failure::Message(format!(
-                    "value '{}' (argument {}) {error}",
-                    excerpt(value),
-                    position(bad)
-                ))
-            })?;
-        let outcome = then(buffer);
-        if buffer.capacity() > KEPT_BUFFER {
-            *buffer = Vec::new();
+    let bad = |(bad, error): (usize, ValueError)| {
+        let value = values.clone().nth(bad).unwrap_or_default();
+        Failure::Message(format!(
+            "value '{}' (argument {}) {error}",
+            excerpt(value),
+            position(bad)
+        ))
+    };
+    // What is sent most is one double. It needs no buffer.
+    let one;
+    let mut several = Vec::new();
+    let bytes = match values.clone().next() {
+        Some(text) if values.len() == 1 && item.kind() == Kind::Double => {
+            one = ItemType::encode_double(text).map_err(|error| bad((0, error)))?;
+            &one[..]
         }
-        outcome
-    })
+        _ => {
+            several = BUFFER.take();
+            several.clear();
+            item.encode_all(values.clone(), &mut several).map_err(bad)?;
+            &several[..]
+        }
+    };
+    let outcome = then(bytes);
+    if (1..=KEPT_BUFFER).contains(&several.capacity()) {
+        BUFFER.set(several);
+    }
+    outcome
 }
 
 /// Where what argument `position` gives stands among the values of a type.
@@ -102,7 +113,8 @@ fn unusual_index(args: Args<'_>, position: usize, error: &ValueError) -> Result<
 ///
 /// # Errors
 /// As [`index`].
-pub fn indices(args: Args<'_>, position: usize) -> Result<Few<Index>, Failure> {
+#[inline(always)]
+pub fn indices(args: Args<'_>, position: usize) -> Result<SmallVec<[Index; 16]>, Failure> {
     all((position..args.len()).map(|position| index(args, position)))
 }
 
@@ -110,9 +122,11 @@ pub fn indices(args: Args<'_>, position: usize) -> Result<Few<Index>, Failure> {
 pub type Few<T> = SmallVec<[T; 4]>;
 
 /// All items, or the first failure. Unlike `collect`, it asks for the memory once.
-#[inline]
-fn all<T>(items: impl ExactSizeIterator<Item = Result<T, Failure>>) -> Result<Few<T>, Failure> {
-    let mut all = Few::with_capacity(items.len());
+#[inline(always)]
+fn all<T, const N: usize>(
+    items: impl ExactSizeIterator<Item = Result<T, Failure>>,
+) -> Result<SmallVec<[T; N]>, Failure> {
+    let mut all = SmallVec::with_capacity(items.len());
     for item in items {
         all.push(item?);
     }
@@ -123,6 +137,7 @@ fn all<T>(items: impl ExactSizeIterator<Item = Result<T, Failure>>) -> Result<Fe
 ///
 /// # Errors
 /// If it is not an integer, or there is no such value.
+#[inline(always)]
 pub fn index_below(
     args: Args<'_>,
     position: usize,
@@ -156,8 +171,8 @@ pub fn expect_pairs(args: Args<'_>) -> Outcome {
 /// # Errors
 /// As [`index_below`].
 pub fn paired_indices(args: Args<'_>, count: u64, binding: &Binding) -> Result<Few<u64>, Failure> {
-    let positions = (2..args.len()).step_by(2);
-    all(positions.map(|position| index_below(args, position, count, binding)))
+    let pairs = 0..(args.len() - 2) / 2;
+    all(pairs.map(|pair| index_below(args, 2 + 2 * pair, count, binding)))
 }
 
 /// Argument `position`, which is to be the bytes of whole values.

@@ -12,6 +12,7 @@ pub const NUMBER: u64 = 32;
 const BULK: u64 = 16;
 
 /// What a value of that type takes in a reply at most, about, in bytes.
+#[inline]
 pub fn in_reply(item: ItemType) -> u64 {
     NUMBER.max(item.size() as u64 + BULK)
 }
@@ -21,6 +22,9 @@ pub fn in_reply(item: ItemType) -> u64 {
 /// # Errors
 /// If they take too much memory, or there is no memory for them.
 pub fn expect_reply(values: u64, item: ItemType) -> Outcome {
+    if memory::is_little(values.saturating_mul(in_reply(item))) {
+        return Ok(());
+    }
     let most = LARGEST / in_reply(item);
     if values > most {
         return Err(Failure::Message(format!(
@@ -49,9 +53,14 @@ pub fn expect_numbers(numbers: u64) -> Outcome {
 ///
 /// # Errors
 /// As [`expect_reply`].
+#[inline]
 pub fn expect_buffered_reply(values: u64, item: ItemType) -> Outcome {
+    let bytes = values.saturating_mul(in_reply(item) + item.size() as u64);
+    if memory::is_little(bytes) {
+        return Ok(());
+    }
     expect_reply(values, item)?;
-    memory::expect(values * (in_reply(item) + item.size() as u64))
+    memory::expect(bytes)
 }
 
 /// Whether a command may write so many values.

@@ -8,6 +8,9 @@ use crate::redis::server::memory;
 /// A buffer that served a large command is given back when it is longer than this, in bytes.
 const KEPT: usize = 1 << 20;
 
+/// So few bytes are on the stack.
+const ON_STACK: usize = 128;
+
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -20,6 +23,9 @@ pub fn with_scratch<R>(
     len: usize,
     then: impl FnOnce(&mut [u8]) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
+    if len <= ON_STACK {
+        return then(&mut [0; ON_STACK][..len]);
+    }
     SCRATCH.with_borrow_mut(|scratch| {
         if scratch.len() < len {
             scratch

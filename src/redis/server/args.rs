@@ -45,6 +45,16 @@ impl<'a> Args<'a> {
             .map(|&string| unsafe { string_bytes(string) })
     }
 
+    /// The second one of each pair of arguments from `index` on.
+    #[inline]
+    pub fn seconds(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + 'a {
+        let (pairs, _) = self.argv[index..].as_chunks();
+        pairs
+            .iter()
+            // SAFETY: as in `get`.
+            .map(|&[_, second]| unsafe { string_bytes(second) })
+    }
+
     /// Fails if there are more arguments, the name included. That there are enough, the server sees to.
     pub fn expect_at_most(&self, count: usize) -> Outcome {
         if self.argv.len() <= count {

@@ -18,10 +18,16 @@ const RESERVE: u64 = 64 << 20;
 /// If there is not.
 #[inline]
 pub fn expect(bytes: u64) -> Result<(), Failure> {
-    if bytes < LOOKED_AT {
+    if is_little(bytes) {
         return Ok(());
     }
     look_for(bytes)
+}
+
+/// Whether it is not even looked whether there is so much.
+#[inline]
+pub fn is_little(bytes: u64) -> bool {
+    bytes < LOOKED_AT
 }
 
 #[cold]

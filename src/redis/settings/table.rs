@@ -95,7 +95,7 @@ impl Setting {
         }
     }
 
-    /// The default value.
+    /// The value that it has where nobody says anything.
     ///
     /// # Errors
     /// If the server's directory cannot be one.

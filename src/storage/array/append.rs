@@ -243,10 +243,10 @@ impl Array {
 
 impl Writer<'_> {
     /// Appends to slack, where there is room for it.
-    #[inline]
+    #[inline(always)]
     fn append_to_slack(&mut self, record_at: u64, bytes: &[u8]) -> Result<()> {
         let from = self.extent.end();
-        let count = self.array.layout.count_up_to(from + bytes.len() as u64);
+        let count = self.extent.count() + self.array.values_in(bytes);
         let at = record_at + record::LIVE_AT;
         let written = self.open.map().write_and_store(from, bytes, at, count);
         written.map_err(|fault| self.mark_lost(fault))?;

@@ -20,6 +20,9 @@ impl Writer<'_> {
     /// # Errors
     /// If an index is out of range; then nothing was set.
     pub fn set(&mut self, indices: &[u64], bytes: &[u8]) -> Result<()> {
+        if let [index] = *indices {
+            return self.set_from(index, bytes);
+        }
         let count = self.extent.count();
         if let Some(index) = indices.iter().find(|&&index| index >= count) {
             return Err(self.out_of_range(index));
@@ -32,7 +35,7 @@ impl Writer<'_> {
     /// # Errors
     /// If they reach beyond the last value; then nothing was set.
     pub fn set_from(&mut self, index: u64, bytes: &[u8]) -> Result<()> {
-        let values = bytes.len() as u64 / self.array.item_size();
+        let values = self.array.values_in(bytes);
         if index
             .checked_add(values)
             .is_none_or(|end| end > self.extent.count())
@@ -44,6 +47,7 @@ impl Writer<'_> {
     }
 
     /// Overwrites values that are there.
+    #[inline]
     pub(in crate::storage) fn overwrite(&mut self, index: u64, bytes: &[u8]) -> Result<()> {
         let at = self.array.layout.offset(index);
         self.write(at, bytes)?;
@@ -112,16 +116,20 @@ impl Writer<'_> {
     }
 
     /// Overwrites whole values.
+    #[inline]
     pub(in crate::storage) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let from = self.array.layout.count_up_to(offset);
-        let to = self.array.layout.count_up_to(offset + bytes.len() as u64);
-        self.before_change(from, to);
+        if self.has_readers() {
+            let from = self.array.layout.count_up_to(offset);
+            let to = self.array.layout.count_up_to(offset + bytes.len() as u64);
+            self.before_change(from, to);
+        }
         self.store(offset, bytes)
     }
 }
 
 impl Locked<'_> {
     /// Writes bytes to the file, which are no values or of which readers were told.
+    #[inline]
     pub(in crate::storage) fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.open
             .map()

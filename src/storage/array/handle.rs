@@ -47,7 +47,7 @@ pub struct Array {
     pub(super) last_error: Mutex<Option<String>>,
     /// Whether values may be elsewhere than in RAM.
     pub(in crate::storage) cold_check: ColdCheck,
-    /// Held during a sync, so that no thread considers synced what another has only begun to sync.
+    /// Held during a sync, so that nobody takes what another has only begun to sync for synced.
     /// Taken before `state`, never after.
     pub(in crate::storage) syncing: Mutex<()>,
     /// Held to read by those who read or map the file for a snapshot, and to write before the file is closed. No lock is
@@ -84,6 +84,16 @@ impl Array {
 
     pub(in crate::storage) fn item_size(&self) -> u64 {
         self.item().size() as u64
+    }
+
+    /// Number of values in bytes that are whole values.
+    #[inline]
+    pub(in crate::storage) fn values_in(&self, bytes: &[u8]) -> u64 {
+        match bytes.len() as u64 {
+            // Mostly it is one, and a division takes long.
+            len if len == self.item_size() => 1,
+            len => len / self.item_size(),
+        }
     }
 
     /// Number of values, as far as it is known without waiting for anyone: for a forked child.

@@ -28,7 +28,7 @@ impl Array {
 }
 
 impl Locked<'_> {
-    /// Checks whether another process has changed the file.
+    /// Looks at what another process made of the file meanwhile.
     fn refresh(&mut self) -> Result<()> {
         let file = self.file()?;
         let len = self.array.len_of(&file)?;
@@ -47,7 +47,7 @@ impl Locked<'_> {
     }
 }
 
-/// The values of an array at one moment. While it lives, no thread of this process changes them.
+/// The values of an array at one moment. While it lives, nobody changes them from within this process.
 pub struct View<'a> {
     locked: Locked<'a>,
 }
@@ -81,7 +81,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// If the file was truncated or cannot be read.
-    pub fn gather(&mut self, indices: &[u64], out: &mut [u8]) -> Result<()> {
+    pub fn gather(&mut self, indices: impl Iterator<Item = u64>, out: &mut [u8]) -> Result<()> {
         let locked = &mut self.locked;
         let layout = &locked.array.layout;
         let values = layout.data_at()..locked.extent.end();

@@ -27,7 +27,7 @@ impl Array {
     ///
     /// # Errors
     /// If the array cannot be written to.
-    #[inline]
+    #[inline(always)]
     pub fn writer(self: &Arc<Self>) -> Result<Writer<'_>> {
         self.shared.worker_alive()?;
         let locked = self.lock();
@@ -168,14 +168,14 @@ impl<'a> Locked<'a> {
     }
 
     /// Notes a write from a position in bytes to the last value, and has the worker sync it in time.
-    #[inline]
+    #[inline(always)]
     pub(in crate::storage) fn wrote(&mut self, from: u64) {
         let end = self.extent.end();
         self.wrote_between(from..end);
     }
 
     /// Notes a write to a range of bytes, and has the worker sync it in time.
-    #[inline]
+    #[inline(always)]
     pub(in crate::storage) fn wrote_between(&mut self, bytes: Range<u64>) {
         let settings = &self.array.shared.settings;
         self.load.wrote();
@@ -194,6 +194,7 @@ impl<'a> Locked<'a> {
     }
 
     /// Tells the worker of writes that are not on disk, unless it knows.
+    #[inline]
     pub(in crate::storage) fn schedule_sync(&mut self) {
         if self.durability.schedule() {
             self.array.ask(Chore::SyncInTime);

@@ -202,6 +202,15 @@ impl ItemType {
         self.size as usize
     }
 
+    /// The bytes of one `double`.
+    ///
+    /// # Errors
+    /// `text` is not a number.
+    #[inline(always)]
+    pub fn encode_double(text: &[u8]) -> Result<[u8; 8], ValueError> {
+        float::parse::<f64>(text, Kind::Double).map(f64::to_le_bytes)
+    }
+
     /// Appends the [`size`](Self::size) bytes of one value to `out`.
     ///
     /// # Errors

@@ -64,6 +64,12 @@ impl State {
         self.tail.may_set_length(self.extent.has_slack())
     }
 
+    /// Whether anybody reads old values, and is to be told of changes.
+    #[inline]
+    pub(in crate::storage) fn has_readers(&self) -> bool {
+        !self.snapshots.is_empty()
+    }
+
     /// To be called before the values from index `from` to `to` are overwritten.
     #[inline]
     pub(in crate::storage) fn before_change(&mut self, from: u64, to: u64) {

@@ -147,6 +147,12 @@ impl Snapshots {
     }
 
     /// How many are being read.
+    /// Whether nobody reads for long.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.undos.is_empty()
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.undos.len()
