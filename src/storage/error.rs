@@ -59,7 +59,7 @@ pub enum Error {
     },
     #[error(
         "file '{path}' was left by a server that bound it with values of {found} bytes; \
-         bind it with that size first, so that its length can be put right"
+         bind it with that size first, so that its length can be corrected"
     )]
     ForeignSlack { path: String, found: u32 },
     #[error(
@@ -69,18 +69,18 @@ pub enum Error {
     #[error("file '{path}' is bound to another key")]
     InUse { path: String },
     #[error(
-        "file '{path}' is there already, and no array of this server's: it is not replaced; remove it, or bind it with \
-         MMAP ... WRITABLE first"
+        "file '{path}' exists and is not an array of this server, so it is not replaced: remove it, or first bind it \
+         with MMAP ... WRITABLE"
     )]
     NoArray { path: String },
     #[error(
-        "file '{path}' is there already, holds something else, and is not this key's: bind it with MMAP, or remove it"
+        "file '{path}' exists with other contents, and does not belong to this key: bind it with MMAP, or remove it"
     )]
     OfOther { path: String },
     #[error("file '{path}' is bound read-only to this key: RESTORE does not replace it")]
     ReadOnlyKey { path: String },
     #[error(
-        "file '{path}' would be set aside as '{aside}', which is there already: move that file away, or remove it"
+        "file '{path}' would be set aside as '{aside}', which exists already: move that file away, or remove it"
     )]
     SetAside { path: String, aside: String },
     #[error(
@@ -95,7 +95,7 @@ pub enum Error {
         path: String,
         count: u64,
     },
-    #[error("values {count} to {index} of file '{path}' have never come")]
+    #[error("values {count} to {index} of file '{path}' were never received")]
     Gap {
         path: String,
         count: u64,
@@ -167,7 +167,9 @@ pub enum Error {
         count: u64,
         item_size: usize,
     },
-    #[error("{bytes} bytes are no whole values of file '{path}', which are {item_size} bytes each")]
+    #[error(
+        "{bytes} bytes are not a whole number of values of file '{path}', which have {item_size} bytes each"
+    )]
     NotWhole {
         path: String,
         bytes: usize,

@@ -489,7 +489,7 @@ fn play(round: &Round<'_>, random: &mut Random, ledger: &mut Ledger, filled: &mu
         let reading = scope.spawn(move || round.read(random));
         let random = seeds();
         let closing = scope.spawn(move || round.close_and_open(random));
-        // A length of time, and no condition: all of it is spent on looking for faults.
+        // Not a wait for a condition: the whole time is spent looking for faults.
         std::thread::sleep(ROUND);
         round.over.store(true, Ordering::Relaxed);
         for (next, appending) in ledger.next.iter_mut().zip(appending) {

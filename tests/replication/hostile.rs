@@ -431,7 +431,7 @@ fn contents_of_which_a_piece_never_came_are_not_shown() {
         primary.send(&[b"VREPLICATE", b"k", b"FILLED/2", b"f", b"3"]);
         primary.wait();
         let error = primary.replica.error("VALL k");
-        assert!(error.contains("have never come"), "{error}");
+        assert!(error.contains("were never received"), "{error}");
         // All of them, later.
         primary.send(&[b"VREPLICATE", b"k", b"REFILL/2", b"f", b"0", b"0"]);
         primary.send(&[b"VREPLICATE", b"k", b"FILL/2", b"f", b"0", &values[..16]]);

@@ -276,7 +276,7 @@ fn send_beyond_a_gap(primary: &Server) {
 fn a_gap_is_no_zeros() {
     let pair = pair();
     send_beyond_a_gap(&pair.primary);
-    is_told_of(&pair.replica, "k", "have never come");
+    is_told_of(&pair.replica, "k", "were never received");
     heals(&pair.primary, &pair.replica, "k");
     // What comes is applied again.
     push(&pair.primary, "k", 1..100);
@@ -367,7 +367,7 @@ fn a_replica_that_crashes_while_it_lacks_values_knows_so_afterwards() {
     pair.replica.ask("DEL k");
     let error = pair.replica.error("MMAP k f int64 WRITABLE");
     assert!(error.contains("is incomplete"), "{error}");
-    assert!(error.contains("have never come"), "{error}");
+    assert!(error.contains("were never received"), "{error}");
     // Taken on purpose it is what is there.
     assert_eq!(pair.replica.int("MMAP k f int64 WRITABLE INCOMPLETE"), 3000);
     pair.connect();

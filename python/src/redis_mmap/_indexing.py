@@ -232,7 +232,7 @@ def _as_bytes(value: Any) -> bytes:
 def insertion(dtype: np.dtype[Any], value: Any, side: str) -> Union[tuple[Any, str], None]:
     """The value and side of a search as the server can make it; None for a value that is below all."""
     if side not in ("left", "right"):
-        raise ValueError(f"side is 'left' or 'right', and not {side!r}")
+        raise ValueError(f"side is 'left' or 'right', not {side!r}")
     if dtype.kind == "S":
         value = _as_bytes(value)
         return (value, side) if len(value) <= dtype.itemsize else (value[: dtype.itemsize], "right")

@@ -232,7 +232,7 @@ def _parse_record(data: bytes, size: int, start: int, itemsize: int) -> Optional
     if checksum != zlib.crc32(data[:12] + data[16:40]) or length != size or start + live * item > size - 64:
         return None
     if item != itemsize:
-        raise TypeError(f"the values of this file have {item} bytes, and not {itemsize}")
+        raise TypeError(f"the values of this file have {item} bytes, not {itemsize}")
     return (live if boot == _boot_id() else min(live, synced)), previous
 
 

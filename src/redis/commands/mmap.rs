@@ -241,17 +241,17 @@ fn take_as_it_is(bound: &Bound, incomplete: bool) -> Result<(), Failure> {
     let (path, why) = (bound.path(), bound.why_incomplete());
     if !incomplete {
         return Err(Failure::Message(format!(
-            "file '{path}' is incomplete, as not all its values came from a primary ({why}): replace it by a copy from a \
-             server that has it, or take it as it is, by MMAP ... INCOMPLETE"
+            "file '{path}' is incomplete, because not all of its values came from a primary ({why}): replace it with a copy from a \
+             server that has them, or accept it as it is with MMAP ... INCOMPLETE"
         )));
     }
     if !store().has_its_name(bound) {
         return Err(Failure::Message(format!(
-            "what came of file '{path}' has not taken its place: DEL the key first, and MMAP ... INCOMPLETE takes the file \
-             that is there"
+            "the new contents of file '{path}' have not all arrived: DEL the key first, and MMAP ... INCOMPLETE \
+             accepts the old file"
         )));
     }
-    tracing::warn!("file '{path}' is incomplete ({why}); MMAP takes it as it is now");
+    tracing::warn!("file '{path}' is incomplete ({why}); MMAP accepts it as it is");
     bound.take_as_whole()?;
     Ok(())
 }

@@ -109,7 +109,7 @@ fn range(args: Args<'_>, advice: &Advice) -> Result<Option<Wanted>, Failure> {
         (3, _) => Ok(None),
         // The kernel would divide the mapping at its ends, and a process can have 65530 of them.
         (5, Advice::Pattern(_)) => Err(Failure::Message(format!(
-            "{} is about a whole array: leave out start and stop (arguments 3 and 4)",
+            "{} applies to a whole array: leave out start and stop (arguments 3 and 4)",
             excerpt(args.get(2)).to_ascii_uppercase()
         ))),
         (5, _) => Wanted::parse(args, 3).map(Some),

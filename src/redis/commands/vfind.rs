@@ -157,8 +157,8 @@ impl Wish {
             position += match (word.as_slice(), numbers) {
                 (b"LIMIT" | b"COUNT", 1..) if has_part => {
                     return Err(Failure::Message(format!(
-                        "syntax error at '{}' (argument {position}): LIMIT and COUNT exclude each other, and neither comes \
-                         twice",
+                        "syntax error at '{}' (argument {position}): LIMIT and COUNT exclude each other, and each may \
+                         be given once",
                         excerpt(args.get(position))
                     )));
                 }
@@ -261,8 +261,8 @@ impl Wish {
         let most = self.most(item);
         if matches.count > most {
             return Err(Failure::Message(format!(
-                "more than {most} values were found, and a reply has no more: use COUNT n, whose reply says where to go on, \
-                 or LIMIT with a smaller offset and count"
+                "more than {most} values were found, and a reply has no room for more: use COUNT n, whose reply says \
+                 where to continue, or LIMIT with a smaller offset and count"
             )));
         }
         memory::expect(matches.count * self.bytes_per_match(item))?;

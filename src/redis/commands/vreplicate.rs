@@ -156,7 +156,7 @@ fn refuse(ctx: &Ctx, args: Args<'_>, failure: &Failure) {
             }
         }
         None => {
-            tracing::error!("{why}; no array here is known to be meant");
+            tracing::error!("{why}; it names no array of this server");
             missing::miss_something();
         }
     }

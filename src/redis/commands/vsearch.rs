@@ -121,7 +121,7 @@ fn side(args: Args<'_>) -> Option<Side> {
 /// The last of several arguments may have been meant as a side.
 fn or_side(error: Failure, args: Args<'_>, position: usize) -> Failure {
     if position > 2 && position + 1 == args.len() {
-        return Failure::Message(format!("{error}, and neither LEFT nor RIGHT"));
+        return Failure::Message(format!("{error}, nor LEFT or RIGHT"));
     }
     error
 }

@@ -65,8 +65,8 @@ pub fn run(ctx: &Ctx, key: &Named<'_>, bound: &Bound, task: Task, long: bool) ->
 /// What another server does counts from now on, and it may not know of all of this.
 fn demoted(array: &Array) -> Failure {
     Failure::Message(format!(
-        "this server became a replica before its replicas were told of all of this write of file '{}': the new primary may \
-         have all of it, a part or nothing",
+        "this server became a replica before all of this write to file '{}' was replicated: the new primary may \
+         have all of it, a part, or nothing",
         array.path()
     ))
 }
@@ -74,7 +74,7 @@ fn demoted(array: &Array) -> Failure {
 /// What was written is in the file, but the key is gone; in a Cluster the values may be elsewhere by now, without it.
 fn unbound(array: &Array) -> Failure {
     Failure::Message(format!(
-        "the key was deleted, or moved to another node, before this write of file '{}' had ended",
+        "the key was deleted, or moved to another node, before this write to file '{}' was complete",
         array.path()
     ))
 }

@@ -102,7 +102,7 @@ impl Binding {
             .unwrap_or_default();
         Failure::Message(if is_replica() {
             format!(
-                "file '{path}' is incomplete, and the primary is to send what it lacks: try again later ({why})"
+                "file '{path}' is incomplete, and the primary will send what is missing: try again later ({why})"
             )
         } else {
             format!(
@@ -166,7 +166,7 @@ impl Binding {
     pub fn bind_again(&mut self) {
         match store().bind(&self.path, self.item, self.access, false) {
             Ok(bound) => self.target = Target::Open(bound),
-            Err(error) => tracing::error!("{error}; its key has lost it"),
+            Err(error) => tracing::error!("{error}; its key is unavailable from now on"),
         }
     }
 

@@ -10,7 +10,8 @@
 //! | `EXPIRE`, which takes effect later | its keyspace event |
 //! | databases are emptied or swapped, data are loaded | the server's events |
 //!
-//! What is remembered holds the array itself: a key that went unnoticed would be written to once more, and no freed memory.
+//! What is remembered holds the array itself: if the end of a key went unnoticed, the array would be written to once more,
+//! but freed memory never would be.
 
 use std::cell::RefCell;
 use std::ffi::c_int;

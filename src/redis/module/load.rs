@@ -61,17 +61,17 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
         }
     }
     if !register(ctx, &DATA_TYPE) {
-        return Err("the server does not take its key type".to_owned());
+        return Err("the server does not accept the module's key type".to_owned());
     }
     acl::add_category(ctx);
     let vadd_is_taken = register_commands(ctx)?;
     if !info::register::<Info>(ctx) {
-        return Err("the server does not take its part of INFO".to_owned());
+        return Err("the server does not accept the module's INFO sections".to_owned());
     }
     let mut events = Subscriptions::new(ctx);
     let handles_slot_migrations = events.add_slot_migrations::<Events>();
     if !events.add_all::<Events>() {
-        return Err("the server does not tell of its events".to_owned());
+        return Err("the server does not accept the module's event handlers".to_owned());
     }
     let store = Store::new(root, settings::threads())
         .map_err(|e| format!("cannot start the module's threads: {e}"))?;
@@ -100,7 +100,7 @@ fn warn_of_mixed_files(ctx: &Ctx) {
     let dir = own_files::server_directory(ctx);
     if real_path(&dir).is_ok_and(|dir| dir.starts_with(root)) {
         tracing::warn!(
-            "mmap.dir is '{}', where the server keeps files of its own: no key can be bound to those it is known by, but \
+            "mmap.dir is '{}', where the server keeps its own files: those that the module knows cannot be bound, but \
              arrays should have a directory of their own; set mmap.dir to one",
             root.display()
         );

@@ -180,7 +180,7 @@ fn read_values(
         Some("the values are damaged: their checksum does not match".to_owned())
     } else if count > values_read {
         Some(format!(
-            "{count} values are to count, and {values_read} came"
+            "it should hold {count} values, but holds {values_read}"
         ))
     } else {
         None

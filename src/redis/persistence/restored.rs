@@ -55,7 +55,7 @@ pub fn keep() {
 /// The server gives a value up: if it never was under a key, its file goes, too.
 pub fn undo(value: &Binding) {
     if let Some(undo) = take(|pending| pending.value == address_of(value)) {
-        tracing::warn!("a key was not restored after all: its file is taken back");
+        tracing::warn!("the server gave up a restored key: the change of its file is undone");
         undo.carry_out();
     }
 }

@@ -47,7 +47,7 @@ pub fn synchronise_again(ctx: &Ctx, why: &str) {
         return;
     };
     tracing::warn!(
-        "the files may not be what the primary's stream goes on from, as {why}: full synchronisation"
+        "the files may not match the replica's position in the stream, because {why}: requesting a full synchronisation"
     );
     missing::synchronise(ctx, host, port);
 }

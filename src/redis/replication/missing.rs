@@ -79,8 +79,8 @@ pub fn miss(array: &Arc<Array>, why: &str) {
     if array.miss(why) {
         let path = array.path();
         tracing::warn!(
-            "file '{path}' is incomplete, as a change could not be applied: {why}; its key answers with an error until the \
-             primary has sent all of it again, which it is asked for"
+            "file '{path}' is incomplete, because a write could not be applied: {why}; its keys answer with an error until the \
+             primary has sent the contents again, which is requested now"
         );
     }
 }

@@ -25,7 +25,7 @@ pub fn add_category(ctx: &Ctx) {
             HAS_CATEGORY.store(true, Ordering::Relaxed);
         }
         Some(_) => tracing::warn!(
-            "the server does not take the ACL category @mmap: name commands one by one in ACL rules"
+            "the server does not accept the ACL category @mmap: name the commands one by one in ACL rules"
         ),
         None => {}
     }

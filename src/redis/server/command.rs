@@ -30,7 +30,7 @@ pub fn register<E: Entry>(ctx: &Ctx, command: &Description) -> bool {
     if created && !describe(ctx, command) {
         // The command works without; what is missing is help, and finer ACL rules.
         tracing::warn!(
-            "the server does not take the description of {:?}",
+            "the server does not accept the description of {:?}",
             command.name
         );
     }

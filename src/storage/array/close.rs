@@ -31,7 +31,7 @@ impl Array {
     /// processes write. What is left is [`Self::end_settling`].
     pub(in crate::storage) fn stop_writing(self: &Arc<Self>) {
         if let Err(error) = self.lock().become_read_only() {
-            tracing::error!("when the last writable key went: {error}; it is tried again");
+            tracing::error!("after the last writable key was removed: {error}; it will be retried");
         }
     }
 

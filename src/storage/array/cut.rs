@@ -110,7 +110,7 @@ impl Writer<'_> {
                 self.call_off_growth();
                 if let Err(error) = self.trim() {
                     // The values are gone; only the length is to be put right later.
-                    tracing::warn!("{error}; it is tried again");
+                    tracing::warn!("{error}; it will be retried");
                     self.array.ask(Chore::Trim);
                 }
             } else if was_exact && !long {

@@ -68,7 +68,7 @@ impl Array {
     /// Grows the file before it is needed. The worker calls it.
     pub(in crate::storage) fn grow_ahead(self: &Arc<Self>) {
         // After a power cut only what the record says is synced will be believed, and it is to say as much
-        // as it can from the first. A failure is remembered, and no reason not to grow.
+        // as it can from the first. A failure is remembered, but growth goes on.
         if !self.has_slack() {
             let _ = self.sync();
         }

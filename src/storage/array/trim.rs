@@ -87,7 +87,7 @@ impl Locked<'_> {
     /// As [`Self::trim`], after values were appended: should it fail, only the length is to be put right later.
     pub(in crate::storage) fn trim_now_or_later(&mut self) {
         if let Err(error) = self.trim() {
-            tracing::warn!("{error}; it is tried again");
+            tracing::warn!("{error}; it will be retried");
             self.array.ask(Chore::Watch);
         }
     }
@@ -111,7 +111,7 @@ impl Locked<'_> {
         if !self.loss.is_lost()
             && let Err(error) = self.cut_overlong(token)
         {
-            tracing::error!("{error}; it is tried again before the next write");
+            tracing::error!("{error}; it will be retried before the next write");
         }
     }
 

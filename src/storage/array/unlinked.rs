@@ -22,9 +22,11 @@ enum Name {
 impl Name {
     fn why(self) -> &'static str {
         match self {
-            Self::Deleted => "was deleted while it is open: its values go when its last key goes",
+            Self::Deleted => {
+                "was deleted while it is open: its values will be lost with its last key"
+            }
             Self::Replaced => {
-                "was replaced by another file while it is open: its values go when its last key goes"
+                "was replaced by another file while it is open: its values will be lost with its last key"
             }
             Self::MovedAway => "was moved away while it is open: no file has its name",
             Self::TakenByOther => "was moved away while it is open: another file has its name",

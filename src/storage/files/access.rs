@@ -20,7 +20,7 @@ pub enum Access {
 
 /// Takes the advisory lock that keeps a second writer away, or says who holds it.
 ///
-/// A POSIX lock and not `flock`: a child of `fork` does not inherit it, so a background save that
+/// A POSIX lock rather than `flock`: a child of `fork` does not inherit it, so a background save that
 /// outlives a killed server does not keep the next server out. Its known flaw, that closing *any*
 /// descriptor of the file drops it, is why each file is open at most once (`store/registry.rs` sees to that).
 ///

@@ -146,7 +146,7 @@ impl Undo {
     pub fn report(&self) {
         if let Some(aside) = &self.aside {
             tracing::warn!(
-                "file '{}' held something else: that is now in '{}', beside it",
+                "file '{}' had other contents: they are now in '{}', beside it",
                 self.path,
                 aside.display()
             );

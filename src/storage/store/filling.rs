@@ -17,7 +17,7 @@ use crate::storage::types::ItemType;
 use crate::storage::{Bound, Store};
 
 /// What a file says of itself while the one that is to replace it is not whole.
-const OUT_OF_DATE: &str = "contents that were to replace it have not all come";
+const OUT_OF_DATE: &str = "new contents that were to replace it have not all arrived";
 
 /// The files without a name that are being filled, by the path that they are to have.
 #[derive(Default)]

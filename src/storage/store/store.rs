@@ -169,7 +169,7 @@ impl Store {
         Ok(found.and_then(|found| self.registry.find(found.id)))
     }
 
-    /// Whether a key is bound to an array, and not to another one of the same file.
+    /// Whether a key is bound to this very array of the file.
     pub fn is_bound(&self, array: &Arc<Array>) -> bool {
         self.registry.bindings_of(array) > 0
     }

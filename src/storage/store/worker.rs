@@ -261,7 +261,7 @@ impl Worker {
             Err(error) => Err(error),
         };
         if let Err(error) = closed {
-            tracing::error!("on closing: {error}; it is tried again");
+            tracing::error!("while closing: {error}; it will be retried");
             self.try_again(Arc::clone(array), Retry::Retire);
         } else if !self.registry.is_bound(array.id()) {
             // It is closed. Its mapping, and so the room of a file without a name, goes with it.
@@ -387,7 +387,7 @@ fn trim(array: &Arc<Array>) -> bool {
         // A lost file is not ours to cut; the next command says so.
         Ok(()) | Err(Error::Lost { .. }) => true,
         Err(error) => {
-            tracing::error!("{error}; it is tried again");
+            tracing::error!("{error}; it will be retried");
             false
         }
     }

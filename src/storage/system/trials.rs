@@ -101,7 +101,7 @@ pub(super) const ROWS: [Row; 19] = [
             })
         },
         cost: Cost::Warned(
-            "space is not allocated ahead: a full disk is found out only when values reach it, and makes the array unavailable",
+            "space is not allocated ahead: a full disk is noticed only when values reach it, and makes the array unavailable",
         ),
     },
     Row {
@@ -222,7 +222,7 @@ pub(super) const ROWS: [Row; 19] = [
             }
         },
         cost: Cost::Minor(
-            "whether values of files that are not the server's user's are in RAM cannot be told: their first readers wait for a thread",
+            "for files of other users it is unknown whether values are in RAM: their first readers wait for a thread",
         ),
     },
     Row {
@@ -303,7 +303,9 @@ pub(super) const ROWS: [Row; 19] = [
                 )
             }
         },
-        cost: Cost::NotIfDeadly("a file is not told from one that had its inode before"),
+        cost: Cost::NotIfDeadly(
+            "a new file cannot be told from a deleted one that had the same inode",
+        ),
     },
     Row {
         call: Call::SyncFileRange,
@@ -320,10 +322,10 @@ pub(super) const ROWS: [Row; 19] = [
 
 const ATTRIBUTES: Cost = Cost::Warned(
     "files have no marks: after a power cut an array is as long as its file says, after a restart VTRIM counts from 0 again, \
-     a copy that a replica had not got whole is not known for one, and RESTORE puts nothing in the place of a file",
+     an incomplete copy on a replica is not recognised, and RESTORE replaces no file",
 );
 pub(super) const NO_UNNAMED_FILES: &str =
-    "new files have names (.mmap-PID-N) before they are whole, which a crash leaves behind";
+    "new files have names (.mmap-PID-N) until they are complete, and a crash leaves them behind";
 const NO_PRIORITY: Cost =
     Cost::Minor("threads of the module and the server share the CPUs as equals");
 

@@ -51,7 +51,7 @@ async def bind(
     """Binds a file to a key, where one is given, and tells the type."""
     sender = AsyncSender(client)
     if mode not in ("r", "r+"):
-        raise ValueError(f"mode is 'r' (read-only) or 'r+' (writable, created if missing), and not {mode!r}")
+        raise ValueError(f"mode is 'r' (read-only) or 'r+' (writable, created if missing), not {mode!r}")
     known = None if dtype is None else types.dtype_of(dtype)
     if path is not None:
         is_npy = (path if isinstance(path, str) else path.decode("latin-1")).endswith(".npy")
@@ -64,7 +64,7 @@ async def bind(
         raise NotBound(f"there is no key {key!r}: say which file is to be bound to it")
     found = types.dtype_named(name, itemsize)
     if known is not None and known != found:
-        raise TypeError(f"the array of key {key!r} holds values of dtype {found}, and not {known}")
+        raise TypeError(f"the array of key {key!r} holds values of dtype {found}, not {known}")
     return found
 
 
@@ -327,7 +327,7 @@ class AsyncBaseArray:
         [[1.5, 2.0, 4.0], [8.0]]
         """
         if size < 1:
-            raise ValueError(f"a chunk holds at least one value, and not {size}")
+            raise ValueError(f"a chunk holds at least one value, not {size}")
         first, last, _ = slice(start, stop).indices(await self.length())
         for begin in range(first, last, size):
             values = np.empty(min(size, last - begin), self._dtype)
@@ -463,7 +463,7 @@ class AsyncBaseArray:
         AppendInterrupted
             If the connection breaks. ``appended`` values are there for certain, ``uncertain`` ones perhaps.
         MmapError
-            Another error of the server. ``appended`` values are there, and no others.
+            Another error of the server. Exactly ``appended`` values are there.
         TypeError, OverflowError, ValueError
             If a value is not of the array's type; nothing is appended then.
 
@@ -810,7 +810,7 @@ class AsyncBaseArray:
         kinds = [(op, self._bucket_type(op)) for op in ops]
         parts = np.zeros(min(n, count), dtype=[("start", "<i8"), ("stop", "<i8"), *kinds])
         if n < 1:
-            raise ValueError(f"a range is divided into at least one part, and not {n}")
+            raise ValueError(f"a range is divided into at least one part, not {n}")
         if count == 0:
             return parts
         # Exactly, however long the array is.
