@@ -30,14 +30,13 @@ impl Command for VAddRaw {
         let opened = lookup::for_writing(ctx, args)?;
         let (key, binding) = opened.parts();
         let bound = binding.writable(key)?;
-        let bytes = whole_values(args, 2, binding.item)?;
-        if bytes.is_empty() {
+        let (bytes, added) = whole_values(args, 2, binding.item)?;
+        if added == 0 {
             ctx.reply_count(0);
             return Ok(());
         }
         let end = bound.append(bytes)?.end();
         announce(key, bound, c"vaddraw", Change::Appended { end, bytes });
-        let added = (bytes.len() / binding.item.size()) as u64;
         reply_when_durable(ctx, bound, move |ctx| ctx.reply_count(added))
     }
 }

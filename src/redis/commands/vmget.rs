@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::execution::arguments::indices;
+use crate::redis::execution::arguments::{Indices, put_indices};
 use crate::redis::execution::bounds::expect_buffered_reply;
 use crate::redis::execution::cold::expect_in_ram;
 use crate::redis::execution::command::{Command, KeyAccess};
@@ -31,7 +31,8 @@ impl Command for VMGet {
         &[(c"0.3.0", c"A negative index counts from the end")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let indices = indices(args, 2)?;
+        let mut indices = Indices::new();
+        put_indices(args, 2, &mut indices)?;
         let Some(binding) = lookup::for_short_reading(ctx, args)? else {
             ctx.reply_array(indices.len());
             indices.iter().for_each(|_| ctx.reply_null());

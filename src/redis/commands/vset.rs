@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::execution::arguments::{expect_pairs, paired_indices, with_encoded};
+use crate::redis::execution::arguments::{expect_pairs, index_below, paired_indices, with_encoded};
 use crate::redis::execution::cold::expect_in_ram_for_writing;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
@@ -54,7 +54,14 @@ impl Command for VSet {
             |bytes| {
                 let mut writer = bound.writer()?;
                 let Span { head, count } = writer.span();
-                let indices = &indices(count)?;
+                let (one, several);
+                let indices = if args.len() == 4 {
+                    one = [index_below(args, 2, count, binding)?];
+                    &one[..]
+                } else {
+                    several = indices(count)?;
+                    &several[..]
+                };
                 writer.set(indices, bytes)?;
                 drop(writer);
                 let change = Change::Scattered {

@@ -36,8 +36,7 @@ impl Command for VSetRaw {
         let opened = lookup::for_writing(ctx, args)?;
         let (key, binding) = opened.parts();
         let bound = binding.writable(key)?;
-        let bytes = whole_values(args, 3, binding.item)?;
-        let values = (bytes.len() / binding.item.size()) as u64;
+        let (bytes, values) = whole_values(args, 3, binding.item)?;
         // Values that begin at the end are none.
         let none = u64::from(values == 0);
         let index = |count: u64| index_below(args, 2, count.saturating_add(none), binding);

@@ -109,24 +109,29 @@ fn unusual_index(args: Args<'_>, position: usize, error: &ValueError) -> Result<
     }
 }
 
-/// The indices that the arguments from `position` on give.
+/// Some are on the stack, more in memory that is asked for.
+pub type Indices = SmallVec<[Index; 16]>;
+
+/// Puts the indices that the arguments from `position` on give into a list. They are too long to be returned: each move is a copy.
 ///
 /// # Errors
 /// As [`index`].
-#[inline(always)]
-pub fn indices(args: Args<'_>, position: usize) -> Result<SmallVec<[Index; 16]>, Failure> {
-    all((position..args.len()).map(|position| index(args, position)))
+#[inline]
+pub fn put_indices(args: Args<'_>, position: usize, into: &mut Indices) -> Outcome {
+    into.reserve(args.len() - position);
+    for position in position..args.len() {
+        into.push(index(args, position)?);
+    }
+    Ok(())
 }
 
 /// As many as a command mostly has are on the stack, more in memory that is asked for.
 pub type Few<T> = SmallVec<[T; 4]>;
 
 /// All items, or the first failure. Unlike `collect`, it asks for the memory once.
-#[inline(always)]
-fn all<T, const N: usize>(
-    items: impl ExactSizeIterator<Item = Result<T, Failure>>,
-) -> Result<SmallVec<[T; N]>, Failure> {
-    let mut all = SmallVec::with_capacity(items.len());
+#[inline]
+fn all<T>(items: impl ExactSizeIterator<Item = Result<T, Failure>>) -> Result<Few<T>, Failure> {
+    let mut all = Few::with_capacity(items.len());
     for item in items {
         all.push(item?);
     }
@@ -175,25 +180,31 @@ pub fn paired_indices(args: Args<'_>, count: u64, binding: &Binding) -> Result<F
     all(pairs.map(|pair| index_below(args, 2 + 2 * pair, count, binding)))
 }
 
-/// Argument `position`, which is to be the bytes of whole values.
+/// Argument `position`, which is to be the bytes of whole values, and their number.
 ///
 /// # Errors
 /// If it is not a multiple of their size long.
+#[inline]
 pub fn whole_values<'a>(
     args: Args<'a>,
     position: usize,
     item: ItemType,
-) -> Result<&'a [u8], Failure> {
+) -> Result<(&'a [u8], u64), Failure> {
     let bytes = args.get(position);
-    if bytes.len().is_multiple_of(item.size()) {
-        return Ok(bytes);
+    match item.values_in(bytes.len()) {
+        Some(values) => Ok((bytes, values as u64)),
+        None => Err(no_whole_values(bytes, position, item)),
     }
-    Err(Failure::Message(format!(
+}
+
+#[cold]
+fn no_whole_values(bytes: &[u8], position: usize, item: ItemType) -> Failure {
+    Failure::Message(format!(
         "argument {position} is {} bytes long, which is not a multiple of {}, the size of one {}",
         bytes.len(),
         item.size(),
         item.name()
-    )))
+    ))
 }
 
 /// The step that `STEP n` at argument `position` asks for; 1 if there are no such arguments.

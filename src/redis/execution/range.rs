@@ -31,13 +31,23 @@ impl Wanted {
     }
 }
 
+#[inline]
 fn bound(name: &str, args: Args<'_>, position: usize) -> Result<i64, Failure> {
+    parse_index(args.get(position)).or_else(|error| unusual_bound(name, args, position, &error))
+}
+
+#[cold]
+fn unusual_bound(
+    name: &str,
+    args: Args<'_>,
+    position: usize,
+    error: &ValueError,
+) -> Result<i64, Failure> {
     let text = args.get(position);
-    match parse_index(text) {
-        Ok(index) => Ok(index),
-        Err(ValueError::OutOfRange(_)) if text.starts_with(b"-") => Ok(i64::MIN),
-        Err(ValueError::OutOfRange(_)) => Ok(i64::MAX),
-        Err(_) => Err(Failure::Message(format!(
+    match error {
+        ValueError::OutOfRange(_) if text.starts_with(b"-") => Ok(i64::MIN),
+        ValueError::OutOfRange(_) => Ok(i64::MAX),
+        _ => Err(Failure::Message(format!(
             "{name} '{}' (argument {position}) is not an integer",
             excerpt(text)
         ))),

@@ -64,7 +64,7 @@ pub fn for_reading<'a>(
 ///
 /// # Errors
 /// `WRONGTYPE`.
-#[inline]
+#[inline(always)]
 pub fn for_short_reading<'a>(ctx: &'a Ctx, args: Args<'a>) -> Result<Option<Opened<'a>>, Failure> {
     let named = Named::of(ctx, args);
     match remembered::find_to_read(named.database(), named.name()) {
@@ -87,7 +87,7 @@ fn value_of(key: Key<'_>) -> Result<Option<OpenValue<'_, Binding>>, Failure> {
 ///
 /// # Errors
 /// If there is no such key, or it is of another type.
-#[inline]
+#[inline(always)]
 pub fn for_writing<'a>(ctx: &'a Ctx, args: Args<'a>) -> Result<Opened<'a>, Failure> {
     for_removal(ctx, args)?.ok_or_else(|| missing_key(args))
 }
@@ -97,7 +97,7 @@ pub fn for_writing<'a>(ctx: &'a Ctx, args: Args<'a>) -> Result<Opened<'a>, Failu
 ///
 /// # Errors
 /// `WRONGTYPE`.
-#[inline]
+#[inline(always)]
 pub fn for_removal<'a>(ctx: &'a Ctx, args: Args<'a>) -> Result<Option<Opened<'a>>, Failure> {
     let named = Named::of(ctx, args);
     match remembered::find(named.database(), named.name()) {

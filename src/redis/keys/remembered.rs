@@ -88,6 +88,12 @@ impl Table {
         &mut self.slots[tag as usize % SLOTS]
     }
 
+    #[cold]
+    fn forget_what_is_stale(&mut self) {
+        IS_STALE.store(false, Ordering::Relaxed);
+        self.clear();
+    }
+
     fn clear(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.entry = None);
     }
@@ -99,13 +105,12 @@ pub fn install() {
 }
 
 /// What a key leads to, if that is remembered.
-#[inline]
+#[inline(always)]
 pub fn find(database: c_int, name: &[u8]) -> Option<Shared> {
     TABLE.with(|table| {
         let table = &mut *table.borrow_mut();
         if IS_STALE.load(Ordering::Relaxed) {
-            IS_STALE.store(false, Ordering::Relaxed);
-            table.clear();
+            table.forget_what_is_stale();
         }
         let entry = table.slot(tag(name)).entry.as_ref()?;
         (entry.database == database && *entry.name == *name).then(|| Rc::clone(&entry.binding))
@@ -113,7 +118,7 @@ pub fn find(database: c_int, name: &[u8]) -> Option<Shared> {
 }
 
 /// [`find`], for a command that reads.
-#[inline]
+#[inline(always)]
 pub fn find_to_read(database: c_int, name: &[u8]) -> Option<Shared> {
     if IS_FOR_READS.load(Ordering::Relaxed) {
         find(database, name)

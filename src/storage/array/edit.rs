@@ -19,6 +19,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// If an index is out of range; then nothing was set.
+    #[inline]
     pub fn set(&mut self, indices: &[u64], bytes: &[u8]) -> Result<()> {
         if let [index] = *indices {
             return self.set_from(index, bytes);
@@ -34,6 +35,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// If they reach beyond the last value; then nothing was set.
+    #[inline]
     pub fn set_from(&mut self, index: u64, bytes: &[u8]) -> Result<()> {
         let values = self.array.values_in(bytes);
         if index

@@ -89,11 +89,7 @@ impl Array {
     /// Number of values in bytes that are whole values.
     #[inline]
     pub(in crate::storage) fn values_in(&self, bytes: &[u8]) -> u64 {
-        match bytes.len() as u64 {
-            // Mostly it is one, and a division takes long.
-            len if len == self.item_size() => 1,
-            len => len / self.item_size(),
-        }
+        self.item().values_in(bytes.len()).unwrap_or_default() as u64
     }
 
     /// Number of values, as far as it is known without waiting for anyone: for a forked child.

@@ -15,6 +15,7 @@ impl Array {
     ///
     /// # Errors
     /// If the file of a read-only array cannot be looked at any more.
+    #[inline]
     pub fn view(self: &Arc<Self>) -> Result<View<'_>> {
         let mut locked = self.lock();
         if !locked.usage.is_writable() {
@@ -94,7 +95,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// As [`Self::gather`].
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, index: u64, out: &mut [u8]) -> Result<()> {
         let locked = &mut self.locked;
         let from = locked.array.layout.offset(index);

@@ -115,7 +115,7 @@ impl Mapping {
     ///
     /// # Errors
     /// If a page is lost; then nothing in this mapping can be relied on.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
         let to = self.at(offset, bytes.len());
         let written = guarded(to.addr()..to.addr() + bytes.len(), || {
@@ -132,7 +132,7 @@ impl Mapping {
     ///
     /// # Errors
     /// As [`Self::write`].
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Fault> {
         let from = self.at(offset, out.len());
         guarded(from.addr()..from.addr() + out.len(), || {

@@ -202,6 +202,18 @@ impl ItemType {
         self.size as usize
     }
 
+    /// Number of values in so many bytes; `None` if they are no whole number of them.
+    #[inline]
+    pub const fn values_in(self, bytes: usize) -> Option<usize> {
+        // A division takes long, and this size is what most arrays have.
+        match self.size() {
+            8 if bytes.is_multiple_of(8) => Some(bytes / 8),
+            8 => None,
+            size if bytes.is_multiple_of(size) => Some(bytes / size),
+            _ => None,
+        }
+    }
+
     /// The bytes of one `double`.
     ///
     /// # Errors
