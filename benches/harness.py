@@ -231,14 +231,22 @@ class Table:
 
     def __init__(self):
         self.rows = []
+        self.below = {}
 
-    def add(self, work, goal, ratios, detail):
+    def add(self, work, goal, ratios, detail, why=None):
+        """`why` is what the profile says of a row that misses its goal."""
         verdict = "" if goal is None else f"≥ {goal}"
         self.rows.append((work, verdict, spread(ratios), detail))
+        if goal is not None and why and statistics.median(ratios) < goal:
+            self.below.setdefault(why, []).append(work)
         progress(f"{work}: {spread(ratios)}")
 
     def show(self):
         show_table(("work", "goal", "ratio, min / median / max", "rate, median"), self.rows)
+        if self.below:
+            print("\nBelow their goal, and what the profile says of it:\n")
+            for why, works in self.below.items():
+                print(f"- {'; '.join(works)}: {why}")
 
 
 def show_table(head, rows):
