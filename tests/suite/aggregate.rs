@@ -397,7 +397,7 @@ fn errors_name_the_argument() {
         ),
         (
             "VSEARCH db 1 MIDDLE",
-            "value 'MIDDLE' (argument 3) is not a double, and nor LEFT or RIGHT",
+            "value 'MIDDLE' (argument 3) is not a double, nor LEFT or RIGHT",
         ),
     ] {
         let error = db.error(command);
