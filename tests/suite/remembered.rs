@@ -220,7 +220,8 @@ fn writes_go_where_a_look_up_leads_whatever_happens_to_keys() {
     let mut keys = Keys {
         client: db.client(),
         random: Random::new(seed),
-        written: 0,
+        // More than what events write.
+        written: 10,
     };
     let mut reached = 0;
     for step in 0..rounds(300) {
