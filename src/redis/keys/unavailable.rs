@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::redis::server::KeyName;
 use crate::storage::FilePath;
@@ -21,7 +22,7 @@ pub struct Wanted {
 static WANTED: Mutex<BTreeMap<u64, Wanted>> = Mutex::new(BTreeMap::new());
 
 fn all_wanted() -> MutexGuard<'static, BTreeMap<u64, Wanted>> {
-    WANTED.lock().unwrap_or_else(PoisonError::into_inner)
+    WANTED.lock()
 }
 
 /// Why the file of a key could not be opened. As long as one lives, it is counted.

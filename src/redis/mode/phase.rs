@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// What the server is doing with RDB data, by the events it sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,7 +49,7 @@ impl Phase {
     /// The server is doing that from now on.
     pub fn enter(self) {
         PHASE.store(self as u8, Ordering::Relaxed);
-        *SEEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *SEEN.lock() = None;
     }
 }
 
@@ -59,8 +60,5 @@ pub fn is_saving_aof() -> bool {
 
 /// Notes that a file's values are in this RDB; `false` if that was noted before.
 pub fn first_time(file: &[u8]) -> bool {
-    SEEN.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get_or_insert_default()
-        .insert(file.to_vec())
+    SEEN.lock().get_or_insert_default().insert(file.to_vec())
 }

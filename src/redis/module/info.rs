@@ -6,7 +6,7 @@ use crate::redis::keys::unavailable::Unavailable;
 use crate::redis::replication;
 use crate::redis::replication::{copy, missing};
 use crate::redis::server::info;
-use crate::redis::server::info::Info;
+use crate::redis::server::info::{Info, Value};
 use crate::redis::{settings, store};
 
 /// What `INFO` is answered by.
@@ -18,30 +18,12 @@ impl info::Source for Mmap {
     }
 }
 
-/// What a field says.
-enum Value {
-    Number(u64),
-    Text(String),
-}
-
-impl From<u64> for Value {
-    fn from(number: u64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
 fn fill(info: &Info) {
     let store = store();
     let queue = store.pool().queue();
     let (totals, stats, settings) = (store.totals(), store.stats(), store.settings());
     let (fills, fill_bytes_left) = replication::fills_under_way();
-    let sections: [(&CStr, &[(&CStr, Value)]); 8] = [
+    let sections: [(&CStr, &[(&CStr, Value)]); 9] = [
         (
             c"arrays",
             &[
@@ -95,10 +77,6 @@ fn fill(info: &Info) {
         (
             c"sync",
             &[
-                (
-                    c"fsync",
-                    settings::fsync_name(settings.fsync()).to_owned().into(),
-                ),
                 (c"syncs", stats.syncs.get().into()),
                 (c"sync_errors", stats.sync_errors.get().into()),
                 (c"paced_writes", stats.paced_writes.get().into()),
@@ -131,27 +109,17 @@ fn fill(info: &Info) {
                 (c"last_error", stats.last_error().into()),
             ],
         ),
+        (c"limits", &[]),
     ];
-    for (name, fields) in sections {
-        add_section(info, name, fields);
-    }
-    let limits = settings::limits(settings);
-    let limits: Vec<_> = limits
-        .iter()
-        .map(|(name, limit)| (name.as_c_str(), Value::Number(*limit)))
-        .collect();
-    add_section(info, c"limits", &limits);
-}
-
-/// Adds a section, if it was asked for.
-fn add_section(info: &Info, name: &CStr, fields: &[(&CStr, Value)]) {
-    if !info.section(name) {
-        return;
-    }
-    for (name, value) in fields {
-        match value {
-            Value::Number(number) => info.number(name, *number),
-            Value::Text(text) => info.text(name, text),
+    for (section, fields) in sections {
+        if !info.section(section) {
+            continue;
+        }
+        for (name, value) in settings::in_info(section, settings) {
+            info.field(&name, &value);
+        }
+        for (name, value) in fields {
+            info.field(name, value);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! loop, unlinks a key, empties a database, or loads another value. Keyspace events would tell, too; but then each write
 //! of each client costs a look for whom they are.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use crate::redis::keys::binding::Binding;
 use crate::redis::mode::phase::Phase;
@@ -27,7 +27,7 @@ fn address_of(value: &Binding) -> usize {
 static PENDING: Mutex<Option<Pending>> = Mutex::new(None);
 
 fn take(is_it: impl FnOnce(&mut Pending) -> bool) -> Option<Undo> {
-    let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut pending = PENDING.lock();
     pending.take_if(is_it).map(|pending| pending.undo)
 }
 
@@ -40,7 +40,7 @@ pub fn note(value: &Binding, undo: Option<Undo>) {
     }
     let Some(undo) = undo else { return };
     let value = address_of(value);
-    *PENDING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Pending { value, undo });
+    *PENDING.lock() = Some(Pending { value, undo });
     on_main_thread(Box::new(keep));
 }
 

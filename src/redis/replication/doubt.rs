@@ -1,9 +1,9 @@
 //! Whether the files of a server that follows a primary are those that its stream goes on from.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use crate::redis::mode::role::is_replica;
-use crate::redis::replication::missing;
+use crate::redis::replication::synchronise::synchronise_again;
 use crate::redis::server::Ctx;
 use crate::redis::store;
 
@@ -13,7 +13,7 @@ static DOUBT: Mutex<Option<&str>> = Mutex::new(None);
 
 /// The server loads an RDB file after which it could go on with its primary's stream; but it must not.
 pub fn doubt_stream(why: &'static str) {
-    *DOUBT.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    *DOUBT.lock() = Some(why);
 }
 
 /// Nothing is shown of arrays that may lack values.
@@ -25,7 +25,7 @@ fn doubt_all(why: &str) {
 
 /// Has this server get all contents again, if it follows a primary and there is a reason.
 pub fn resolve_doubt(ctx: &Ctx) {
-    let Some(why) = DOUBT.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+    let Some(why) = DOUBT.lock().take() else {
         return;
     };
     if !is_replica() {
@@ -40,22 +40,10 @@ pub fn resolve_doubt(ctx: &Ctx) {
     }
 }
 
-/// Has this server synchronised in full.
-pub fn synchronise_again(ctx: &Ctx, why: &str) {
-    let info = ctx.server_info(c"replication");
-    let (Some(host), Some(port)) = (info.field(c"master_host"), info.field(c"master_port")) else {
-        return;
-    };
-    tracing::warn!(
-        "the files may not match the replica's position in the stream, because {why}: requesting a full synchronisation"
-    );
-    missing::synchronise(ctx, host, port);
-}
-
 /// Nothing is shown while it is in doubt: the server connects to its primary some time after it has loaded its data, and may
 /// be asked before.
 pub fn doubt_what_was_loaded() {
-    let why = *DOUBT.lock().unwrap_or_else(PoisonError::into_inner);
+    let why = *DOUBT.lock();
     if let Some(why) = why.filter(|_| is_replica()) {
         doubt_all(why);
     }

@@ -2,13 +2,13 @@
 //! holds at that moment, writes in between do no harm.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::redis::mode::listening::{are_slots_exported, is_listening, replicas};
-use crate::redis::replication::long_writes;
-use crate::redis::replication::long_writes::Then;
-use crate::redis::replication::tell::tell_of_file;
+use crate::redis::replication::tell::{announce_end, tell_of_file};
 use crate::redis::server::{Audience, Ctx, Word, after, writes_are_paused};
 use crate::redis::store;
 use crate::storage::{Array, Span};
@@ -23,6 +23,9 @@ const WINDOW: u64 = 32 << 20;
 const PAUSE: i64 = 2;
 /// The same while writes are paused, or there is no replica.
 const LONG_PAUSE: i64 = 50;
+
+/// What is done on the main thread at some later time.
+pub type Then = Box<dyn FnOnce() + Send>;
 
 /// The files that are being sent. Only the main thread uses it.
 static FILLS: Mutex<Vec<Fill>> = Mutex::new(Vec::new());
@@ -101,7 +104,7 @@ fn send(fill: Fill) {
 }
 
 fn fills() -> MutexGuard<'static, Vec<Fill>> {
-    FILLS.lock().unwrap_or_else(PoisonError::into_inner)
+    FILLS.lock()
 }
 
 /// How many files are on their way to replicas, and how many bytes of them have not been sent.
@@ -153,7 +156,7 @@ fn send_next(ctx: &Ctx) {
                 Progress::Ended => {
                     let fill = fills.remove(0);
                     if fill.part != Part::All {
-                        long_writes::announce_end(ctx, &fill.key, &fill.array);
+                        announce_end(ctx, &fill.key, &fill.array);
                     }
                     fill.end();
                 }

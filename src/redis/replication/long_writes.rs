@@ -9,14 +9,16 @@
 //! ends itself by an assertion if anything is. What ends meanwhile is told, and answered, when the pause is over.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Sender, bounded};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::redis::mode::listening::is_listening;
 use crate::redis::replication::fill;
-use crate::redis::replication::tell::{tell_head, tell_of_file};
+use crate::redis::replication::fill::Then;
+use crate::redis::replication::tell::{announce_end, tell_head, tell_of_file};
 use crate::redis::server::{Ctx, Named, Word, after, on_main_thread, writes_are_paused};
 use crate::redis::store;
 use crate::storage::{Array, Cancel, MayGo};
@@ -52,9 +54,6 @@ struct Ask {
     answer: Sender<bool>,
 }
 
-/// What is done on the main thread at some later time.
-pub type Then = Box<dyn FnOnce() + Send>;
-
 /// A long write that has ended, of which replicas are to be told.
 struct Ended {
     write: LongWrite,
@@ -83,7 +82,7 @@ static BACKGROUND: Mutex<Background> = Mutex::new(Background {
 });
 
 fn background() -> MutexGuard<'static, Background> {
-    BACKGROUND.lock().unwrap_or_else(PoisonError::into_inner)
+    BACKGROUND.lock()
 }
 
 impl LongWrite {
@@ -188,16 +187,6 @@ fn tell_of_ended(ctx: &Ctx) {
         announce_end(ctx, key, array);
         then();
     }
-}
-
-/// Tells replicas that they have all of a long write.
-pub fn announce_end(ctx: &Ctx, key: &[u8], array: &Arc<Array>) {
-    // The path of one that is not bound any more may be that of another file by now.
-    if !store().is_bound(array) {
-        return;
-    }
-    array.set_unannounced(array.unannounced().saturating_sub(1));
-    tell_of_file(ctx, key, b"END/2", array, &[]);
 }
 
 /// Does something now or, if writes are paused, when they are not.

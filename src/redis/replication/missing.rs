@@ -4,17 +4,20 @@
 //! synchronised in full; a node of a Cluster, where that cannot be done, sends a message to its primary, which sends the
 //! contents of that array again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::redis::keys::lookup;
 use crate::redis::keys::unavailable::Unavailable;
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication::bind::bind_again;
-use crate::redis::replication::{doubt, fill};
+use crate::redis::replication::fill;
+use crate::redis::replication::synchronise::synchronise_again;
 use crate::redis::server::cluster;
-use crate::redis::server::{Ctx, Key, KeyName, Mode, Word};
+use crate::redis::server::{Ctx, Key, KeyName, Mode};
 use crate::redis::store;
 use crate::storage::{Array, Completeness, FilePath};
 
@@ -70,10 +73,6 @@ struct Request {
     key: Option<KeyName>,
 }
 
-fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A change of an array could not be applied.
 pub fn miss(array: &Arc<Array>, why: &str) {
     if array.miss(why) {
@@ -101,7 +100,7 @@ pub fn times_asked() -> u64 {
 
 /// The server has loaded its data, from a disk or from its primary: what it gets now may be older than that.
 pub fn begin_to_catch_up() {
-    lock(&ASKING).linked = None;
+    ASKING.lock().linked = None;
     IS_CATCHING_UP.store(true, Ordering::Relaxed);
 }
 
@@ -127,7 +126,7 @@ pub fn take_over() {
 pub fn tick(ctx: &Ctx) {
     let now = Instant::now();
     {
-        let mut asking = lock(&ASKING);
+        let mut asking = ASKING.lock();
         if asking
             .looked
             .is_some_and(|looked| now - looked < FIRST_PAUSE)
@@ -143,14 +142,14 @@ pub fn tick(ctx: &Ctx) {
     let replication = ctx.server_info(c"replication");
     let is_linked = replication.field(c"master_link_status") == Some(b"up");
     if is_linked && is_catching_up() {
-        let linked = *lock(&ASKING).linked.get_or_insert(now);
+        let linked = *ASKING.lock().linked.get_or_insert(now);
         if now - linked > LONGEST_CATCH_UP {
             has_caught_up();
         }
     }
     let missing: Vec<Arc<Array>> = store().arrays().into_iter().filter(is_missing).collect();
     let wanted = Unavailable::wanted();
-    let mut asking = lock(&ASKING);
+    let mut asking = ASKING.lock();
     let is_something_missing = IS_SOMETHING_MISSING.load(Ordering::Relaxed);
     if missing.is_empty() && wanted.is_empty() && !is_something_missing {
         asking.next = None;
@@ -184,7 +183,7 @@ pub fn tick(ctx: &Ctx) {
                 ctx.send_to_node(&primary, SEND_AGAIN, &request.encode());
             }
         }
-        None => doubt::synchronise_again(ctx, "values of arrays are missing here"),
+        None => synchronise_again(ctx, "values of arrays are missing here"),
     }
 }
 
@@ -237,7 +236,7 @@ impl cluster::Receiver for Request {
 
     fn receive(message: &[u8]) {
         if let Some(request) = Self::decode(message) {
-            note_request(&mut lock(&ASKED_FOR), request);
+            note_request(&mut ASKED_FOR.lock(), request);
         }
     }
 }
@@ -250,7 +249,7 @@ fn note_request(requests: &mut Vec<Request>, request: Request) {
 
 /// Sends again what replicas have asked for. Not while writes are paused.
 pub fn send_what_was_asked_for(ctx: &Ctx) {
-    let requests = std::mem::take(&mut *lock(&ASKED_FOR));
+    let requests = std::mem::take(&mut *ASKED_FOR.lock());
     for request in requests {
         let Request { path, key } = &request;
         let array = store().find(path).ok().flatten();
@@ -259,7 +258,7 @@ pub fn send_what_was_asked_for(ctx: &Ctx) {
             .is_some_and(|array| fill::is_being_sent(array))
         {
             // Who asks again and again, or what several ask for, does not have it begin again and never end.
-            note_request(&mut lock(&ASKED_FOR), request);
+            note_request(&mut ASKED_FOR.lock(), request);
             continue;
         }
         match key {
@@ -274,20 +273,6 @@ pub fn send_what_was_asked_for(ctx: &Ctx) {
             }
             Some(_) => {}
         }
-    }
-}
-
-/// Has this server synchronised in full by its primary.
-pub fn synchronise(ctx: &Ctx, host: &[u8], port: &[u8]) {
-    let is_doubted = |array: &Arc<Array>| array.completeness() == Completeness::Doubted;
-    let doubted: Vec<_> = store().arrays().into_iter().filter(is_doubted).collect();
-    let why: Vec<_> = doubted.iter().map(|array| array.why_incomplete()).collect();
-    // What has no history of its own has nothing to go on with.
-    ctx.call(c"REPLICAOF", &[Word::Bytes(b"NO"), Word::Bytes(b"ONE")]);
-    ctx.call(c"REPLICAOF", &[Word::Bytes(host), Word::Bytes(port)]);
-    // As a primary it has trusted what it has.
-    for (array, why) in doubted.iter().zip(why) {
-        array.doubt_contents(&why);
     }
 }
 

@@ -41,6 +41,7 @@ mod message;
 pub mod missing;
 mod received;
 mod slots;
+mod synchronise;
 mod tell;
 
 pub use bind::{bound, write_to_aof};

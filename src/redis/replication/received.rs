@@ -2,8 +2,9 @@
 //! keeps its own RDB file: until that is saved again, arrays take twice their room. So it is saved again, without values.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::redis::mode::phase::Phase;
 use crate::redis::replication::missing;
@@ -40,7 +41,7 @@ pub fn tick(ctx: &Ctx) {
         return;
     }
     {
-        let mut last = LAST_ATTEMPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = LAST_ATTEMPT.lock();
         if last.is_some_and(|last| last.elapsed() < PAUSE) {
             return;
         }

@@ -1,11 +1,13 @@
 //! What replicas are told of a write.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::redis::mode::listening::is_listening;
 use crate::redis::replication::message::{COMMAND, file_words};
 use crate::redis::server::{Audience, Ctx, Named, Word};
 use crate::redis::settings;
+use crate::redis::store;
 use crate::storage::{Array, Bound};
 
 /// What a write did to an array, at the positions that its values had while it held the lock: another thread may have
@@ -93,4 +95,14 @@ pub fn tell_of_file(ctx: &Ctx, key: &[u8], operation: &[u8], array: &Array, what
         let words = file_words(key, operation, array.path(), what);
         ctx.propagate(Audience::Replicas, COMMAND, &words);
     }
+}
+
+/// Tells replicas that they have all of a long write.
+pub fn announce_end(ctx: &Ctx, key: &[u8], array: &Arc<Array>) {
+    // The path of one that is not bound any more may be that of another file by now.
+    if !store().is_bound(array) {
+        return;
+    }
+    array.set_unannounced(array.unannounced().saturating_sub(1));
+    tell_of_file(ctx, key, b"END/2", array, &[]);
 }

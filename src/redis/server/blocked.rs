@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use redis_module::raw;
 
 use crate::redis::server::args::Args;
@@ -35,7 +35,8 @@ impl Ctx {
     /// As [`Self::block`], for work that is worth nothing to a client that goes away: then it is cancelled.
     pub fn block_with(&self, cancel: &Cancel) -> WaitingForWork {
         let waiting = self.block();
-        lock(&CANCELS)
+        CANCELS
+            .lock()
             .get_or_insert_default()
             .insert(waiting.client.addr(), cancel.clone());
         // SAFETY: the client is blocked, and cannot have gone while this command runs. A context that is made now
@@ -57,17 +58,12 @@ impl Ctx {
 /// What is to be cancelled when a waiting client goes away, by the address of its handle.
 static CANCELS: Mutex<Option<HashMap<usize, Cancel>>> = Mutex::new(None);
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
 extern "C" fn on_disconnect(
     _ctx: *mut raw::RedisModuleCtx,
     client: *mut raw::RedisModuleBlockedClient,
 ) {
-    if let Some(cancel) = lock(&CANCELS)
+    if let Some(cancel) = CANCELS
+        .lock()
         .as_ref()
         .and_then(|all| all.get(&client.addr()))
     {
@@ -77,7 +73,7 @@ extern "C" fn on_disconnect(
 
 /// Cancels all work that clients wait for.
 pub fn cancel_all() {
-    for cancel in lock(&CANCELS).iter().flat_map(HashMap::values) {
+    for cancel in CANCELS.lock().iter().flat_map(HashMap::values) {
         cancel.cancel();
     }
 }
@@ -134,7 +130,7 @@ impl WaitingForWork {
         let Some(waiting) = self.waiting.take() else {
             return;
         };
-        if let Some(cancels) = lock(&CANCELS).as_mut() {
+        if let Some(cancels) = CANCELS.lock().as_mut() {
             cancels.remove(&waiting.client.addr());
         }
         // SAFETY: the client is still blocked, and the context was made for it; both are used for the last time.

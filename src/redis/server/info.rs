@@ -1,6 +1,6 @@
 //! The module's part of `INFO`.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, CString, c_int};
 
 use redis_module::raw;
 
@@ -11,6 +11,27 @@ use crate::redis::server::reply::line;
 /// What answers `INFO`.
 pub trait Source {
     fn fill(info: &Info);
+}
+
+/// What a field says.
+pub enum Value {
+    Number(u64),
+    Text(String),
+}
+
+/// A field, by its name.
+pub type Field = (CString, Value);
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
 }
 
 /// An answer to `INFO` that is being put together.
@@ -24,12 +45,20 @@ impl Info {
         status == raw::REDISMODULE_OK as c_int
     }
 
-    pub fn number(&self, name: &CStr, number: u64) {
+    /// A field of the section that was begun last.
+    pub fn field(&self, name: &CStr, value: &Value) {
+        match value {
+            Value::Number(number) => self.number(name, *number),
+            Value::Text(text) => self.text(name, text),
+        }
+    }
+
+    fn number(&self, name: &CStr, number: u64) {
         // SAFETY: as above.
         unsafe { raw::RedisModule_InfoAddFieldULongLong.unwrap()(self.0, name.as_ptr(), number) };
     }
 
-    pub fn text(&self, name: &CStr, text: &str) {
+    fn text(&self, name: &CStr, text: &str) {
         let text = line(text);
         // SAFETY: as above; the text is copied.
         unsafe {

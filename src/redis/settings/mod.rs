@@ -8,19 +8,20 @@ mod memory;
 mod table;
 mod words;
 
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
 use redis_module::Context;
 
 use crate::redis::mode::role;
 use crate::redis::mode::role::is_replica;
+use crate::redis::server::info::Field;
 use crate::redis::server::{Args, Ctx};
-use crate::redis::settings::table::{Default, Kind, Setting, Unit, Value, When};
-use crate::redis::settings::words::{Word, Words};
+use crate::redis::settings::table::{Default, Kind, Setting, Shown, Unit, Value, When};
+use crate::redis::settings::words::{Word, value_of};
 use crate::storage::Fsync;
 use crate::storage::settings::{
     ColdReads, MAX_DIRTY_BYTES_DEFAULT, MAX_SLACK_DEFAULT, MAX_SLACK_MAX, MAX_SLACK_MIN,
@@ -47,14 +48,14 @@ static SETTINGS: [Setting; 9] = [
         kind: Kind::Directory(&DIR),
         when: When::AtStart,
         effect: |_| {},
-        limit: None,
+        shown: Shown::Nowhere,
     },
     Setting {
         name: "fsync",
         kind: Kind::Word(&FSYNC, "everysec"),
         when: When::AnyTime,
-        effect: |store| store.set_fsync(lock(&FSYNC).0),
-        limit: None,
+        effect: |store| store.set_fsync(value_of(&FSYNC).0),
+        shown: Shown::InSection(c"sync"),
     },
     Setting {
         name: "max-slack",
@@ -67,7 +68,7 @@ static SETTINGS: [Setting; 9] = [
         },
         when: When::AnyTime,
         effect: |store| store.settings().set_max_slack(number(&MAX_SLACK)),
-        limit: Some(StorageSettings::max_slack),
+        shown: Shown::AsLimit(StorageSettings::max_slack),
     },
     Setting {
         name: "max-dirty-bytes",
@@ -84,7 +85,7 @@ static SETTINGS: [Setting; 9] = [
                 .settings()
                 .set_max_dirty_bytes(number(&MAX_DIRTY_BYTES));
         },
-        limit: Some(|_| number(&MAX_DIRTY_BYTES)),
+        shown: Shown::AsLimit(|_| number(&MAX_DIRTY_BYTES)),
     },
     Setting {
         name: "rdb-contents",
@@ -93,7 +94,7 @@ static SETTINGS: [Setting; 9] = [
         effect: |_| {
             COUNTS_WRITES.store(rdb_contents() == RdbContents::Yes, Ordering::Relaxed);
         },
-        limit: None,
+        shown: Shown::Nowhere,
     },
     Setting {
         name: "max-arrays",
@@ -109,7 +110,7 @@ static SETTINGS: [Setting; 9] = [
             0 if !is_replica() => store.settings().limit_arrays_by_open_files(),
             limit => store.settings().set_max_arrays(limit),
         },
-        limit: Some(|settings| settings.max_arrays().unwrap_or(0)),
+        shown: Shown::AsLimit(|settings| settings.max_arrays().unwrap_or(0)),
     },
     Setting {
         name: "max-file-bytes",
@@ -122,14 +123,14 @@ static SETTINGS: [Setting; 9] = [
         },
         when: When::AnyTime,
         effect: |store| store.settings().set_max_file_bytes(limit(&MAX_FILE_BYTES)),
-        limit: Some(|settings| settings.max_file_bytes().unwrap_or(0)),
+        shown: Shown::AsLimit(|settings| settings.max_file_bytes().unwrap_or(0)),
     },
     Setting {
         name: "cold-reads",
         kind: Kind::Word(&COLD_READS, "async"),
         when: When::AnyTime,
-        effect: |store| store.settings().set_cold_reads(lock(&COLD_READS).0),
-        limit: None,
+        effect: |store| store.settings().set_cold_reads(value_of(&COLD_READS).0),
+        shown: Shown::Nowhere,
     },
     Setting {
         name: "threads",
@@ -142,7 +143,7 @@ static SETTINGS: [Setting; 9] = [
         },
         when: When::AtStart,
         effect: |_| {},
-        limit: None,
+        shown: Shown::Nowhere,
     },
 ];
 
@@ -199,7 +200,7 @@ pub fn load(ctx: &Ctx, args: Args<'_>) -> Result<PathBuf, String> {
     if !ctx.load_settings() {
         return Err("the server does not accept the settings".to_owned());
     }
-    Ok(PathBuf::from(lock(&DIR).clone()))
+    Ok(PathBuf::from(value_of(&DIR).clone()))
 }
 
 /// Hands the settings to the store, once there is one.
@@ -207,25 +208,18 @@ pub fn apply() {
     SETTINGS.iter().for_each(Setting::take_effect);
 }
 
-/// What `INFO` shows of limits, by the names of their fields.
-pub fn limits(settings: &StorageSettings) -> Vec<(CString, u64)> {
-    SETTINGS
-        .iter()
-        .filter_map(|setting| {
-            let name = CString::new(setting.name.replace('-', "_")).ok()?;
-            Some((name, setting.limit?(settings)))
-        })
-        .collect()
-}
-
-/// The word for a policy.
-pub fn fsync_name(fsync: Fsync) -> &'static str {
-    fsync.word()
+/// What a section of `INFO` shows of settings.
+pub fn in_info(section: &CStr, settings: &StorageSettings) -> Vec<Field> {
+    let fields = SETTINGS.iter().filter_map(|setting| {
+        let (place, value) = setting.in_info(settings)?;
+        Some((setting.field()?, value)).filter(|_| place == section)
+    });
+    fields.collect()
 }
 
 /// When values go along with an RDB.
 pub fn rdb_contents() -> RdbContents {
-    lock(&RDB_CONTENTS).0
+    value_of(&RDB_CONTENTS).0
 }
 
 /// Whether writes count as changes for the server's next snapshot: it holds the values then.
@@ -249,10 +243,6 @@ fn number(setting: &AtomicI64) -> u64 {
 /// A limit that does not count on a replica: it follows its primary.
 fn limit(setting: &AtomicI64) -> u64 {
     if is_replica() { 0 } else { number(setting) }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What a setting is: its values, and how they are read, shown, registered and explained.
 
+use std::ffi::{CStr, CString};
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicI64;
@@ -10,6 +11,7 @@ use redis_module::configuration::{
 };
 
 use crate::redis::STORE;
+use crate::redis::server::info;
 use crate::redis::settings::memory;
 use crate::redis::settings::words::Choice;
 use crate::storage::Store;
@@ -24,8 +26,17 @@ pub struct Setting {
     pub when: When,
     /// What its value does. It is called for each change, and when the server becomes a primary or a replica.
     pub effect: fn(&Store),
-    /// What counts, in section `limits` of `INFO`, where it is a limit.
-    pub limit: Option<fn(&StorageSettings) -> u64>,
+    pub shown: Shown,
+}
+
+/// Where `INFO` shows a setting.
+pub enum Shown {
+    /// `CONFIG GET` says it.
+    Nowhere,
+    /// In section `limits`, with the number that counts.
+    AsLimit(fn(&StorageSettings) -> u64),
+    /// A word, in this section.
+    InSection(&'static CStr),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,7 +134,13 @@ impl Setting {
             }
             (Kind::Word(choice, _), Value::Number(default)) => {
                 let default = usize::try_from(*default).unwrap_or_default();
-                choice.register(context, self, default, flags);
+                choice.register(
+                    context,
+                    self.name,
+                    default,
+                    flags,
+                    Box::new(|| self.take_effect()),
+                );
             }
             (
                 Kind::Number {
@@ -152,6 +169,22 @@ impl Setting {
         if let Some(store) = STORE.get() {
             (self.effect)(store);
         }
+    }
+
+    /// The section of `INFO` that shows it, and as what.
+    pub fn in_info(&self, settings: &StorageSettings) -> Option<(&'static CStr, info::Value)> {
+        match (&self.shown, &self.kind) {
+            (Shown::AsLimit(limit), _) => Some((c"limits", limit(settings).into())),
+            (Shown::InSection(section), Kind::Word(choice, _)) => {
+                Some((*section, choice.word().to_owned().into()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The name of its field there.
+    pub fn field(&self) -> Option<CString> {
+        CString::new(self.name.replace('-', "_")).ok()
     }
 
     /// What to write instead of a value that it does not take.

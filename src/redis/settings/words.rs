@@ -1,13 +1,12 @@
 //! Settings that are one of a few words.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redis_module::configuration::{
     ConfigurationFlags, EnumConfigurationValue, register_enum_configuration,
 };
 use redis_module::{Context, RedisError};
 
-use crate::redis::settings::table::Setting;
 use crate::storage::Fsync;
 use crate::storage::settings::ColdReads;
 
@@ -20,6 +19,11 @@ pub enum RdbContents {
     Yes,
     /// Never.
     No,
+}
+
+/// The value of a setting that `redis-module` sets, which knows std's lock alone. Setting one cannot panic halfway.
+pub fn value_of<T>(setting: &Mutex<T>) -> MutexGuard<'_, T> {
+    setting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The values of a setting, with their words.
@@ -98,10 +102,14 @@ pub trait Choice: Sync {
     fn register(
         &'static self,
         context: &Context,
-        setting: &'static Setting,
+        name: &str,
         default: usize,
         flags: ConfigurationFlags,
+        changed: Box<dyn Fn()>,
     );
+
+    /// The word that it is now.
+    fn word(&self) -> &'static str;
 }
 
 impl<T: Words + Send> Choice for Mutex<Word<T>> {
@@ -112,17 +120,22 @@ impl<T: Words + Send> Choice for Mutex<Word<T>> {
     fn register(
         &'static self,
         context: &Context,
-        setting: &'static Setting,
+        name: &str,
         default: usize,
         flags: ConfigurationFlags,
+        changed: Box<dyn Fn()>,
     ) {
         register_enum_configuration(
             context,
-            setting.name,
+            name,
             self,
             Word(T::WORDS[default].1),
             flags,
-            Some(Box::new(|_, _, _| setting.take_effect())),
+            Some(Box::new(move |_, _, _| changed())),
         );
+    }
+
+    fn word(&self) -> &'static str {
+        value_of(self).0.word()
     }
 }

@@ -1,10 +1,7 @@
 //! Contents on their way to a file: they go to a new one, without a name, which takes the place of the one that is there
 //! once it is whole. Until then the former file keeps its name and its values, and says itself that they are out of date.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
-
-use parking_lot::Mutex;
+use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
 use crate::storage::array::peers as copies;
@@ -12,30 +9,14 @@ use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
 use crate::storage::files::destination::{Above, Destination};
 use crate::storage::files::path::FilePath;
-use crate::storage::store::import::Import;
+use crate::storage::store::bound::Bound;
+use crate::storage::store::fillings::Filling;
+use crate::storage::store::import::{Former, Import};
+use crate::storage::store::store::Store;
 use crate::storage::types::ItemType;
-use crate::storage::{Bound, Store};
 
 /// What a file says of itself while the one that is to replace it is not whole.
 const OUT_OF_DATE: &str = "new contents that were to replace it have not all arrived";
-
-/// The files without a name that are being filled, by the path that they are to have.
-#[derive(Default)]
-pub(in crate::storage) struct Fillings(Mutex<HashMap<FilePath, Filling>>);
-
-struct Filling {
-    array: Weak<Array>,
-    place: Destination,
-    /// The number of values that are to be gone at the head by the time when it is whole.
-    head: u64,
-}
-
-impl Fillings {
-    /// The array that is to have that path.
-    fn get(&self, path: &FilePath) -> Option<Arc<Array>> {
-        self.0.lock().get(path)?.array.upgrade()
-    }
-}
 
 impl Store {
     /// The array that a primary means by a path: the one that is being filled to get it, or that of the file there.
@@ -97,7 +78,7 @@ impl Store {
         array.set_owner(&owner);
         array.set_head(head)?;
         array.expect_contents(copies::ON_THEIR_WAY)?;
-        self.remember(array, place);
+        self.fillings.add(array, place);
         Ok(())
     }
 
@@ -107,16 +88,7 @@ impl Store {
     /// If it cannot; then the array goes on to be incomplete.
     pub fn contents_have_come(&self, array: &Arc<Array>) -> Result<()> {
         let path = array.path();
-        let filling = {
-            let mut fillings = self.fillings.0.lock();
-            match fillings.get(path) {
-                Some(filling) if filling.array.as_ptr() == Arc::as_ptr(array) => {
-                    fillings.remove(path)
-                }
-                _ => None,
-            }
-        };
-        if let Some(Filling { place, head, .. }) = filling {
+        if let Some(Filling { place, head, .. }) = self.fillings.take(array) {
             array.make_exact_now()?;
             self.install_over_former(place, path)?;
             array.set_unnamed(false);
@@ -149,10 +121,7 @@ impl Store {
     /// # Errors
     /// As [`Self::drop_head`].
     pub fn drop_head_before(&self, array: &Arc<Array>, position: u64) -> Result<()> {
-        if let Some(filling) = self.fillings.0.lock().get_mut(array.path())
-            && filling.array.as_ptr() == Arc::as_ptr(array)
-        {
-            filling.head = filling.head.max(position);
+        if self.fillings.drop_later(array, position) {
             return Ok(());
         }
         self.drop_head(array, position)
@@ -160,11 +129,7 @@ impl Store {
 
     /// Forgets files that no key is bound to any more: they are gone.
     pub fn forget_fillings(&self) {
-        let mut fillings = self.fillings.0.lock();
-        fillings.retain(|_, filling| {
-            let array = filling.array.upgrade();
-            array.is_some_and(|array| self.is_bound(&array))
-        });
+        self.fillings.retain(|array| self.is_bound(array));
     }
 
     /// Whether the path under which an array was opened leads to its file, or will when that is filled.
@@ -174,16 +139,6 @@ impl Store {
             || self
                 .identify(array.path())
                 .is_ok_and(|id| id == Some(array.id()))
-    }
-
-    fn remember(&self, array: &Arc<Array>, place: Destination) {
-        let filling = Filling {
-            array: Arc::downgrade(array),
-            place,
-            head: 0,
-        };
-        let path = array.path().clone();
-        self.fillings.0.lock().insert(path, filling);
     }
 
     /// Has the file that is at a path, if there is one, say of itself that it is out of date; nothing is said of one that is
@@ -210,11 +165,11 @@ impl Import {
     pub fn finish_by_and_by(self, store: &Store) -> Result<Bound> {
         self.expect_contents()?;
         if !store.note_former(&self.path) {
-            return self.finish(store, Access::Writable, crate::storage::Former::Replaced);
+            return self.finish(store, Access::Writable, Former::Replaced);
         }
         let Self { bound, place, .. } = self;
         bound.make_exact_now()?;
-        store.remember(&bound, place);
+        store.fillings.add(&bound, place);
         Ok(bound)
     }
 }

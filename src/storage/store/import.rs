@@ -18,9 +18,10 @@ use crate::storage::files::root::Found;
 use crate::storage::format::dropped;
 use crate::storage::format::layout::Layout;
 use crate::storage::format::recovery::Contents;
+use crate::storage::store::bound::Bound;
 use crate::storage::store::likeness::Likeness;
+use crate::storage::store::store::Store;
 use crate::storage::types::ItemType;
-use crate::storage::{Bound, Store};
 
 /// How much of two files is compared at a time, in bytes.
 const CHUNK: usize = 1 << 20;

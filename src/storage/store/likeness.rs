@@ -4,10 +4,13 @@
 use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
+use crate::storage::array::peers::ON_THEIR_WAY;
 use crate::storage::error::{Error, Result};
+use crate::storage::files::access::Access;
 use crate::storage::files::path::FilePath;
+use crate::storage::store::bound::Bound;
+use crate::storage::store::store::Store;
 use crate::storage::types::ItemType;
-use crate::storage::{Access, Bound, Store};
 
 /// How much of a file is copied at a time, in bytes.
 const CHUNK: usize = 1 << 20;
@@ -43,8 +46,7 @@ impl Likeness {
         }
         if !new.is_empty() {
             // Should this end before all has come, the file says so.
-            self.kept
-                .expect_contents(crate::storage::array::peers::ON_THEIR_WAY)?;
+            self.kept.expect_contents(ON_THEIR_WAY)?;
             self.kept.append(new)?;
         }
         self.same += (bytes.len() / size) as u64;

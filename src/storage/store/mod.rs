@@ -6,6 +6,7 @@ pub(in crate::storage) mod background;
 pub(in crate::storage) mod bound;
 pub(in crate::storage) mod drop_head;
 pub(in crate::storage) mod filling;
+pub(in crate::storage) mod fillings;
 pub(in crate::storage) mod import;
 pub(in crate::storage) mod likeness;
 pub(in crate::storage) mod post;

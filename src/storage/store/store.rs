@@ -20,7 +20,7 @@ use crate::storage::memory::window::KEPT_FOR;
 use crate::storage::settings::{Fsync, Settings};
 use crate::storage::stats::{Stats, Totals};
 use crate::storage::store::bound::Bound;
-use crate::storage::store::filling::Fillings;
+use crate::storage::store::fillings::Fillings;
 use crate::storage::store::post::{Done, WorkerMessage};
 use crate::storage::store::registry::Registry;
 use crate::storage::store::tasks::{Task, TaskDone, TaskEnd, TaskThreads, Tasks};
