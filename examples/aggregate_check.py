@@ -16,7 +16,7 @@ import redis
 
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 FLOATS = {"float": np.float32, "double": np.float64, "long_double": np.longdouble}
-# The last one is longer than what is answered at once, and so is done in the background.
+# The last one is long enough to be computed in the background.
 LENGTHS = [0, 1, 2, 100, 5_000, 300_000]
 RANGES = 12
 OPS = ["COUNT", "SUM", "MIN", "MAX", "AVG", "VAR", "STD", "ARGMIN", "ARGMAX"]

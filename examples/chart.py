@@ -1,4 +1,4 @@
-"""A chart of a long series, drawn from what Redis answers about it, not from the series.
+"""A chart of a long series, drawn from aggregates that Redis computes; the series itself is not sent.
 
     pip install "./python[redis]" matplotlib
     python examples/chart.py [port] [points] [file.png]

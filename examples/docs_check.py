@@ -299,7 +299,8 @@ def anchors(page):
 
 def check_links():
     """Yields the links of all pages that lead nowhere within the project."""
-    for page in [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")]:
+    patterns = ("*.md", "docs/**/*.md", "examples/*.md", "examples/clients/*.md", "python/*.md")
+    for page in [page for pattern in patterns for page in PROJECT.glob(pattern)]:
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
             path, _, anchor = target.partition("#")
             if "://" in path:

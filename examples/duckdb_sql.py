@@ -1,4 +1,4 @@
-"""SQL over the files themselves: DuckDB reads the mapped columns where they lie.
+"""SQL over the files themselves: DuckDB reads the mapped columns without a copy.
 
     pip install "./python[redis]" duckdb
     python examples/duckdb_sql.py [port]

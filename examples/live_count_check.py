@@ -1,8 +1,8 @@
-"""The recipe of live_count.py while the file is cut and grows between any two of its looks.
+"""Tests live_count.py while the file is cut and grows between any two of its reads.
 
-    python examples/live_count_check.py        (Python alone)
+    python examples/live_count_check.py        (no packages)
 
-Exits with 1 if it ever counts what are no values.
+Exits with 1 if it ever counts bytes that are not values.
 """
 
 import os

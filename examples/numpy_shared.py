@@ -1,4 +1,4 @@
-"""numpy writes a file and Redis answers about it; Redis appends to the file and numpy follows.
+"""numpy writes a file and Redis computes aggregates of it; Redis appends to the file and numpy sees the new values.
 
     pip install "./python[redis]"
     python examples/numpy_shared.py [port]

@@ -1,4 +1,4 @@
-"""A table of two columns that Redis appends to, read by pandas where it lies: no query, no copy.
+"""A table of two columns that Redis appends to, read by pandas directly from the files: no query, no copy.
 
     pip install "./python[redis]" pandas
     python examples/pandas_shared.py [port]

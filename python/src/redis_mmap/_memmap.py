@@ -28,7 +28,7 @@ def _boot_id() -> bytes:
 
 
 class Memmap:
-    """Reads the file of an array on the same machine, and follows it as it grows.
+    """Read the file of an array on the same machine, and follow it as it grows.
 
     While the server writes, the file is longer than its values (it has *slack*); only the values are seen here. Made by
     ``Array.memmap``. It is indexed like an array of numpy and then says what is there at that moment; :meth:`array` is a
@@ -80,7 +80,7 @@ class Memmap:
         self._start = _header_size(fd, self.dtype) if self.path.endswith(".npy") else 0
 
     def close(self) -> None:
-        """Closes the file. Views of it stay valid."""
+        """Close the file. Views of it stay valid."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -99,19 +99,19 @@ class Memmap:
             self._fd = -1
 
     def __len__(self) -> int:
-        """The number of values, at this moment."""
+        """The current number of values."""
         return len(self.array())
 
     @property
     def shape(self) -> tuple[int]:
-        """The shape, at this moment."""
+        """The current shape."""
         return (len(self),)
 
     def array(self) -> npt.NDArray[Any]:
-        """The values of this moment as a read-only array of numpy that lies in the file itself."""
+        """Return the current values as a read-only array of numpy, a view of the file."""
         if self._fd < 0:
             raise ValueError(f"{self.path} was closed")
-        # One look at the path tells the length, and whether it is another file now (`VTRIM` of the head).
+        # One stat of the path gives the length, and shows whether it is another file now (`VTRIM` of the head).
         status = os.stat(self.path)
         if (status.st_dev, status.st_ino) != self._identity:
             self._open()
@@ -128,7 +128,7 @@ class Memmap:
         return self._values
 
     def _map(self, count: int, size: int) -> bool:
-        """Whether the file still had the length that it was said to have."""
+        """Return whether the file still has the length that it had before."""
         end = self._start + count * self.dtype.itemsize
         if self._buffer is None or len(self._buffer) < end:
             try:
@@ -165,7 +165,7 @@ class Memmap:
         return f"Memmap({self.path!r}, dtype={self.dtype}, shape={self.shape})"
 
     def read(self, start: int = 0, stop: Optional[int] = None) -> npt.NDArray[Any]:
-        """A copy of a range of values, which nothing can pull away. It is shorter if values are removed at that moment."""
+        """Return a copy of a range of values. It is shorter if values are removed at that moment."""
         first, last, _ = slice(start, stop).indices(len(self))
         itemsize = self.dtype.itemsize
         data = bytearray(max(last - first, 0) * itemsize)
@@ -178,7 +178,7 @@ class Memmap:
         return np.frombuffer(data, self.dtype, done // itemsize)
 
     def follow(self, start: int = 0, interval: float = 0.01, timeout: Optional[float] = None) -> Iterator[npt.NDArray[Any]]:
-        """Yields the values from ``start`` on, and those that are appended then, as they come; each one once.
+        """Yield the values from ``start`` on, and then those that are appended, each one once.
 
         Parameters
         ----------

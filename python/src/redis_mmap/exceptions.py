@@ -1,4 +1,4 @@
-"""What goes wrong, as exceptions that say what to do.
+"""Exceptions that say what went wrong and what to do.
 
 An exception of this package is also one of the client library: a :class:`NotBound` that a command of redis-py raises is a
 ``redis.exceptions.ResponseError``, one of valkey-py a ``valkey.exceptions.ResponseError``. ``except`` takes either name.
@@ -30,9 +30,9 @@ __all__ = [
 
 
 class MmapError(Exception):
-    """An error that the module answered with. The message is the server's, and what to do."""
+    """An error reply of the module. The message is the server's, with advice."""
 
-    #: Whether nothing was changed and the same command may succeed a moment later.
+    #: Whether nothing was changed and the same command may succeed if it is repeated.
     retry: bool = False
     #: How many values an append had added for certain when it failed; None for other commands.
     appended: Optional[int] = None
@@ -47,7 +47,7 @@ class MmapError(Exception):
 
 
 class ModuleMissing(MmapError):
-    """The server does not know the command: the module is not loaded, or is an older one."""
+    """The server does not know the command: the module is not loaded, or its version is too old."""
 
     _advice = 'load the module: redis-server --loadmodule "$(python -m redis_mmap)"'
 
@@ -69,11 +69,11 @@ class OutOfBounds(MmapError, IndexError):
 
 
 class BadValue(MmapError, ValueError):
-    """A value that the array's type does not have, or a word that the command does not take."""
+    """A value that does not fit the array's type, or an argument that the command does not accept."""
 
 
 class WrongType(MmapError, TypeError):
-    """The key holds something else than an array."""
+    """The key does not hold an array."""
 
     _advice = "TYPE tells what the key holds; take another key"
 
@@ -183,10 +183,10 @@ def translate(error: BaseException, command: str = "") -> Optional[MmapError]:
     elif text.startswith("WRONGTYPE"):
         kind = WrongType
     elif name != "ResponseError":
-        # Redirections of a Cluster, LOADING, READONLY and the like are the library's business.
+        # Redirections of a Cluster, LOADING, READONLY and the like are left to the library.
         return None
     else:
-        # Whatever else MMAP refuses, it does not bind.
+        # Any other error of MMAP means that the file was not bound.
         other = CannotBind if command == "MMAP" else MmapError
         kind = next((kind for part, kind in _MESSAGES if part in text), other)
     if kind._advice:

@@ -1,5 +1,5 @@
 # Made by python/generate from _async/array.py: edit that file.
-"""An array in a server, as a user of numpy expects it."""
+"""An array in a server that behaves like one of numpy."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from .._types import Key
 from ..exceptions import MmapError, NotBound, interrupted
 from .commands import Sender
 
-#: How many indices ``VFIND`` is asked for at a time.
+#: Number of indices to request with one ``VFIND``.
 _FOUND_AT_ONCE = 200_000
-#: Requests that are under way at a time where much is read.
+#: Number of requests in flight during long reads.
 _AHEAD = 4
 
 _OPS = {"count": "COUNT", "sum": "SUM", "min": "MIN", "max": "MAX", "mean": "AVG", "var": "VAR", "std": "STD",
@@ -49,7 +49,7 @@ _OPS = {"count": "COUNT", "sum": "SUM", "min": "MIN", "max": "MAX", "mean": "AVG
 def bind(
     client: SyncClient, key: Key, path: Union[str, bytes, None], dtype: Optional[npt.DTypeLike], mode: str
 ) -> np.dtype[Any]:
-    """Binds a file to a key, where one is given, and tells the type."""
+    """Bind a file to a key, if one is given, and return the type."""
     sender = Sender(client)
     if mode not in ("r", "r+"):
         raise ValueError(f"mode is 'r' (read-only) or 'r+' (writable, created if missing), not {mode!r}")
@@ -70,7 +70,7 @@ def bind(
 
 
 class BaseArray:
-    """What the array of both fronts can do."""
+    """Properties of the synchronous and the asynchronous array."""
 
     def __init__(self, client: SyncClient, key: Key, dtype: npt.DTypeLike) -> None:
         self._client = client
@@ -88,7 +88,7 @@ class BaseArray:
 
     @property
     def client(self) -> SyncClient:
-        """The client that was given."""
+        """The client with which the array was opened."""
         return self._client
 
     @property
@@ -108,11 +108,11 @@ class BaseArray:
 
     @property
     def ndim(self) -> int:
-        """1."""
+        """The number of dimensions, 1."""
         return 1
 
     def length(self) -> int:
-        """The number of values, at this moment."""
+        """The current number of values."""
         return self._sender.send(requests.vsize(self._key))
 
     def path(self) -> str:
@@ -129,14 +129,14 @@ class BaseArray:
         return path
 
     def stat(self) -> dict[str, Any]:
-        """What ``VSTAT`` tells: ``path``, ``state``, ``count``, ``bytes``, ``synced``, ``resident`` and more."""
+        """Return the fields of ``VSTAT``: ``path``, ``state``, ``count``, ``bytes``, ``synced``, ``resident`` and more."""
         found = self._sender.send(requests.vstat(self._key))
         if found is None:
             raise NotBound(f"there is no key {self._key!r} any more")
         return found
 
     def summary(self) -> str:
-        """One line: dtype, shape and the first and last values."""
+        """Return one line with dtype, shape and the first and last values."""
         first, last = requests.vgetraw(self._key, 0, 2), requests.vgetraw(self._key, -3, -1)
         batch: list[Request[Any]] = [requests.vsize(self._key), first, last]
         count, head, tail = self._sender.send_all(batch)
@@ -150,7 +150,7 @@ class BaseArray:
     # --8<-- reading
 
     def get(self, index: Any = slice(None)) -> Any:
-        """What ``a[index]`` is in numpy, for integers, slices with any step, index arrays and masks.
+        """Return ``a[index]`` as numpy does, for integers, slices with any step, index arrays and masks.
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ class BaseArray:
         if type(index) is not int:
             index = normalized(index)
         if isinstance(index, int):
-            # The one thing that is asked for in loops: nothing in between but the client library.
+            # Programs call this in loops, so nothing but the client library is in between.
             word = b"%d" % index
             data = self._sender.execute("VGETRAW", self._key, word, word)
             if not data:
@@ -215,7 +215,7 @@ class BaseArray:
             done = self.read_into(values, found.start)
             return values[:done]
         if found.step * self.itemsize <= NEAR:
-            # Reading along what lies between costs less than asking for each value.
+            # Reading the values in between as well costs less than requesting each value.
             at_once = max(PIECE // (found.step * self.itemsize), 1)
             for start in range(0, len(found), at_once):
                 part = found[start : start + at_once]
@@ -236,7 +236,7 @@ class BaseArray:
         return values
 
     def read_into(self, out: npt.NDArray[Any], start: int = 0) -> int:
-        """Reads values from ``start`` on into an array that you have, of this dtype; how many there were for it.
+        """Read values from ``start`` on into an existing array of this dtype, and return how many were read.
 
         Raises
         ------
@@ -299,7 +299,7 @@ class BaseArray:
         return values[order.reshape(-1)]
 
     def _restore_nan(self, values: npt.NDArray[Any], at: Indices) -> None:
-        """Gives every NaN the sign and payload that it lost on the way through text."""
+        """Give every NaN the sign and payload that it lost as text."""
         if self._dtype.kind != "f":
             return
         lost = np.flatnonzero(np.isnan(values))
@@ -312,12 +312,12 @@ class BaseArray:
                 values[some] = np.frombuffer(data, self._dtype)
 
     def to_numpy(self) -> npt.NDArray[Any]:
-        """All values, as an array of numpy."""
+        """Return all values as an array of numpy."""
         found: npt.NDArray[Any] = self.get(slice(None))
         return found
 
     def chunks(self, size: int = 1 << 17, start: int = 0, stop: Optional[int] = None) -> Iterator[npt.NDArray[Any]]:
-        """Yields the values from ``start`` to ``stop`` (of this moment) as arrays of at most ``size`` values.
+        """Yield the values from ``start`` to ``stop`` as arrays of at most ``size`` values.
 
         Examples
         --------
@@ -341,7 +341,7 @@ class BaseArray:
     # --8<-- writing
 
     def set(self, index: Any, values: Any) -> None:
-        """What ``a[index] = values`` does in numpy, for every index that :meth:`get` takes.
+        """Set ``a[index] = values`` as numpy does, for every index that :meth:`get` accepts.
 
         Setting is safe to repeat. One command sets up to 1 MiB at once, all of it or nothing; more is set in pieces.
 
@@ -409,7 +409,7 @@ class BaseArray:
             self._sender.send(requests.vsetraw(self._key, found.start + start, whole[start : start + at_once]))
 
     def _set_positions(self, at: Indices, new: npt.NDArray[Any]) -> None:
-        # The last value stands where an index comes twice, as in numpy.
+        # If an index occurs twice, the last value wins, as in numpy.
         at, first = np.unique(at[::-1], return_index=True)
         new = new[::-1][first]
         found = runs(at, self.itemsize, self.itemsize)
@@ -436,7 +436,7 @@ class BaseArray:
             self._sender.send_all(batch)
 
     def append(self, values: Any, *, progress: Optional[Callable[[int], object]] = None, piece: int = PIECE) -> int:
-        """Appends values, in pieces between which the server answers others.
+        """Append values, in pieces between which the server answers other clients.
 
         Nothing is copied but what the client library copies, if the values have the array's dtype and lie back to back; a
         ``numpy.memmap`` may be longer than the memory, and what was sent of it is let go of.
@@ -508,7 +508,7 @@ class BaseArray:
         return done
 
     def fill(self, value: Any, start: int = 0, stop: Optional[int] = None) -> int:
-        """Sets all values of a range to one, in the server; their number.
+        """Set all values of a range to one value, in the server, and return how many were set.
 
         Examples
         --------
@@ -527,7 +527,7 @@ class BaseArray:
         return self._sender.send(requests.vfill(self._key, first, last, new.reshape(-1)[0]))
 
     def increment(self, indices: Any, by: Any = 1) -> npt.NDArray[Any]:
-        """Adds to values, in the server, all of them or none; what they are then.
+        """Add to values, in the server, all of them or none, and return the new values.
 
         Parameters
         ----------
@@ -554,7 +554,7 @@ class BaseArray:
         return types.array(self._dtype, replies).reshape(at.shape)
 
     def pop(self, count: Optional[int] = None) -> Any:
-        """Removes and returns the last value; with ``count`` an array of up to so many, in the order of the file.
+        """Remove and return the last value; with ``count``, an array of at most that many values, in the order of the file.
 
         Raises
         ------
@@ -577,7 +577,7 @@ class BaseArray:
         return types.scalar(self._dtype, reply)
 
     def trim(self, start: int = 0, stop: Optional[int] = None) -> int:
-        """Keeps the values from ``start`` to ``stop``, as ``a[start:stop]``, and removes the others; their number.
+        """Keep the values ``a[start:stop]``, remove all others, and return how many were removed.
 
         Examples
         --------
@@ -593,23 +593,23 @@ class BaseArray:
         return self._sender.send(requests.vtrim(self._key, first, last))
 
     def clear(self) -> int:
-        """Removes all values; their number."""
+        """Remove all values and return how many there were."""
         return self._sender.send(requests.vclear(self._key))
 
     def sync(self) -> None:
-        """Waits until all that was written is on disk, and the file has its exact length."""
+        """Wait until everything written is on disk and the file has its exact length."""
         self._sender.send(requests.vsync(self._key))
 
     def advise(self, advice: str, start: Optional[int] = None, stop: Optional[int] = None) -> None:
-        """Says what is going to be read: ``random``, ``sequential``, ``normal``; of a range ``willneed`` or ``dontneed``."""
+        """Say how values will be read: ``random``, ``sequential``, ``normal``; for a range ``willneed`` or ``dontneed``."""
         first, last = (None, None) if start is None and stop is None else bounds(start, stop)
         self._sender.send(requests.vadvise(self._key, advice.upper(), first, last))
 
-    # --8<-- questions that the server answers
-    # What numpy's own functions pass is taken, too: np.sum(a) calls a.sum(axis=None, out=None).
+    # --8<-- queries in the server
+    # The arguments that numpy's functions pass are accepted, too: np.sum(a) calls a.sum(axis=None, out=None).
 
     def aggregate(self, *ops: str, start: int = 0, stop: Optional[int] = None, skipnan: bool = False) -> dict[str, Any]:
-        """Several answers about a range from one pass over it, all of one moment.
+        """Compute several aggregates of a range in one pass, from one snapshot.
 
         Parameters
         ----------
@@ -658,7 +658,7 @@ class BaseArray:
         dtype: Optional[npt.DTypeLike] = None,
         out: None = None,
     ) -> Any:
-        """The sum: of integers exact, an ``int``; of floats a ``float64``, added up with twice its precision.
+        """Return the sum: an exact ``int`` for integers; for floats a ``float64``, added with twice its precision.
 
         Examples
         --------
@@ -682,7 +682,7 @@ class BaseArray:
         dtype: Optional[npt.DTypeLike] = None,
         out: None = None,
     ) -> Any:
-        """The arithmetic mean; NaN if there are no values."""
+        """Return the arithmetic mean; NaN if there are no values."""
         check_axis(axis, out)
         found = (self.aggregate("mean", start=start, stop=stop, skipnan=skipnan))["mean"]
         if found is None:
@@ -701,7 +701,7 @@ class BaseArray:
         dtype: Optional[npt.DTypeLike] = None,
         out: None = None,
     ) -> Any:
-        """The variance, divided by the number of values less ``ddof``; NaN if there are no values."""
+        """Return the variance with the divisor ``count - ddof``; NaN if there are no values."""
         check_axis(axis, out)
         found = self.aggregate("var", "count", start=start, stop=stop, skipnan=skipnan)
         count = found["count"]
@@ -721,7 +721,7 @@ class BaseArray:
         dtype: Optional[npt.DTypeLike] = None,
         out: None = None,
     ) -> Any:
-        """The standard deviation, as :meth:`var`.
+        """Return the standard deviation; arguments as for :meth:`var`.
 
         Examples
         --------
@@ -749,35 +749,35 @@ class BaseArray:
     def min(
         self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False, axis: Any = None, out: None = None
     ) -> Any:
-        """The least value. A NaN makes it NaN, unless it is skipped. ValueError if there are no values."""
+        """Return the minimum. It is NaN if any value is, unless NaN is skipped. ValueError if there are no values."""
         check_axis(axis, out)
         return self._one_of("min", start, stop, skipnan)
 
     def max(
         self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False, axis: Any = None, out: None = None
     ) -> Any:
-        """The greatest value, as :meth:`min`."""
+        """Return the maximum, as :meth:`min` does."""
         check_axis(axis, out)
         return self._one_of("max", start, stop, skipnan)
 
     def argmin(
         self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False, axis: Any = None, out: None = None
     ) -> int:
-        """The index in the array of the first least value. ValueError if there are no values."""
+        """Return the index of the first minimum. ValueError if there are no values."""
         check_axis(axis, out)
         return int(self._one_of("argmin", start, stop, skipnan))
 
     def argmax(
         self, start: int = 0, stop: Optional[int] = None, *, skipnan: bool = False, axis: Any = None, out: None = None
     ) -> int:
-        """The index in the array of the first greatest value. ValueError if there are no values."""
+        """Return the index of the first maximum. ValueError if there are no values."""
         check_axis(axis, out)
         return int(self._one_of("argmax", start, stop, skipnan))
 
     def buckets(
         self, n: int, *ops: str, start: int = 0, stop: Optional[int] = None, skipnan: bool = False
     ) -> npt.NDArray[Any]:
-        """Divides a range into ``n`` parts of the same size and answers for each, in the server: what a chart needs.
+        """Divide a range into ``n`` equal parts and compute aggregates of each, in the server, for charts for example.
 
         Parameters
         ----------
@@ -830,7 +830,7 @@ class BaseArray:
             return self._dtype
         if op in ("count", "argmin", "argmax"):
             return np.dtype("<i8")
-        # Sums of integers may pass 64 bits.
+        # Sums of integers may exceed 64 bits.
         return np.dtype(object) if op == "sum" and self._dtype.kind in "iu" else np.dtype("<f8")
 
     @overload
@@ -861,7 +861,7 @@ class BaseArray:
         limit: Optional[int] = None,
         with_values: bool = False,
     ) -> Union[npt.NDArray[np.int64], tuple[npt.NDArray[np.int64], npt.NDArray[Any]]]:
-        """The indices of the values for which one or two comparisons hold, ascending.
+        """Return the indices of the values that fulfil one or two comparisons, in ascending order.
 
         Parameters
         ----------
@@ -919,7 +919,7 @@ class BaseArray:
         return at, there
 
     def count(self, *conditions: Any, start: int = 0, stop: Optional[int] = None) -> int:
-        """The number of values for which one or two comparisons hold, given as in :meth:`where`.
+        """Return the number of values that fulfil one or two comparisons, given as in :meth:`where`.
 
         Examples
         --------
@@ -936,7 +936,7 @@ class BaseArray:
         return self._sender.send(requests.vfind_count(self._key, first, last, *words))
 
     def _conditions(self, conditions: tuple[Any, ...]) -> Optional[list[Any]]:
-        """As words of the command; None if nothing fulfils them."""
+        """Return the arguments for the command; None if no value can fulfil the comparisons."""
         if len(conditions) not in (2, 4):
             raise ValueError("say one or two comparisons, each a word and a value: '>', 5, '<', 7")
         words: list[Any] = []
@@ -955,7 +955,7 @@ class BaseArray:
         return [">=", b"" if self._dtype.kind == "S" else np.iinfo(self._dtype).min]
 
     def searchsorted(self, values: Any, side: str = "left", sorter: None = None) -> Any:
-        """Where values belong in an array that is sorted in ascending order, as ``numpy.searchsorted``.
+        """Return where values belong in an array that is sorted in ascending order, like ``numpy.searchsorted``.
 
         Parameters
         ----------
@@ -1009,7 +1009,7 @@ class BaseArray:
     # --8<-- the file itself
 
     def memmap(self, root: Union[str, os.PathLike[str], None] = None) -> Memmap:
-        """The file itself, for a program on the server's machine: no command, no copy; it follows the file as it grows.
+        """Map the file itself, in a program on the server's machine: no command, no copy. It follows the file as it grows.
 
         Parameters
         ----------
