@@ -22,6 +22,7 @@ pub mod cold;
 mod error;
 pub mod files;
 pub mod format;
+mod lock_order;
 pub mod memory;
 mod primitives;
 pub mod questions;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use crate::storage::lock_order::{OfMessage, Ordered};
 
 /// One counter.
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ pub struct Stats {
     pub cold_time: Latency,
     /// Commands that grew a file themselves or waited for the worker to do so.
     pub wait_time: Latency,
-    last_error: Mutex<String>,
+    last_error: Ordered<OfMessage, String>,
 }
 
 impl Stats {

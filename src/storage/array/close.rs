@@ -95,7 +95,7 @@ impl Locked<'_> {
     /// the lock of the file with it.
     pub(in crate::storage) fn close_snapshots(&mut self) {
         self.snapshots.close();
-        drop(self.array.reading.write());
+        self.wait_for_readers();
     }
 
     /// Gives the file its exact length, calling off a growth, if it is open and what it was left as.

@@ -7,8 +7,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::RwLock;
-
 use crate::storage::array::attendant::{Attendant, Chore};
 use crate::storage::array::cold_check::ColdCheck;
 use crate::storage::array::lock::Lock;
@@ -19,8 +17,8 @@ use crate::storage::error::Error;
 use crate::storage::files::identity::FileId;
 use crate::storage::files::path::FilePath;
 use crate::storage::format::layout::Layout;
+use crate::storage::lock_order::{OfMessage, OfReading, OfSync, Ordered, OrderedRw};
 use crate::storage::memory::mapping::Mapping;
-use crate::storage::primitives::Mutex;
 use crate::storage::types::ItemType;
 
 /// The smallest page of any machine, and so within one of the page cache: a write within it is all or nothing for a
@@ -44,15 +42,13 @@ pub struct Array {
     pub(in crate::storage) peers: Peers,
     pub(super) state: Lock,
     /// What went wrong last, as a message.
-    pub(super) last_error: Mutex<Option<String>>,
+    pub(super) last_error: Ordered<OfMessage, Option<String>>,
     /// Whether values may be elsewhere than in RAM.
     pub(in crate::storage) cold_check: ColdCheck,
-    /// Held during a sync, so that nobody takes what another has only begun to sync for synced.
-    /// Taken before `state`, never after.
-    pub(in crate::storage) syncing: Mutex<()>,
-    /// Held to read by those who read or map the file for a snapshot, and to write before the file is closed. No lock is
-    /// taken under it but that of the windows.
-    pub(in crate::storage) reading: RwLock<()>,
+    /// Held during a sync, so that no thread regards as synced what another has only begun to sync.
+    pub(in crate::storage) syncing: Ordered<OfSync, ()>,
+    /// Held to read by those who read or map the file for a snapshot; whoever closes the file waits for them.
+    pub(in crate::storage) reading: OrderedRw<OfReading>,
 }
 
 impl Array {

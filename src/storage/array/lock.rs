@@ -6,31 +6,32 @@ use std::time::Duration;
 
 use crate::storage::array::state::State;
 use crate::storage::error::Result;
-use crate::storage::primitives::{Condvar, Mutex, MutexGuard};
+use crate::storage::lock_order::{OfMark, OfReading, OfState, Ordered, OrderedGuard, OrderedRw};
+use crate::storage::primitives::Condvar;
 
 /// How often a command that waits for the worker looks whether it is still alive.
 const WORKER_CHECK: Duration = Duration::from_millis(100);
 
 /// The state of an array, behind its lock.
 pub(in crate::storage) struct Lock {
-    state: Mutex<State>,
-    /// Held while the mark is set. No lock is taken under it.
-    marking: Mutex<()>,
+    state: Ordered<OfState, State>,
+    /// Held while the mark is set.
+    marking: Ordered<OfMark, ()>,
     /// Signalled when the end of the file becomes free.
     end_freed: Condvar,
 }
 
 /// The state of an array, while the lock is held. Whoever waits gives it up by value, and gets another back.
 pub(in crate::storage) struct StateGuard<'a> {
-    state: MutexGuard<'a, State>,
+    state: OrderedGuard<'a, OfState, State>,
     lock: &'a Lock,
 }
 
 impl Lock {
     pub fn new(state: State) -> Self {
         Self {
-            state: Mutex::new(state),
-            marking: Mutex::new(()),
+            state: Ordered::new(state),
+            marking: Ordered::new(()),
             end_freed: Condvar::new(),
         }
     }
@@ -53,8 +54,13 @@ impl Lock {
 
 impl<'a> StateGuard<'a> {
     /// Waits until no other thread sets the mark. The state comes first: who has it may ask.
-    pub fn marking(&self) -> MutexGuard<'a, ()> {
-        self.lock.marking.lock()
+    pub fn marking(&self) -> OrderedGuard<'a, OfMark, ()> {
+        self.lock.marking.lock_under(&self.state)
+    }
+
+    /// Waits until no thread reads the file for a snapshot.
+    pub fn wait_for_readers(&self, reading: &OrderedRw<OfReading>) {
+        reading.wait_for_readers(&self.state);
     }
 
     /// Gives the end of the file to those who wait for it.
@@ -70,20 +76,23 @@ impl<'a> StateGuard<'a> {
     pub fn wait_for_end(mut self, is_in_vain: impl Fn() -> Result<()>) -> Result<Self> {
         while !self.tail.is_free() {
             is_in_vain()?;
-            self.lock.end_freed.wait_for(&mut self.state, WORKER_CHECK);
+            let Self { state, lock } = self;
+            let state = state.wait_for(&lock.end_freed, WORKER_CHECK);
+            self = Self { state, lock };
         }
         Ok(self)
     }
 
     /// Does something without the lock.
-    pub fn unlocked<R>(mut self, work: impl FnOnce() -> R) -> (Self, R) {
-        let result = MutexGuard::unlocked(&mut self.state, work);
-        (self, result)
+    pub fn unlocked<R>(self, work: impl FnOnce() -> R) -> (Self, R) {
+        let Self { state, lock } = self;
+        let (state, result) = state.unlocked(work);
+        (Self { state, lock }, result)
     }
 
     /// Lets go of the lock, and those go first who wait for it.
     pub fn unlock_fair(self) {
-        MutexGuard::unlock_fair(self.state);
+        self.state.unlock_fair();
     }
 }
 

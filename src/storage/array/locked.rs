@@ -15,7 +15,7 @@ use crate::storage::array::handle::Array;
 use crate::storage::array::lock::StateGuard;
 use crate::storage::array::state::State;
 use crate::storage::error::Result;
-use crate::storage::primitives::MutexGuard;
+use crate::storage::lock_order::{OfMark, OrderedGuard};
 
 /// An array and its lock. What is read from it is true as long as it lives, for threads of this process.
 pub struct Locked<'a> {
@@ -70,8 +70,13 @@ impl<'a> Locked<'a> {
     }
 
     /// Waits until no other thread sets the mark. What is returned may outlive the lock: setting a mark can wait for the journal.
-    pub(in crate::storage) fn marking(&self) -> MutexGuard<'a, ()> {
+    pub(in crate::storage) fn marking(&self) -> OrderedGuard<'a, OfMark, ()> {
         self.guard.marking()
+    }
+
+    /// Waits until no thread reads the file for a snapshot.
+    pub(in crate::storage) fn wait_for_readers(&self) {
+        self.guard.wait_for_readers(&self.array.reading);
     }
 
     /// The file.

@@ -99,9 +99,11 @@ impl Locked<'_> {
         span: Span,
     ) -> Option<Arc<File>> {
         // No mark may come late to a file that others can have by then.
-        let _marking = self.marking();
+        let marking = self.marking();
         self.array.published.replace(file.as_deref(), span);
-        let old = self.open.replace_file(file)?;
+        let old = self.open.replace_file(file);
+        drop(marking);
+        let old = old?;
         self.array
             .unmap(self.array.shared.windows.take_those_of(&old));
         Some(old)

@@ -4,8 +4,6 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use parking_lot::RwLock;
-
 use crate::storage::array::attendant::Attendant;
 use crate::storage::array::cold_check::ColdCheck;
 use crate::storage::array::handle::Array;
@@ -31,8 +29,8 @@ use crate::storage::files::path::FilePath;
 use crate::storage::format::dropped;
 use crate::storage::format::layout::Layout;
 use crate::storage::format::recovery::Contents;
+use crate::storage::lock_order::{Ordered, OrderedRw};
 use crate::storage::memory::mapping::Mapping;
-use crate::storage::primitives::Mutex;
 use crate::storage::types::ItemType;
 
 impl Array {
@@ -79,10 +77,10 @@ impl Array {
                 snapshots: Snapshots::default(),
             }),
             shared,
-            last_error: Mutex::new(None),
+            last_error: Ordered::new(None),
             cold_check: ColdCheck::new(contents.count > 0),
-            syncing: Mutex::new(()),
-            reading: RwLock::new(()),
+            syncing: Ordered::new(()),
+            reading: OrderedRw::new(),
         };
         Ok(Arc::new(array))
     }

@@ -13,8 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
+use crate::storage::lock_order::{OfWindows, Ordered};
 use crate::storage::memory::guard::Fault;
 use crate::storage::memory::mapping::Mapping;
 use crate::storage::memory::pattern::Pattern;
@@ -89,7 +88,7 @@ struct Kept {
 
 /// The windows that are there.
 #[derive(Default)]
-pub struct Windows(Mutex<Vec<Kept>>);
+pub struct Windows(Ordered<OfWindows, Vec<Kept>>);
 
 impl Windows {
     /// The window that shows the byte of the file at `offset`, and the mappings that are to be let go of for it.

@@ -283,8 +283,8 @@ impl HeadDrop {
     /// in bytes of the old file.
     fn finish(&mut self, registry: &Registry) -> Result<Option<Range<u64>>> {
         let array = &Arc::clone(&self.array);
-        let _syncing = array.syncing.lock();
-        let mut entries = registry.lock();
+        let syncing = array.syncing.lock();
+        let mut entries = registry.lock_under(&syncing);
         let mut writer = array.writer()?.claim_end()?;
         self.not_cancelled()?;
         let (missing, lowest) = self.missing(&mut writer)?;

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use crate::storage::array::handle::Array;
 use crate::storage::files::destination::Destination;
 use crate::storage::files::path::FilePath;
+use crate::storage::lock_order::{OfFillings, Ordered};
 
 /// All of them.
 #[derive(Default)]
-pub(in crate::storage) struct Fillings(Mutex<HashMap<FilePath, Filling>>);
+pub(in crate::storage) struct Fillings(Ordered<OfFillings, HashMap<FilePath, Filling>>);
 
 /// A file that is being filled.
 pub(in crate::storage) struct Filling {

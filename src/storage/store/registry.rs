@@ -17,22 +17,26 @@ use crate::storage::files::identity::FileId;
 use crate::storage::files::path::FilePath;
 use crate::storage::files::root::Root;
 use crate::storage::format::npy::Header;
-use crate::storage::primitives::{Mutex, MutexGuard};
+use crate::storage::lock_order::{OfRegistry, OfSync, Ordered, OrderedGuard};
 use crate::storage::stats::Totals;
 use crate::storage::store::post::{Post, WorkerMessage};
 use crate::storage::types::ItemType;
 
-/// The open files of a server. Its lock is taken before that of an array, never after.
+/// The open files of a server.
 pub struct Registry {
     shared: Arc<Shared>,
     post: Arc<Post>,
-    entries: Mutex<Entries>,
-    /// Files that arrays were done with while another thread still worked on them: closing one drops the lock of the
-    /// array that the same file has got since. Locked under `entries`.
-    lingering: Mutex<Vec<(FileId, Arc<File>)>>,
+    entries: Ordered<OfRegistry, Entries>,
 }
 
-pub(in crate::storage) type Entries = HashMap<FileId, Entry>;
+/// What is known of the open files.
+#[derive(Default)]
+pub(in crate::storage) struct Entries {
+    open: HashMap<FileId, Entry>,
+    /// Files that arrays were done with while another thread still worked on them: closing one drops the lock of the
+    /// array that the same file has got since.
+    lingering: Vec<(FileId, Arc<File>)>,
+}
 
 pub(in crate::storage) struct Entry {
     array: Arc<Array>,
@@ -69,8 +73,7 @@ impl Registry {
             Self {
                 shared: Arc::clone(shared),
                 post: Arc::new(Post::new(jobs, arrays)),
-                entries: Mutex::default(),
-                lingering: Mutex::default(),
+                entries: Ordered::default(),
             }
         })
     }
@@ -119,12 +122,13 @@ impl Registry {
                     }
                 },
             )?;
-            entries.insert(id, Entry::new(&array, access));
+            entries.open.insert(id, Entry::new(&array, access));
             return Ok(array);
         };
 
         let mut unsynced = None;
-        match entries.get_mut(&found.id) {
+        let Entries { open, lingering } = &mut *entries;
+        match open.get_mut(&found.id) {
             Some(entry) if entry.bindings > 0 => {
                 let array = Arc::clone(&entry.array);
                 if array.item() != item || array.layout.npy.is_some() != path.is_npy() {
@@ -145,7 +149,8 @@ impl Registry {
                         access
                     };
                     let file = root.open_found(&found, path, access)?;
-                    self.reopen(&array, file, access)?;
+                    let old_id = array.id();
+                    array.reopen(file, access, |old| lingering.push((old_id, old)))?;
                 }
                 entry.add(access);
                 return Ok(array);
@@ -163,7 +168,7 @@ impl Registry {
             array.take_over(unsynced);
         }
         array.sync_in_time();
-        entries.insert(found.id, Entry::new(&array, access));
+        entries.open.insert(found.id, Entry::new(&array, access));
         Ok(array)
     }
 
@@ -177,14 +182,14 @@ impl Registry {
     ) -> Result<Arc<Array>> {
         let array = Array::new(self.context(), (file, id), path, item, Access::Writable)?;
         let entry = Entry::new(&array, Access::Writable);
-        self.entries.lock().insert(id, entry);
+        self.entries.lock().open.insert(id, entry);
         Ok(array)
     }
 
     /// The array of a file that is bound to a key.
     pub(in crate::storage) fn find(&self, id: FileId) -> Option<Arc<Array>> {
         let entries = self.entries.lock();
-        let entry = entries.get(&id).filter(|entry| entry.bindings > 0)?;
+        let entry = entries.open.get(&id).filter(|entry| entry.bindings > 0)?;
         Some(Arc::clone(&entry.array))
     }
 
@@ -192,6 +197,7 @@ impl Registry {
     pub(in crate::storage) fn find_by_path(&self, path: &FilePath) -> Option<Arc<Array>> {
         let entries = self.entries.lock();
         let entry = entries
+            .open
             .values()
             .find(|entry| entry.bindings > 0 && entry.array.path() == path)?;
         Some(Arc::clone(&entry.array))
@@ -200,7 +206,7 @@ impl Registry {
     /// Counts one binding more of an array; `false` if no key is bound to it any more.
     pub(in crate::storage) fn bind_once_more(&self, array: &Arc<Array>, access: Access) -> bool {
         let mut entries = self.entries.lock();
-        match entries.get_mut(&array.id()) {
+        match entries.open.get_mut(&array.id()) {
             Some(entry) if entry.bindings > 0 && Arc::ptr_eq(&entry.array, array) => {
                 entry.add(access);
                 true
@@ -220,7 +226,7 @@ impl Registry {
         // The old descriptor, where another thread still uses it, belongs to the old file.
         let old = array.id();
         let result = array.reopen(file, Access::Writable, |file| {
-            self.lingering.lock().push((old, file));
+            entries.lingering.push((old, file));
         });
         self.renamed(&mut entries, array, id);
         result
@@ -231,6 +237,7 @@ impl Registry {
         let entries = self.entries.lock();
         // Looked up under the lock: which file it is changes when its head is dropped.
         entries
+            .open
             .get(&array.id())
             .filter(|entry| Arc::ptr_eq(&entry.array, array))
             .map_or(0, |entry| entry.bindings)
@@ -239,7 +246,7 @@ impl Registry {
     /// Closes a file that no key is bound to any more, before the worker comes to it.
     pub(in crate::storage) fn close_unbound(&self, id: FileId) -> Result<()> {
         let mut entries = self.entries.lock();
-        if let Some(entry) = entries.get(&id).filter(|entry| entry.bindings == 0) {
+        if let Some(entry) = entries.open.get(&id).filter(|entry| entry.bindings == 0) {
             let array = Arc::clone(&entry.array);
             self.close(&mut entries, &array)?;
         }
@@ -259,7 +266,7 @@ impl Registry {
             });
         };
         // A file that is open must not be opened a second time: closing that would drop its lock.
-        if let Some(entry) = entries.get(&found.id) {
+        if let Some(entry) = entries.open.get(&found.id) {
             return Ok(entry.array.item());
         }
         let file = root.open_found(&found, path, Access::ReadOnly)?;
@@ -270,7 +277,7 @@ impl Registry {
     /// may write it becomes read-only.
     pub(in crate::storage) fn unbind(&self, array: &Arc<Array>, access: Access) {
         let mut entries = self.entries.lock();
-        let Some(entry) = entries.get_mut(&array.id()) else {
+        let Some(entry) = entries.open.get_mut(&array.id()) else {
             return;
         };
         if !Arc::ptr_eq(&entry.array, array) {
@@ -292,7 +299,7 @@ impl Registry {
     /// Takes a binding that may write for one that only reads. The array stays open for writing.
     pub(in crate::storage) fn count_as_reader(&self, array: &Arc<Array>) {
         let mut entries = self.entries.lock();
-        if let Some(entry) = entries.get_mut(&array.id()) {
+        if let Some(entry) = entries.open.get_mut(&array.id()) {
             entry.writers -= 1;
         }
     }
@@ -302,6 +309,7 @@ impl Registry {
     pub(in crate::storage) fn retire(&self, array: &Arc<Array>) -> Result<()> {
         let mut entries = self.entries.lock();
         let entry = entries
+            .open
             .get(&array.id())
             .filter(|entry| Arc::ptr_eq(&entry.array, array));
         match entry {
@@ -311,21 +319,14 @@ impl Registry {
         }
     }
 
-    /// Gives an array another descriptor of its file.
-    fn reopen(&self, array: &Arc<Array>, file: File, access: Access) -> Result<()> {
-        array.reopen(file, access, |old| {
-            self.lingering.lock().push((array.id(), old));
-        })
-    }
-
     /// Closes an array, and says what may not be on disk yet.
     fn close(&self, entries: &mut Entries, array: &Arc<Array>) -> Result<Option<Unsynced>> {
         let (file, unsynced) = array.close()?;
         let id = array.id();
-        entries.remove(&id);
-        let mut lingering = self.lingering.lock();
+        entries.open.remove(&id);
+        let Entries { open, lingering } = entries;
         lingering.extend(file.map(|file| (id, file)));
-        lingering.retain(|(id, file)| entries.contains_key(id) || Arc::strong_count(file) > 1);
+        lingering.retain(|(id, file)| open.contains_key(id) || Arc::strong_count(file) > 1);
         Ok(unsynced)
     }
 
@@ -333,6 +334,7 @@ impl Registry {
     pub(in crate::storage) fn bound(&self) -> u64 {
         self.entries
             .lock()
+            .open
             .values()
             .filter(|e| e.bindings > 0)
             .count() as u64
@@ -343,15 +345,23 @@ impl Registry {
         self.find(id).is_some()
     }
 
+    /// As [`Self::lock`], while an array is not synced.
+    pub(in crate::storage) fn lock_under(
+        &self,
+        syncing: &OrderedGuard<'_, OfSync, ()>,
+    ) -> OrderedGuard<'_, OfRegistry, Entries> {
+        self.entries.lock_under(syncing)
+    }
+
     /// The open files, while nothing is bound or unbound.
-    pub(in crate::storage) fn lock(&self) -> MutexGuard<'_, Entries> {
+    pub(in crate::storage) fn lock(&self) -> OrderedGuard<'_, OfRegistry, Entries> {
         self.entries.lock()
     }
 
     /// An array has another file from now on.
     pub(in crate::storage) fn renamed(&self, entries: &mut Entries, array: &Array, id: FileId) {
-        if let Some(entry) = entries.remove(&array.id()) {
-            entries.insert(id, entry);
+        if let Some(entry) = entries.open.remove(&array.id()) {
+            entries.open.insert(id, entry);
         }
         array.set_id(id);
     }
@@ -359,12 +369,16 @@ impl Registry {
     /// All open arrays.
     pub(in crate::storage) fn arrays(&self) -> Vec<Arc<Array>> {
         let entries = self.entries.lock();
-        entries.values().map(|e| Arc::clone(&e.array)).collect()
+        entries
+            .open
+            .values()
+            .map(|e| Arc::clone(&e.array))
+            .collect()
     }
 
     pub(in crate::storage) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for entry in self.entries.lock().values().filter(|e| e.bindings > 0) {
+        for entry in self.entries.lock().open.values().filter(|e| e.bindings > 0) {
             totals += entry.array.totals();
         }
         totals

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
-use parking_lot::Mutex;
-
+use crate::storage::lock_order::{OfLog, Ordered};
 use crate::storage::memory::mapping::Mapping;
 
 /// Most values of one write that are kept for a snapshot: more would cost the writer milliseconds.
@@ -25,7 +24,7 @@ pub(in crate::storage) struct UndoLog {
     /// Number of values at the time of the snapshot.
     count: u64,
     /// The old values by index. The first that is kept of an index is the one of the snapshot.
-    old: Mutex<BTreeMap<u64, Box<[u8]>>>,
+    old: Ordered<OfLog, BTreeMap<u64, Box<[u8]>>>,
     /// Whether there are any, so that a reader need not look.
     changed: AtomicBool,
     /// The least number of values that the array had since: the file has what is before, `old` what is after.
@@ -43,7 +42,7 @@ impl UndoLog {
             item_size,
             data_at,
             count,
-            old: Mutex::default(),
+            old: Ordered::default(),
             changed: AtomicBool::new(false),
             intact: AtomicU64::new(count),
             broken: AtomicBool::new(false),
