@@ -17,7 +17,7 @@ own. Owner, group and date in `ls -l` and process ids may differ.
 
 A ```python block whose first line is `# examples/...` is a copy of that file. The tables of types and of INFO are
 compared with what the server says, and so is what the pages of commands say of each: summary, first version, complexity,
-categories. Links to pages and headings of the project must lead somewhere, and every quoted error must be one of the module's.
+categories; each section has the same parts in the same order. Links to pages and headings of the project must lead somewhere, and every quoted error must be one of the module's.
 """
 
 import difflib
@@ -33,6 +33,8 @@ import time
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+# The parts of a section of a command, in this order. Every command has a reply, errors and a session.
+FORM = ["Arguments", "Reply", "Errors", "History", "See also"]
 PAGES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/**/*.md"))]
 DEADLINE = 30
 MARKER = "--8<-- end of reply"
@@ -240,6 +242,9 @@ def check_commands(server):
                 categories = ["@write" if "write" in flags else "@read", "@fast" if "fast" in flags else "@slow"]
                 expected = [f"\n\n{summary}.\n\n", f"| {since} | {complexity} | {' '.join(categories)}"]
                 yield from ((f"{page.name}: {name}", [part], []) for part in expected if part not in section)
+                parts = re.findall(r"^\*\*(Arguments|Reply|Errors|History|See also)\*\*", section, re.MULTILINE)
+                if not {"Reply", "Errors"} <= set(parts) or parts != sorted(parts, key=FORM.index) or "```console" not in section:
+                    yield f"{page.name}: the parts of {name}", [*FORM, "and a session"], parts
                 if f"    {name.upper()} key" not in section:
                     yield f"{page.name}: the syntax of {name}", [f"    {name.upper()} key"], []
             if f"| {summary} |" not in readme:
