@@ -17,7 +17,7 @@ own. Owner, group and date in `ls -l` and process ids may differ.
 
 A ```python block whose first line is `# examples/...` is a copy of that file. The tables of types and of INFO are
 compared with what the server says, and so is what the pages of commands say of each: summary, first version, complexity,
-categories; each section has the same parts in the same order. Links to pages and headings of the project must lead somewhere, and every quoted error must be one of the module's.
+categories; each section has the same parts in the same order. Links to pages and headings of the project must lead somewhere, so must citations of docs/design.md in comments, and every quoted error must be one of the module's.
 """
 
 import difflib
@@ -317,6 +317,16 @@ def check_links():
                 yield f"{page.name}: a link", anchors(file), [target]
 
 
+def check_citations():
+    """Yields the sections of docs/design.md that comments cite and that are not there."""
+    titles = {line.lstrip("# ") for line in (PROJECT / "docs/design.md").read_text().splitlines() if line.startswith("#")}
+    for page in [*PROJECT.glob("src/**/*.rs"), *PROJECT.glob("tests/**/*.rs")]:
+        text = " ".join(re.sub(r"\n\s*(///|//!|//) ?", " ", page.read_text()).split())
+        for title in re.findall(r'"([^"]{3,80})" (?:in|of) `?docs/design\.md', text):
+            if title not in titles:
+                yield f"{page.name}: a cited section", sorted(titles), [title]
+
+
 def differences(page, server, directory, tools):
     """Yields (place, expected, printed, step or None)."""
     lines = page.read_text().splitlines()
@@ -390,7 +400,7 @@ def check_server():
 def main():
     updating = "--update" in sys.argv[1:]
     found = [difference for page in PAGES for difference in check_page(page, updating)]
-    found += [*check_server(), *check_links(), *check_quoted_errors()]
+    found += [*check_server(), *check_links(), *check_citations(), *check_quoted_errors()]
     for place, expected, printed in found:
         print(f"\n{place}")
         print("\n".join(difflib.unified_diff(expected, printed, "page", "server", lineterm="")))

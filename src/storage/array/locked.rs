@@ -2,7 +2,7 @@
 //!
 //! **No method with `&mut self` lets go of the lock**, and so nothing changes under it but by that method. One that may wait
 //! takes `self` by value and gives another back: what the array is by then is to be looked at again. The methods below are the
-//! only ones that wait. "Waits and what is looked at after them" in `docs/design.md` lists who calls them.
+//! only ones that wait. "Checks after waits" in `docs/design.md` lists who calls them.
 //!
 //! [`View`]: crate::storage::array::view::View
 //! [`Writer`]: crate::storage::array::writer::Writer

@@ -328,7 +328,7 @@ impl Worker {
         for (array, seen) in std::mem::take(&mut self.watched) {
             let writes = array.writes();
             let calm = writes - seen <= CALM_WRITES;
-            // What is cut to its exact length must be on disk first: see "What reaches the disk, and when" in docs/design.md.
+            // What is cut to its exact length must be on disk first: see "Write-back" in docs/design.md.
             if calm && !(array.sync().is_ok() && trim(&array)) {
                 self.try_again(array, Retry::Watch);
             } else if array.has_slack() {
