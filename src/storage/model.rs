@@ -1,6 +1,6 @@
 //! Every kind of change by threads at once, and what must be true of the values then: each appended one is there, popped,
 //! dropped or replaced, once, in the order in which its thread appended it, with all that was added to it; and none that
-//! nobody wrote. What is filled is filled from the first to the last. In between, the last key of the file goes, and another
+//! was not written. What is filled is filled from the first to the last. In between, the last key of the file goes, and another
 //! comes, while the worker, a trim and a fill are at work.
 //!
 //! `MMAP_SEED` repeats the choices of an episode (the interleaving is the system's), `MMAP_ROUNDS` and `MMAP_SECONDS` set how
@@ -356,7 +356,7 @@ impl Round<'_> {
         }
     }
 
-    /// On the pool, as a command: there is no value that nobody wrote.
+    /// On the pool, like a command: there must be no value that was not written.
     fn scan(&self) {
         let (done, answer) = mpsc::channel();
         let item = self.item;
@@ -377,7 +377,7 @@ impl Round<'_> {
         });
         // It may have been given up, since too much was changed or the key went.
         if let Ok(Ok(matches)) = answer.recv() {
-            assert_eq!(matches.count, 0, "zeros that nobody wrote");
+            assert_eq!(matches.count, 0, "zeros that were not written");
         }
     }
 
@@ -464,7 +464,7 @@ fn check_fills(found: &[Tag], head: u64, filled: &Filled) {
     }
 }
 
-/// Does all at once for a while, and notes what it came to.
+/// Runs everything at once for a while, and records the results.
 fn play(round: &Round<'_>, random: &mut Random, ledger: &mut Ledger, filled: &mut Filled) {
     let mut seeds = || Random::new(random.next());
     let next = ledger.next;

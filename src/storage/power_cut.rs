@@ -70,8 +70,8 @@ struct Disk {
 
 thread_local! {
     static DISK: RefCell<Option<Disk>> = const { RefCell::new(None) };
-    /// Done while a sync is under way, where the array is not locked: what a client does meanwhile.
-    static MEANWHILE: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
+    /// Run during a sync, while the array is not locked: what a client does at that time.
+    static DURING_SYNC: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
 }
 
 fn with_disk(work: impl FnOnce(&mut Disk)) {
@@ -123,9 +123,9 @@ fn write(
     }
     let mut begun = None;
     with_disk(|disk| begun = Some(begin(disk)));
-    if let Some(mut meanwhile) = MEANWHILE.take() {
-        meanwhile();
-        MEANWHILE.set(Some(meanwhile));
+    if let Some(mut work) = DURING_SYNC.take() {
+        work();
+        DURING_SYNC.set(Some(work));
     }
     let mut result = Ok(());
     with_disk(|disk| result = disk.end(begun.take()));
@@ -226,7 +226,7 @@ impl Disk {
         }
     }
 
-    /// Takes the sectors that are to be written for written.
+    /// Considers the sectors of the range written.
     fn clean(&mut self, range: &Range<u64>) -> BTreeSet<usize> {
         let range = range.start as usize..usize::try_from(range.end).unwrap_or(usize::MAX);
         // The kernel writes whole pages.
@@ -240,7 +240,7 @@ impl Disk {
         let fails = self.fail_sync_in == Some(0);
         self.fail_sync_in = self.fail_sync_in.and_then(|left| left.checked_sub(1));
         if fails {
-            // The sectors are on disk or not, and the kernel takes them for written.
+            // The sectors are on disk or not, and the kernel considers them written.
             return Err(io::Error::from_raw_os_error(5));
         }
         self.events.extend(begun);
@@ -494,7 +494,7 @@ struct Run {
     /// Where the events begin that no cut has fallen in yet.
     unchecked: usize,
     /// What was appended while a step was under way.
-    meanwhile: Rc<RefCell<Vec<Moment>>>,
+    during_step: Rc<RefCell<Vec<Moment>>>,
     random: Random,
 }
 
@@ -517,7 +517,7 @@ impl Run {
             }],
             cut_from: usize::MAX,
             unchecked: 0,
-            meanwhile: Rc::default(),
+            during_step: Rc::default(),
             random: Random::new(seed),
         }
     }
@@ -559,7 +559,7 @@ impl Run {
                     self.wrote(at, values);
                 }
             }
-            Step::Grow => self.with_appends_meanwhile(|array| array.grow_ahead()),
+            Step::Grow => self.with_appends_during(|array| array.grow_ahead()),
             Step::Sync => {
                 self.sync();
             }
@@ -596,13 +596,13 @@ impl Run {
         }
     }
 
-    /// Takes a step in which the array is not locked while it waits for the disk; others append meanwhile.
-    fn with_appends_meanwhile(&mut self, step: impl FnOnce(&Arc<Array>)) {
+    /// Takes a step in which the array is not locked while it waits for the disk; other threads append during it.
+    fn with_appends_during(&mut self, step: impl FnOnce(&Arc<Array>)) {
         let mut values = self.values();
         let (array, next, size) = (Arc::clone(&self.array), Rc::clone(&self.next), self.size);
-        let seen = Rc::clone(&self.meanwhile);
+        let seen = Rc::clone(&self.during_step);
         let mut count = self.random.index(400);
-        MEANWHILE.set(Some(Box::new(move || {
+        DURING_SYNC.set(Some(Box::new(move || {
             if count == 0 || !can_append(&array, (count * size) as u64) {
                 return;
             }
@@ -616,8 +616,8 @@ impl Run {
             count /= 2;
         })));
         step(&self.array);
-        MEANWHILE.set(None);
-        self.moments.append(&mut self.meanwhile.borrow_mut());
+        DURING_SYNC.set(None);
+        self.moments.append(&mut self.during_step.borrow_mut());
     }
 
     /// Whether it succeeded.
@@ -628,7 +628,7 @@ impl Run {
         };
         let before = self.moments.len();
         let mut synced = false;
-        self.with_appends_meanwhile(|array| synced = array.sync().is_ok());
+        self.with_appends_during(|array| synced = array.sync().is_ok());
         self.check_before(events());
         if synced {
             self.moments.splice(..before, [begin]);
@@ -795,7 +795,7 @@ fn a_sync_has_failed_if_that_of_a_growth_fails_meanwhile() {
     let mut run = with_slack();
     let (array, size) = (Arc::clone(&run.array), run.size);
     let mut once = Some(());
-    MEANWHILE.set(Some(Box::new(move || {
+    DURING_SYNC.set(Some(Box::new(move || {
         if once.take().is_some() {
             with_disk(|disk| disk.fail_sync_in = Some(0));
             let more = vec![1; 100_000 * size];
@@ -803,7 +803,7 @@ fn a_sync_has_failed_if_that_of_a_growth_fails_meanwhile() {
         }
     })));
     let synced = run.array.sync();
-    MEANWHILE.set(None);
+    DURING_SYNC.set(None);
     assert!(synced.is_err());
     assert!(run.sync(), "the disk is well again");
     for _ in 0..50 {

@@ -88,7 +88,7 @@ mod explored {
             Self(sync::Condvar::new())
         }
 
-        /// No time passes: a wait that nobody ends is found as a deadlock.
+        /// No time passes: a wait that no thread ends is found as a deadlock.
         pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) {
             let held = guard.guard.take().expect("it is held");
             guard.guard = Some(self.0.wait(held).unwrap());

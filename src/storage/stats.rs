@@ -80,8 +80,8 @@ pub struct Stats {
     pub syncs: Counter,
     /// Syncs that failed.
     pub sync_errors: Counter,
-    /// Scans on the pool that gave an answer, that were begun again as too much was changed, and that were
-    /// called off as nobody waited for them any more.
+    /// Scans on the pool that gave an answer, that began again because too much was changed, and that were cancelled
+    /// because their client was gone.
     pub scans: Counter,
     pub scans_repeated: Counter,
     pub scans_cancelled: Counter,

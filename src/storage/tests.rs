@@ -512,7 +512,7 @@ fn a_fault_in_the_middle_of_a_read_is_an_error() {
     let mut out = vec![0; 80_000];
     assert!(view.read(0, &mut out[..4096]).is_ok());
     let result = view.read(0, &mut out);
-    // Bytes that nobody looks at would not be read at all.
+    // The compiler could leave out a read whose bytes are not used.
     assert_ne!(out, [2; 80_000]);
     let error = result.unwrap_err();
     assert!(matches!(error, Error::Lost { .. }), "{error}");
@@ -540,7 +540,7 @@ fn a_file_that_no_key_is_bound_to_gets_no_slack() {
     let store = store_in(dir.path());
     let bound = bind(&store, "f", ItemType::DOUBLE);
     let array = Arc::clone(&bound.array);
-    // The worker cannot close it meanwhile.
+    // The worker cannot close it during this.
     let busy = array.syncing.lock();
     assert!(array.begin_growth_for_test().is_some());
     drop(bound);
@@ -570,7 +570,7 @@ fn a_thread_that_lets_go_of_a_file_late_does_not_drop_the_lock_of_the_next_array
     drop(bound);
     let bound = bind(&store, "f", ItemType::DOUBLE);
     drop(held);
-    assert!(is_locked(&file), "after it was bound anew");
+    assert!(is_locked(&file), "after it was bound again");
 
     let held = bound.array.lock().open.file().cloned();
     bound.append(&[1; 8]).unwrap();
@@ -581,7 +581,7 @@ fn a_thread_that_lets_go_of_a_file_late_does_not_drop_the_lock_of_the_next_array
     wait_until("it is lost", || bound.append(&[1; 8]).is_err());
     let again = bind(&store, "f", ItemType::DOUBLE);
     drop(held);
-    assert!(is_locked(&file), "after it was opened anew");
+    assert!(is_locked(&file), "after it was opened again");
 
     drop(again);
     drop(bound);
@@ -819,7 +819,7 @@ fn an_import_sets_aside_what_was_there_and_can_be_undone() {
     drop(import_one(&store, b"new-new-"));
     let aside = fs::read_to_string(dir.path().join("f.replaced"));
     assert_eq!(aside.unwrap(), "before");
-    // There is one such file at most, and nobody knows what is in this one.
+    // There is one such file at most, and what is in this one is unknown.
     let before = files(dir.path());
     let mut undo = None;
     for former in [
@@ -908,7 +908,7 @@ fn a_file_makes_way_only_for_the_key_that_alone_is_bound_to_it() {
     drop(owner);
     assert!(equals(check(b"k", None), anything));
     assert!(equals(check(b"l", None), MayBecome::Itself));
-    // Nobody's.
+    // It has no owner.
     fs::write(dir.path().join("f2"), "").unwrap();
     assert!(matches!(
         store.may_become(&path("f2"), b"k", None),

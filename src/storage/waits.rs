@@ -13,7 +13,7 @@ fn bytes(from: usize, count: usize) -> Vec<u8> {
     (from..from + count).map(|i| i as u8).collect()
 }
 
-/// An array of 10 000 bytes of which a growth has begun that ends only when somebody calls it off. With slack, there
+/// An array of 10 000 bytes whose growth has begun and ends only when it is called off. With slack, there
 /// is room for less than 100 000 more in it.
 fn growing(store: &Store, slack: bool) -> Bound {
     let bound = bind(store, "f", ItemType::parse(b"uint8", None).unwrap());

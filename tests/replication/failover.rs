@@ -63,8 +63,8 @@ fn a_failover_loses_nothing_and_the_old_primary_follows() {
         assert_holds(primary, &written);
         assert_same(primary, &pair.primary);
         assert_same(primary, &last);
-        let started_anew = pair.primary.info("stats", "sync_full");
-        assert_eq!(started_anew, "1", "each goes on where it was");
+        let full_syncs = pair.primary.info("stats", "sync_full");
+        assert_eq!(full_syncs, "1", "each goes on where it was");
     }
 }
 

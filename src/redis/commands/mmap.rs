@@ -160,7 +160,7 @@ fn bind(ctx: &Ctx, key: &mut Key<'_>, wish: Wish) -> Result<u64, Failure> {
     let item = wish.item()?;
     let access = wish.access();
     let binding = if ctx.is_loading() {
-        // The AOF is history: a file that it names and that is gone is not made anew, empty.
+        // The AOF is history: if a file that it names is gone, no empty one is created.
         Binding::restore_from_aof(wish.path, item, access)
     } else {
         store().has_room_for(&wish.path)?;

@@ -291,7 +291,7 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
     let identity = word(args, 10)?;
     let mut key = Key::open(ctx, args, Mode::Write);
     let owner = binding::owner(key.database(), key.name());
-    let make_anew = |contents| make_anew((&path, &owner), item, access, count, head, contents);
+    let make_file = |contents| make_file((&path, &owner), item, access, count, head, contents);
     let is_shared = store().is_that_file(&path, identity);
     let bound = match state {
         _ if is_shared => Err(shared_directory(&path)),
@@ -301,10 +301,10 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
             .map_err(|error| error.to_string()),
         b"AGAIN" => bind_again(&path, item, access, head)
             .transpose()
-            .unwrap_or_else(|| make_anew(true))
+            .unwrap_or_else(|| make_file(true))
             .map_err(|error| error.to_string()),
-        b"FILLING" => make_anew(true).map_err(|error| error.to_string()),
-        b"EMPTY" => make_anew(false).map_err(|error| error.to_string()),
+        b"FILLING" => make_file(true).map_err(|error| error.to_string()),
+        b"EMPTY" => make_file(false).map_err(|error| error.to_string()),
         _ => return Err(unknown(args, 9)),
     };
     let binding = match bound {
@@ -340,7 +340,7 @@ fn bind_again(
 
 /// The file as a replica has it: of as many values as the primary's, all still zeros. A replica's files are copies, which
 /// may be replaced; those of a node that takes slots over are its own.
-fn make_anew(
+fn make_file(
     (path, owner): (&FilePath, &[u8]),
     item: ItemType,
     access: Access,

@@ -121,7 +121,7 @@ impl<C: Command> command::Entry for Entry<C> {
     }
 }
 
-/// Keeps the client waiting until values are in RAM, and then carries out its command from the beginning: meanwhile
+/// Keeps the client waiting until values are in RAM, and then runs its command from the beginning: while it waited,
 /// anything may have happened to the key.
 #[cold]
 fn run_when_in_ram<C: Command>(ctx: &Ctx, cold: Cold) {

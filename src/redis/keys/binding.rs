@@ -48,7 +48,7 @@ impl Binding {
         }
     }
 
-    /// A binding whose file is not to be had, and why. On a replica the key may be `wanted` from its primary.
+    /// A binding whose file is unavailable, and why. On a replica the key may be `wanted` from its primary.
     pub fn unavailable(
         path: FilePath,
         item: ItemType,
@@ -184,7 +184,7 @@ pub fn owner(database: c_int, key: &[u8]) -> Vec<u8> {
     [database.to_string().as_bytes(), b":", key].concat()
 }
 
-/// Notes in the file of a key that was bound by `MMAP` whose it is now: a file that is only read is nobody's.
+/// Notes in the file which key owns it, after `MMAP`. A file that is only read has no owner.
 pub fn note_owner(key: &Named<'_>, binding: &Binding) {
     let Ok(array) = binding.target_array() else {
         return;

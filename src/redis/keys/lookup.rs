@@ -146,7 +146,7 @@ pub fn value<'k>(key: &'k Key<'_>) -> Option<&'k Binding> {
     key.value(&DATA_TYPE)
 }
 
-/// What an open key holds, to be changed: nobody is to go by what it was.
+/// What an open key holds, to be changed: nothing remembered about it may be used any more.
 pub fn value_mut<'k>(key: &'k mut Key<'_>) -> Option<&'k mut Binding> {
     remembered::forget_all();
     key.value_mut(&DATA_TYPE)

@@ -47,6 +47,6 @@ fn is_slow(ctx: &Ctx, millis: i64) -> bool {
             .cast_signed();
         THRESHOLD.store(threshold, Ordering::Relaxed);
     }
-    // The server compares the two as well, but takes a threshold of 0 for one that everything passes.
+    // The server compares the two as well, but treats a threshold of 0 as one that everything exceeds.
     threshold > 0 && millis >= threshold
 }

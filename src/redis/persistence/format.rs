@@ -140,8 +140,8 @@ pub struct Saver {
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Origin {
     pub is_primary: bool,
-    /// As [`Array::is_sent_anew`](crate::storage::Array::is_sent_anew).
-    pub is_sent_anew: bool,
+    /// As [`Array::is_resent`](crate::storage::Array::is_resent).
+    pub is_resent: bool,
     /// As [`Array::unannounced`](crate::storage::Array::unannounced).
     pub unannounced: u32,
     /// As [`Array::is_incomplete_unnoted`](crate::storage::Array::is_incomplete_unnoted).
@@ -151,7 +151,7 @@ pub struct Origin {
 impl Origin {
     fn to_number(self) -> u64 {
         u64::from(self.is_primary)
-            | u64::from(self.is_sent_anew) << 1
+            | u64::from(self.is_resent) << 1
             | u64::from(self.unannounced) << 2
             | u64::from(self.is_incomplete_unnoted) << 34
     }
@@ -159,7 +159,7 @@ impl Origin {
     fn of_number(number: u64) -> Self {
         Self {
             is_primary: number & 1 != 0,
-            is_sent_anew: number & 2 != 0,
+            is_resent: number & 2 != 0,
             unannounced: (number >> 2) as u32,
             is_incomplete_unnoted: number & 1 << 34 != 0,
         }
@@ -174,7 +174,7 @@ pub mod contents {
     pub const VALUES: u64 = 1;
     /// Nothing: they came with an earlier key that is bound to the same file.
     pub const EARLIER: u64 = 2;
-    /// The reason why they cannot be had.
+    /// The reason why there are none.
     pub const UNAVAILABLE: u64 = 3;
 }
 
@@ -247,7 +247,7 @@ mod tests {
             count: 5,
             origin: Origin {
                 is_primary: true,
-                is_sent_anew: false,
+                is_resent: false,
                 unannounced: u32::MAX,
                 is_incomplete_unnoted: true,
             },

@@ -134,7 +134,7 @@ impl Header {
         // It goes on with its primary's stream from where the RDB was saved.
         if is_replica() && Phase::now() != Phase::Idle {
             bound.set_unannounced(self.origin.unannounced);
-            bound.set_sent_anew(self.origin.is_sent_anew);
+            bound.set_resent(self.origin.is_resent);
             if self.origin.is_incomplete_unnoted && Phase::now() == Phase::LoadingFile {
                 missing::miss(&bound, "it lacked values when the RDB file was saved");
             }
@@ -147,8 +147,8 @@ impl Header {
         Binding::unavailable(self.path, self.item, self.access, self.count, reason, key)
     }
 
-    /// What becomes of a key whose file is not to be had. `RESTORE` is refused; but a replica must have the keys that its
-    /// primary has, and so must a server that starts.
+    /// What a key becomes whose file is unavailable. `RESTORE` is refused; but a replica must have the keys of its primary,
+    /// and a server that starts must have those that were saved.
     pub fn without_file(self, phase: Phase, reason: String) -> Result<Binding, Damaged> {
         if phase == Phase::Idle && !is_replica() {
             return Err(Damaged(reason));

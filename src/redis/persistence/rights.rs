@@ -20,7 +20,7 @@ pub fn with_former<T>(rdb: &Reader, look: impl FnOnce(Option<&mut Binding>) -> T
     rdb.with_key(|key| look(key.and_then(lookup::value_mut)))
 }
 
-/// What `RESTORE` may make of the file at `path`: nobody knows who sends a dump, so that the rights on its key count.
+/// What `RESTORE` may do with the file at `path`. The sender of a dump is unknown, so the rights on the key decide.
 pub fn may_become(rdb: &Reader, path: &FilePath) -> Result<MayBecome, Error> {
     let key = owner(rdb);
     with_former(rdb, |former| {

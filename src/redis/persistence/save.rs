@@ -38,7 +38,7 @@ fn save_binding(rdb: &Writer, binding: &Binding) -> Result<(), Damaged> {
         count: binding.published_count(),
         origin: Origin {
             is_primary: !is_replica(),
-            is_sent_anew: array.is_some_and(|array| array.is_sent_anew()),
+            is_resent: array.is_some_and(|array| array.is_resent()),
             unannounced: array.map_or(0, |array| array.unannounced()),
             is_incomplete_unnoted: array.is_some_and(|array| array.is_incomplete_unnoted()),
         },
@@ -56,7 +56,7 @@ fn save_binding(rdb: &Writer, binding: &Binding) -> Result<(), Damaged> {
         return save_header(contents::NONE);
     }
     let array = match phase {
-        // Nobody would send the rest of them to the server that gets the dump.
+        // No primary would send the missing values to the server that gets the dump.
         Phase::Idle => binding.bound(),
         _ => binding.target_array(),
     };
@@ -97,7 +97,7 @@ fn save_values(rdb: &Writer, array: &Bound, moment: &Moment<'_>) -> Result<(), D
     };
     before.pass(rdb)?;
     let mut checksum = crc32fast::Hasher::new();
-    // A replica is told of what becomes shorter meanwhile after this.
+    // If the array becomes shorter during this, the stream tells replicas so later.
     let (count, result) = moment.read_in_pieces(|_, bytes| {
         checksum.update(bytes);
         rdb.bytes(bytes);

@@ -32,7 +32,7 @@ pub fn bound(key: &Named<'_>, binding: &Binding, is_alone: bool) {
         fill::send_all(key.name(), array);
     } else if !is_alone && was_other_key_removed(key.ctx(), array) {
         // What was sent since has found no array at replicas.
-        fill::send_anew(key.ctx(), array);
+        fill::resend(key.ctx(), array);
     }
 }
 

@@ -96,7 +96,7 @@ fn bridge_gap(array: &Arc<Array>, end: u64, position: u64) -> Result<(), Error> 
     if !can_hold(array.item(), position - array.head()) {
         return Err(error);
     }
-    if array.is_sent_anew() && array.completeness() != Completeness::Filling {
+    if array.is_resent() && array.completeness() != Completeness::Filling {
         array.expect_contents(&error.to_string())?;
     }
     if array.completeness() != Completeness::Filling {
@@ -147,7 +147,7 @@ pub fn repeat(array: &Arc<Array>, position: u64, count: u64, value: &[u8]) -> Re
 /// There are no values from a position on, and as many as that before it.
 pub fn shorten(array: &Arc<Array>, position: u64) -> Result<(), Error> {
     let may_be_shorter = array.completeness() == Completeness::Filling
-        || array.is_sent_anew()
+        || array.is_resent()
         || missing::is_catching_up();
     if position > end_of(array) && !may_be_shorter {
         return Err(gap_before(array, position));
@@ -183,7 +183,7 @@ pub fn refill(array: &Arc<Array>, head: u64, unannounced: u32) -> Result<(), Err
         _ => store().fill_again(array, head)?,
     }
     array.begin_contents();
-    array.set_sent_anew(true);
+    array.set_resent(true);
     Ok(())
 }
 
@@ -202,13 +202,13 @@ pub fn fill_up(array: &Arc<Array>, position: u64) -> Result<(), Error> {
     }
     cut(array, position)?;
     store().contents_have_come(array)?;
-    array.set_sent_anew(false);
+    array.set_resent(false);
     Ok(())
 }
 
 /// The primary has values of an array at these positions, and this server should have the same.
 pub fn compare(array: &Arc<Array>, head: u64, end: u64) -> Result<(), Error> {
-    if array.is_incomplete() || array.is_sent_anew() {
+    if array.is_incomplete() || array.is_resent() {
         return Ok(());
     }
     // Looking at it finds out whether it is what it was left as.

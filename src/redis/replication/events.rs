@@ -8,8 +8,8 @@ use crate::redis::replication::{doubt, fill, joining, long_writes, missing, rece
 use crate::redis::server::{Ctx, writes_are_paused};
 use crate::redis::settings;
 
-/// Finds out anew whether there is anybody to be told. The server says when that may have changed: before it forks
-/// for a replica that joins, and when replicas come and go.
+/// Checks whether there are replicas or other listeners. The server announces when that may have changed: before it forks
+/// for a replica that joins, and when replicas connect or disconnect.
 pub fn look_for_replicas(ctx: &Ctx) {
     let replication = ctx.server_info(c"replication");
     // A node of a Cluster takes up the link to its primary after it has loaded its data.

@@ -76,7 +76,7 @@ pub fn is_being_sent(array: &Array) -> bool {
 }
 
 /// Sends all that an array holds to replicas that may hold anything else.
-pub fn send_anew(ctx: &Ctx, array: &Arc<Array>) {
+pub fn resend(ctx: &Ctx, array: &Arc<Array>) {
     if array.is_incomplete() {
         // What is missing here may be elsewhere: it is not to be overwritten.
         return;
@@ -217,7 +217,7 @@ impl Fill {
             return Progress::Ended;
         }
         let Ok(mut view) = self.array.view() else {
-            // The key says what is wrong, and MMAP begins anew.
+            // The key answers with the error, and MMAP starts a new fill.
             return Progress::Ended;
         };
         let Span { head, count } = view.span();

@@ -8,8 +8,8 @@ use crate::redis::replication::{fill, long_writes, missing};
 use crate::redis::server::{Audience, Ctx, Word};
 use crate::redis::store;
 
-/// Whether a replica may take this server for one that it knows, from a snapshot that is older than the files: after
-/// a restart the stream goes on where the RDB file was saved, but the files hold what was written since.
+/// Whether a replica may continue with this server's stream although the files are ahead of it: after a restart the stream
+/// continues where the RDB file was saved, but the files hold what was written since.
 static IS_AHEAD_OF_STREAM: AtomicBool = AtomicBool::new(false);
 
 /// Replicas may have come since the clock's last tick.
@@ -55,7 +55,7 @@ fn tell_what_is_there(ctx: &Ctx) {
     );
 }
 
-/// Sends contents anew of which replicas that go on with the stream may have others.
+/// Sends the contents again that may differ on replicas which continue with the stream.
 pub fn send_what_the_stream_lacks(ctx: &Ctx) {
     long_writes::send_uncertain(ctx);
     missing::send_what_was_asked_for(ctx);
@@ -67,7 +67,7 @@ pub fn send_what_the_stream_lacks(ctx: &Ctx) {
     {
         IS_AHEAD_OF_STREAM.store(false, Ordering::Relaxed);
         for array in store().arrays() {
-            fill::send_anew(ctx, &array);
+            fill::resend(ctx, &array);
         }
     }
     // Of one that is still being sent a snapshot it is not known what it will have.

@@ -1,12 +1,12 @@
 //! Long writes, which other threads do: replicas are told of one when it has ended. They are told when it begins, too:
 //! one that takes over in between has more of it or less than the former primary, which then follows it and is sent
-//! that array anew.
+//! that array again.
 //!
 //! Values at the head go only when replicas have been told of it, so that no server that is made a replica has dropped values
 //! that the new primary has.
 //!
 //! While writes are paused (`CLIENT PAUSE`, `FAILOVER`, `SHUTDOWN` with replicas that lag) nothing may be sent: the server
-//! ends itself by an assertion if anything is. What ends meanwhile is told, and answered, when the pause is over.
+//! ends itself by an assertion if anything is. What ends during a pause is replicated and answered when the pause is over.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ struct Background {
     ended: Vec<Ended>,
     held: Vec<Then>,
     /// Since this server became a primary: arrays to which the former one has done more or less than is known here, until
-    /// they are sent anew.
+    /// they are sent again.
     uncertain: Vec<Arc<Array>>,
 }
 
@@ -163,7 +163,7 @@ fn tell_of_ended(ctx: &Ctx) {
             key, array, kind, ..
         } = &write;
         match kind {
-            // Another primary has taken over, and sends this array anew; or no key has it any more, nor at replicas.
+            // Another primary has taken over, and sends this array again; or no key has it any more, nor at replicas.
             _ if write.cancel.is_cancelled() || !store().is_bound(array) => {
                 then();
                 continue;
@@ -173,7 +173,7 @@ fn tell_of_ended(ctx: &Ctx) {
             // Replicas have dropped what is here.
             Kind::DropsHead if write.is_told.load(Ordering::Relaxed) => {
                 announce_end(ctx, key, array);
-                fill::send_anew(ctx, array);
+                fill::resend(ctx, array);
                 then();
                 continue;
             }
@@ -218,7 +218,7 @@ pub fn stop_all() {
         cancel.cancel();
     }
     for array in background.uncertain.drain(..) {
-        array.set_sent_anew(true);
+        array.set_resent(true);
     }
 }
 
@@ -227,20 +227,20 @@ pub fn stop_all() {
 pub fn take_over() {
     let mut background = background();
     for array in store().arrays() {
-        if array.unannounced() > 0 || array.is_sent_anew() {
+        if array.unannounced() > 0 || array.is_resent() {
             array.set_unannounced(0);
-            array.set_sent_anew(false);
+            array.set_resent(false);
             background.uncertain.push(array);
         }
     }
 }
 
-/// Sends the contents of uncertain arrays anew.
+/// Sends the contents of uncertain arrays again.
 pub fn send_uncertain(ctx: &Ctx) {
     let uncertain = std::mem::take(&mut background().uncertain);
     for array in uncertain {
         if store().is_bound(&array) {
-            fill::send_anew(ctx, &array);
+            fill::resend(ctx, &array);
         }
     }
 }

@@ -24,8 +24,8 @@ use crate::storage::{Array, Completeness, FilePath};
 /// How long a replica waits until it asks for the first time, and how long at most between two times.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// How long it may take a replica to catch up, after its link is there, until it takes a gap for one that stays. Its primary
-/// says when it has caught up; the primary of its primary does not.
+/// How long a replica may take to catch up once its link is up. After that it considers gaps permanent. A primary says when
+/// its replica has caught up, but not when the replica of its replica has.
 const LONGEST_CATCH_UP: Duration = Duration::from_secs(300);
 /// With less room on the disk than this, in bytes, nothing is asked for that could not be stored.
 const LEAST_ROOM: u64 = 1 << 20;
@@ -114,7 +114,7 @@ pub fn has_caught_up() {
     }
 }
 
-/// This server is a primary from now on: there is nobody to ask.
+/// This server is a primary from now on, so it has no server to ask.
 pub fn take_over() {
     IS_CATCHING_UP.store(false, Ordering::Relaxed);
     for array in store().arrays() {
@@ -262,7 +262,7 @@ pub fn send_what_was_asked_for(ctx: &Ctx) {
             continue;
         }
         match key {
-            None => array.iter().for_each(|array| fill::send_anew(ctx, array)),
+            None => array.iter().for_each(|array| fill::resend(ctx, array)),
             Some(key) if ctx.select(key.database) => {
                 Key::with(ctx, &key.name, Mode::Read, |key| {
                     let binding = lookup::value(key);

@@ -42,7 +42,8 @@ pub fn wrote(key: &Named<'_>, bound: &Bound, change: Change<'_>) {
         tell(key, bound, change);
     } else if settings::counts_writes() {
         let name = Word::Bytes(key.name());
-        key.ctx().propagate(Audience::Nobody, COMMAND, &[name]);
+        key.ctx()
+            .propagate(Audience::SnapshotOnly, COMMAND, &[name]);
     }
 }
 

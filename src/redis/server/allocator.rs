@@ -7,8 +7,8 @@ use redis_module::raw;
 
 use crate::redis::server::aligned::{WORD, alloc_aligned, block_of};
 
-/// From so many bytes on, memory that cannot be had is an error for those who ask for it by `try_reserve`; for less the
-/// server ends, as it does for its own.
+/// From this size in bytes on, a failed allocation is an error for callers of `try_reserve`. Smaller ones end the server when
+/// they fail, as its own do.
 const LARGE: usize = 64 << 10;
 
 /// The server's allocator, so that `maxmemory` and `INFO memory` see what the module takes. It works inside a server only.

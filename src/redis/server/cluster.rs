@@ -29,8 +29,8 @@ impl Ctx {
             let name = raw::RedisModule_GetMyClusterID.unwrap()();
             ptr::copy_nonoverlapping(name.cast(), myself.as_mut_ptr(), NODE_ID_LEN);
         }
-        // SAFETY: the name ends in NUL; the server writes `NODE_ID_LEN` bytes and the flags, and takes null for what is not
-        // asked for.
+        // SAFETY: the name ends in NUL; the server writes `NODE_ID_LEN` bytes and the flags, and accepts null for what is
+        // not wanted.
         let status = unsafe {
             raw::RedisModule_GetClusterNodeInfo.unwrap()(
                 self.raw(),

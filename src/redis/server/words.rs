@@ -12,8 +12,8 @@ use crate::redis::server::context::Ctx;
 pub enum Audience {
     Aof,
     Replicas,
-    /// Nobody; but the server counts a change, for its next snapshot.
-    Nobody,
+    /// No one: the server only counts a change, for its next snapshot.
+    SnapshotOnly,
 }
 
 /// An argument of a propagated command.
@@ -61,7 +61,7 @@ impl Ctx {
         let format = match to {
             Audience::Aof => c"vR",
             Audience::Replicas => c"vA",
-            Audience::Nobody => c"vAR",
+            Audience::SnapshotOnly => c"vAR",
         };
         let strings = Strings::of(words);
         // SAFETY: the format takes an array and its length; the server retains the strings.

@@ -106,7 +106,7 @@ impl Setting {
         }
     }
 
-    /// The value that it has where nobody says anything.
+    /// The default value.
     ///
     /// # Errors
     /// If the server's directory cannot be one.

@@ -10,7 +10,7 @@ use crate::storage::array::handle::Array;
 use crate::storage::memory::pattern::Pattern;
 
 impl Array {
-    /// Says in which order values are going to be read, until it is said anew or the file is closed.
+    /// Says in which order values are going to be read, until the next advice or until the file is closed.
     pub fn advise(self: &Arc<Self>, pattern: Pattern) {
         self.lock().open.advise(pattern);
     }

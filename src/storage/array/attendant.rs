@@ -26,7 +26,7 @@ pub(in crate::storage) enum Chore {
     Retire,
 }
 
-/// Who does chores for arrays of type `A`. Nobody waits for a chore: where the thread has died, it is dropped.
+/// Who does chores for arrays of type `A`. No thread waits for a chore: if the worker has died, chores are dropped.
 pub(in crate::storage) trait Attendant<A>: Send + Sync {
     /// Has a chore done.
     fn ask(&self, array: &Arc<A>, chore: Chore);

@@ -17,7 +17,7 @@ impl Array {
         self.lock().make_exact().map(drop)
     }
 
-    /// Nobody may find slack in a file that no key is bound to.
+    /// A file that no key is bound to must not have slack.
     pub(in crate::storage) fn trim_at_unbinding(self: &Arc<Self>) {
         let mut locked = self.lock();
         locked.usage.unbind();

@@ -49,7 +49,7 @@ impl Array {
             return false;
         }
         self.become_(Completeness::Missed, why);
-        self.set_sent_anew(false);
+        self.set_resent(false);
         self.peers.gap_from.store(u64::MAX, Ordering::Relaxed);
         if let Err(error) = self.note_incomplete(why) {
             tracing::error!("{error}; a restart of this server may forget that values are missing");
@@ -64,7 +64,7 @@ impl Array {
         }
     }
 
-    /// There is nobody any more who knows better.
+    /// There is no other server any more that knows better.
     pub fn trust_contents(&self) {
         if self.completeness() == Completeness::Doubted {
             self.become_(Completeness::Whole, "");
@@ -138,7 +138,7 @@ impl Array {
         noted.map(drop)
     }
 
-    /// Whoever binds the array takes what is there for all there is.
+    /// The user who binds the array accepts its values as complete.
     ///
     /// # Errors
     /// As [`Self::become_whole`].
@@ -183,14 +183,14 @@ impl Array {
         self.peers.unannounced.store(writes, Ordering::Relaxed);
     }
 
-    /// Whether another server sends all values anew, and what is there is a mixture until they have come.
-    pub fn is_sent_anew(&self) -> bool {
-        self.peers.sent_anew.load(Ordering::Relaxed)
+    /// Whether another server sends all values again. Until they have come, the array holds a mixture.
+    pub fn is_resent(&self) -> bool {
+        self.peers.resent.load(Ordering::Relaxed)
     }
 
     /// Says whether it does.
-    pub fn set_sent_anew(&self, sent_anew: bool) {
-        self.peers.sent_anew.store(sent_anew, Ordering::Relaxed);
+    pub fn set_resent(&self, resent: bool) {
+        self.peers.resent.store(resent, Ordering::Relaxed);
     }
 
     /// Contents come from now on, from the head: what is here until then is something else.

@@ -115,7 +115,7 @@ impl Array {
         }
         let is_due = !locked.extent.has_slack() || locked.extent.is_growth_due(end);
         if !locked.tail.is_free() || !is_due {
-            // Somebody else is growing it, or has done so meanwhile.
+            // Another thread is growing it, or has just done so.
             locked.extent.growth_answered();
             return None;
         }
@@ -149,7 +149,7 @@ impl Array {
             drop(locked);
             if let Err(error) = self.settle_growth(plan, &grown) {
                 let mut locked = self.lock();
-                // What happens to a file that the array had before is nobody's concern.
+                // A failure on a file that the array no longer has does not matter.
                 if !locked.open.is(&plan.file) {
                     return Ok(());
                 }

@@ -31,8 +31,8 @@ impl Trim {
         self.tail + self.head
     }
 
-    /// Has somebody asked when the copy is made, before it takes the place of the file. Where the answer is no, the head stays;
-    /// after a yes, the trim cannot be cancelled any more.
+    /// Has `may_go` asked when the copy is complete, before it replaces the file. If the answer is no, the head stays; after a
+    /// yes, the trim cannot be cancelled any more.
     pub fn asking(self, may_go: MayGo) -> Self {
         Self {
             may_go: Some(may_go),

@@ -1,5 +1,5 @@
 //! Files that change behind our back: truncated by another process, or unreadable. Such an array is *lost* until
-//! it is opened anew.
+//! it is opened again.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::storage::error::{Error, Result};
 use crate::storage::memory::guard::Fault;
 
 impl Array {
-    /// Whether the file was changed behind our back and must be opened anew.
+    /// Whether the file was changed behind our back and must be opened again.
     pub fn is_lost(self: &Arc<Self>) -> bool {
         let mut locked = self.lock();
         locked.usage.is_writable() && locked.check_now_and_then().is_err() || locked.loss.is_lost()

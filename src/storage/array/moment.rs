@@ -48,7 +48,7 @@ pub struct Moment<'a> {
 }
 
 impl Array {
-    /// What the array is now. A forked child may ask, and waits for nobody.
+    /// What the array is now. A forked child may ask, and waits for no lock.
     ///
     /// # Errors
     /// If the file is closed.
@@ -139,8 +139,8 @@ impl Moment<'_> {
     }
 
     /// Reads all values as the file has them by then, and hands `take` whole ones in pieces, with the index of the first
-    /// of each, for as long as it wants more. Says how many of those that were read count: what lies behind the
-    /// values of an array that becomes shorter meanwhile is none. After an error of the system's, which comes
+    /// of each, for as long as it wants more. Says how many of those that were read count: if the array becomes
+    /// shorter during the read, what lies behind its end does not. After an error of the system's, which comes
     /// along, they are those before.
     pub fn read_in_pieces(
         &self,

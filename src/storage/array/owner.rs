@@ -1,6 +1,6 @@
 //! Which files are arrays of this module, and whose they were last. A file says so itself, by the extended attribute
 //! `user.mmap.key`: it is set when a key is bound to the file for writing, or the file is made for a key, and goes where the
-//! file goes. What has none was put there by somebody else, and is replaced by nobody but them.
+//! file goes. A file without it was put there by another program, and is never replaced.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(in crate::storage) enum Owner {
     /// It is an array, and this key's.
     Key(Vec<u8>),
     /// It is no array, as far as it says.
-    Nobody,
+    None,
     /// Its file system knows no attributes.
     Unknown,
 }
@@ -41,7 +41,7 @@ impl Owner {
         match getxattr(found.link(), NAME, &mut key) {
             Ok(len) => Ok(Self::Key(key[..len].into())),
             Err(Errno::RANGE) => Ok(Self::Key(Vec::new())),
-            Err(Errno::NODATA | Errno::ACCESS) => Ok(Self::Nobody),
+            Err(Errno::NODATA | Errno::ACCESS) => Ok(Self::None),
             Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(Self::Unknown),
             Err(errno) => Err(Error::io("read the attributes of", path, errno)),
         }
@@ -89,7 +89,7 @@ impl Array {
         key[..len.unwrap_or(0)].to_vec()
     }
 
-    /// Takes the claim from whichever key has one: the file is bound for reading only, and its values are others'.
+    /// Removes the claim of any key: the file is bound for reading only, and other programs write its values.
     pub fn clear_owner(self: &Arc<Self>) {
         self.note_owner(
             |file| match disk::attribute(file, NAME, &mut [0; MAX_LEN])? {

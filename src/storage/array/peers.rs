@@ -63,8 +63,8 @@ pub(in crate::storage) struct Peers {
     pub(super) unnamed: AtomicBool,
     /// See [`Array::set_replaced`].
     pub(super) replaced: AtomicBool,
-    /// See [`Array::is_sent_anew`].
-    pub(super) sent_anew: AtomicBool,
+    /// See [`Array::is_resent`].
+    pub(super) resent: AtomicBool,
     /// Up to which position contents have come without a gap, since they began to; `u64::MAX` where that is not known.
     pub(super) come_to: AtomicU64,
     /// Up to which position there may be something else where contents have not come yet.
@@ -90,7 +90,7 @@ impl Peers {
             unnoted: AtomicBool::new(false),
             unnamed: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
-            sent_anew: AtomicBool::new(false),
+            resent: AtomicBool::new(false),
             come_to: AtomicU64::new(u64::MAX),
             wanted_to: AtomicU64::new(0),
             unannounced: AtomicU32::new(0),

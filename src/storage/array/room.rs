@@ -1,4 +1,4 @@
-//! Room for values behind the last one, and whose the end of the file is meanwhile.
+//! Room for values behind the last one, and who owns the end of the file while it is made.
 
 use std::sync::Arc;
 use std::time::Instant;

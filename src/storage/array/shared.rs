@@ -51,7 +51,7 @@ impl Shared {
     }
 
     /// # Errors
-    /// [`Error::WorkerDead`]: nobody would sync or trim what is written now.
+    /// [`Error::WorkerDead`]: no thread would sync or trim what is written now.
     #[inline]
     pub(in crate::storage) fn worker_alive(&self) -> Result<()> {
         match self.death.get() {

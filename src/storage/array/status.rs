@@ -15,9 +15,9 @@ pub enum ArrayState {
     Slack,
     /// Writes are refused, after a failed sync or the end of the worker.
     Refused,
-    /// The file was changed behind our back, and must be opened anew.
+    /// The file was changed behind our back, and must be opened again.
     Lost,
-    /// Nobody will find the file by its name once it is closed: it was deleted, moved or replaced.
+    /// The file cannot be found by its name once it is closed: it was deleted, moved or replaced.
     Unlinked,
     /// Values have not come from the primary.
     Incomplete,

@@ -34,17 +34,17 @@ struct Work {
     vouched: bool,
     /// Where the record is, in bytes, if the file has slack.
     record_at: Option<u64>,
-    /// The kernel takes the pages for written, after a sync that failed.
+    /// The kernel considers the pages written, after a sync that failed.
     again: bool,
 }
 
 impl Work {
-    /// Has the kernel take what was written since for changed, and what says where it is: header and record.
+    /// Marks the pages that were written since as dirty, and those of header and record.
     fn touch(&self) -> std::result::Result<(), Fault> {
         self.map.touch(0, self.data_at)?;
         self.map.touch(self.written.start, self.written.end)?;
         if let Some(at) = self.record_at {
-            // It is gone if the last key was deleted meanwhile. A file that others cut is found out by the next command.
+            // It is gone if the last key was deleted. If another process cut the file, the next command notices.
             let _ = self.map.touch(at, at + record::SIZE);
         }
         Ok(())
@@ -52,7 +52,7 @@ impl Work {
 }
 
 impl Array {
-    /// Puts all of it on disk and gives the file its exact length, whatever the settings say: nobody waits for that. One that no
+    /// Puts all of it on disk and gives the file its exact length, whatever the settings say: no client waits for that. One that no
     /// key is bound to and that never had a name is gone with its descriptor.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Array {
         Ok(())
     }
 
-    /// `false` if the array was given another descriptor meanwhile, so that nothing vouches for what was synced.
+    /// `false` if the array got another descriptor during the sync, so that the result says nothing about it.
     fn carry_out_sync(self: &Arc<Self>, work: &Work) -> Result<bool> {
         let start = Instant::now();
         let from = work.written.start;
@@ -177,7 +177,7 @@ impl Array {
     }
 
     /// Notes in the mark that so many values are there; `None` if the file is not the array's any more, or another sync
-    /// of it has failed meanwhile.
+    /// of it has failed.
     fn vouch_for(self: &Arc<Self>, file: &Arc<File>, count: u64) -> io::Result<Option<Marked>> {
         let mut locked = self.lock();
         if !locked.open.is(file) || !locked.durability.may_vouch() {
@@ -204,7 +204,7 @@ impl Array {
         Ok(Some(marked?))
     }
 
-    /// So many values are on disk, unless there were fewer meanwhile.
+    /// Notes that `count` values are on disk, unless the array has become shorter.
     fn note_synced(self: &Arc<Self>, file: &Arc<File>, count: u64) {
         let mut locked = self.lock();
         if locked.open.is(file) && locked.durability.note_synced(count) {
@@ -213,7 +213,7 @@ impl Array {
         }
     }
 
-    /// The worker is about to sync: later writes are told to it anew.
+    /// The worker is about to sync: later writes must be reported to it again.
     pub(in crate::storage) fn begin_scheduled_sync(self: &Arc<Self>) {
         self.lock().durability.begin_scheduled();
     }

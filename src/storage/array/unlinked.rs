@@ -1,5 +1,5 @@
 //! Files that lose their name while they are open: deleted, moved away, or replaced by another under the same name. Reads
-//! and writes go on, and nobody will find the values once the file is closed.
+//! and writes go on, but the values are lost once the file is closed.
 
 use std::sync::Arc;
 

@@ -29,7 +29,7 @@ impl Array {
 }
 
 impl Locked<'_> {
-    /// Looks at what another process made of the file meanwhile.
+    /// Checks whether another process has changed the file.
     fn refresh(&mut self) -> Result<()> {
         let file = self.file()?;
         let len = self.array.len_of(&file)?;
@@ -48,7 +48,7 @@ impl Locked<'_> {
     }
 }
 
-/// The values of an array at one moment. While it lives, nobody changes them from within this process.
+/// The values of an array at one moment. While it lives, no thread of this process changes them.
 pub struct View<'a> {
     locked: Locked<'a>,
 }

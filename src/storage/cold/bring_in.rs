@@ -23,7 +23,7 @@ use crate::storage::types::ItemType;
 /// How much one step of a job asks the disk for before it waits.
 const BYTES_IN_STEP: u64 = 1 << 20;
 const PIECES_IN_STEP: usize = 64;
-/// How often pages are brought in that were dropped again before their command came to them.
+/// How often pages are read again that were evicted before their command used them.
 const ATTEMPTS: u32 = 3;
 
 impl Array {
@@ -123,7 +123,7 @@ impl BringIn {
         }
     }
 
-    /// For nobody who waits: once, though the first values may be dropped again for the last.
+    /// Without a client that waits: reads each page once, though the first may be evicted for the last.
     pub fn ahead_of_need(cold: Cold, place: AdvisedRange) -> Self {
         Self {
             attempts_left: 1,

@@ -87,7 +87,7 @@ impl Array {
         offset(values.start)..offset(values.end)
     }
 
-    /// Does something with the file that may wait for the disk. The file is not closed meanwhile: a descriptor that
+    /// Does something with the file that may wait for the disk. The file is not closed during it: a descriptor that
     /// is closed late takes the lock of the file with it.
     pub(super) fn with_file<R>(
         self: &Arc<Self>,

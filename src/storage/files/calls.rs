@@ -25,7 +25,7 @@ const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
 /// The right to set the length of a file. What implements it says why no other thread is at the file's end.
 pub trait MaySetLength {}
 
-/// That of a file that no array has: nobody else knows it yet.
+/// The token for a file that no array has: no other thread knows it yet.
 pub struct NoArrayYet;
 
 impl MaySetLength for NoArrayYet {}

@@ -67,7 +67,7 @@ impl Replacement {
     /// this is.
     ///
     /// # Errors
-    /// If another file has that name meanwhile, or the system refuses.
+    /// If another file has got that name, or the system refuses.
     pub fn put_in_place(&mut self, path: &FilePath) -> Result<FileId> {
         let failed = |errno: Errno| Error::io("put a copy in the place of", path, errno);
         let id = FileId::of(&fstat(&*self.file).map_err(failed)?);
@@ -145,7 +145,7 @@ fn make_alike(old: &File, new: &File) -> rustix::io::Result<()> {
     if (like.st_uid, like.st_gid) != (is.st_uid, is.st_gid) {
         let owner = Some(Uid::from_raw(like.st_uid));
         let group = Some(Gid::from_raw(like.st_gid));
-        // A file that comes to belong to another user would be another file.
+        // Programs would see it as another file if its owner changed.
         attempt(Call::Fchown, || fchown(new, owner, group))?.ok_or(Errno::PERM)?;
     }
     fchmod(new, Mode::from_raw_mode(like.st_mode))?;

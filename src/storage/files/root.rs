@@ -217,7 +217,7 @@ impl Root {
         }
     }
 
-    /// Opens a file that was found. It is the very same file even if the name was given to another meanwhile.
+    /// Opens a file that was found. It is the very same file even if another one has got its name.
     ///
     /// # Errors
     /// Any I/O error of the operating system, for example when permission is denied.

@@ -117,7 +117,7 @@ fn open_named(dir: &Dir) -> Result<(OwnedFd, String)> {
 fn open_unnamed(dir: &Dir) -> Result<Option<OwnedFd>> {
     let open = || match openat(dir, ".", READ_WRITE | OFlags::TMPFILE, PRIVATE) {
         Ok(file) => Ok(Some(file)),
-        // Kernels that know none of them take it for an attempt to write to a directory.
+        // Kernels without this flag see an attempt to write to a directory.
         Err(Errno::ISDIR | Errno::NOENT) => Ok(None),
         Err(errno) if is_refusal(errno) => Ok(None),
         Err(errno) => Err(errno),

@@ -44,7 +44,7 @@ pub(in crate::storage) fn of(file: &File, path: &FilePath) -> Result<u64> {
     check(u64::from_le_bytes(bytes), path)
 }
 
-/// A number of values dropped from the head of the file at `path`, as somebody else says, if it is possible.
+/// Checks a number of values dropped from the head of the file at `path` that comes from outside.
 ///
 /// # Errors
 /// [`Error::Head`].
@@ -64,6 +64,6 @@ pub fn check(head: u64, path: &FilePath) -> Result<u64> {
 /// # Errors
 /// Any I/O error of the operating system.
 pub(in crate::storage) fn note(file: &File, head: u64) -> rustix::io::Result<()> {
-    // Where there are no attributes, the number starts at 0 again when the file is opened anew.
+    // Where there are no attributes, the number starts at 0 again when the file is opened again.
     disk::set_attribute(file, ATTRIBUTE, &head.to_le_bytes()).map(drop)
 }

@@ -65,7 +65,7 @@ impl Mark {
 
     /// Takes the mark off a file of which everything is on disk.
     pub fn remove(file: &File) {
-        // Without a mark there is nothing to take off; a stale one vouches for no more than is there.
+        // Without a mark there is nothing to remove; a stale one vouches for no more than is there.
         let _ = disk::remove_attribute(file, NAME);
     }
 

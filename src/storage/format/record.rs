@@ -124,7 +124,7 @@ impl Record {
         if last.previous == 0 {
             return Ok(Some(last));
         }
-        // The growth had not ended: the values that came meanwhile are counted in the record before.
+        // The growth had not ended: values appended during it are counted in the record before.
         let before = Self::read(file, last.previous)?
             .filter(|before| before.item_size == last.item_size && before.previous == 0);
         Ok(Some(before.unwrap_or(last)))

@@ -10,7 +10,7 @@ use memmap2::MmapOptions;
 /// Where the kernel shows the cgroups.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// Bytes that could be had, with what page cache would give way; `None` where the kernel does not say.
+/// Bytes that can be allocated, including page cache that would be evicted; `None` where the kernel does not say.
 pub fn available() -> Option<u64> {
     let meminfo = read_to_string("/proc/meminfo").ok()?;
     let cgroups = read_to_string("/proc/self/cgroup").unwrap_or_default();

@@ -3,7 +3,7 @@
 //!
 //! Each access to mapped memory announces its range to the handler. A fault within it gets fresh pages of zeros in place
 //! of the whole range, so that the access can end, and is remembered; the access then is an error, and the array is not
-//! used again until it is opened anew. Page by page, an access to many of them would use up the mappings that a process
+//! used again until it is reopened. Page by page, an access to many of them would use up the mappings that a process
 //! can have. libwayland treats its clients' pools the same way (`wl_shm_buffer_begin_access`). Any other SIGBUS goes to
 //! whoever handled it before, the server's crash report.
 
@@ -73,7 +73,7 @@ impl Accessor {
         }));
         let mut first = ACCESSORS.load(Ordering::Acquire);
         loop {
-            // SAFETY: nobody else has it yet.
+            // SAFETY: no other thread has it yet.
             unsafe { (*own).next = first };
             match ACCESSORS.compare_exchange(first, own, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return own,
@@ -97,7 +97,7 @@ impl Drop for Announced {
 /// Runs `access`, which touches mapped memory in `range` only.
 ///
 /// # Errors
-/// If a page was not to be had.
+/// If a page could not be read.
 #[inline]
 pub fn guarded<R>(range: Range<usize>, access: impl FnOnce() -> R) -> Result<R, Fault> {
     guarded_with_others(range, &AtomicBool::new(false), access)
@@ -107,7 +107,7 @@ pub fn guarded<R>(range: Range<usize>, access: impl FnOnce() -> R) -> Result<R, 
 /// the page is replaced, so that whoever reads of the zeros in its place finds it set.
 ///
 /// # Errors
-/// If a page was not to be had, now or before.
+/// If a page could not be read, now or before.
 #[inline]
 pub fn guarded_with_others<R>(
     range: Range<usize>,
@@ -227,7 +227,7 @@ fn replace(range: Range<usize>, address: usize) -> bool {
 }
 
 fn replace_pages(start: usize, len: usize) -> bool {
-    // SAFETY: the pages belong to a mapping of ours, which the interrupted access keeps alive; nobody has a Rust reference
+    // SAFETY: the pages belong to a mapping of ours, which the interrupted access keeps alive; there is no Rust reference
     // into it. mmap is a plain system call here.
     let mapped = unsafe {
         libc::mmap(
@@ -309,7 +309,7 @@ mod tests {
         });
         sum.unwrap_err();
         assert!(mappings_in(&range) <= 3, "{}", mappings_in(&range));
-        // What is there now is nobody's, and can be touched.
+        // The pages there now are anonymous, and can be touched.
         guarded(range, || 0).unwrap();
     }
 

@@ -3,12 +3,12 @@
 //! **Data races.** Other processes store to a file while this one copies from it, and the threads that scan copy what the
 //! main thread stores to at that moment, by another mapping of the same pages. That is sound, as far as a program can be that
 //! shares memory with others:
-//! - No Rust reference to mapped memory ever exists, so that the compiler is told nothing of it: not that it stays as it is,
-//!   nor that nobody else writes it.
+//! - No Rust reference to mapped memory ever exists, so the compiler may assume neither that it stays the same
+//!   nor that no one else writes it.
 //! - Everything goes through `copy_nonoverlapping` between mapped memory and memory of our own. Each byte is read once, into the
 //!   copy, and only the copy is looked at. Any byte is a valid `u8`, whatever mixture of old and new a copy is of.
 //! - Within this process, one mapping is copied from and stored to under the lock of its array. The threads that scan have
-//!   mappings of their own, to which nobody stores; what they copied counts only after it was compared with the log of changes
+//!   mappings of their own, to which no thread stores; what they copied counts only after it was compared with the log of changes
 //!   (`snapshot.rs`).
 //! - What others are to rely on is one aligned word, stored by an atomic with `Release` after the bytes that it is about.
 //!
@@ -265,7 +265,7 @@ impl Mapping {
     }
 
     /// Marks the pages of a range as changed, so that the next sync writes them again: after a failed one the
-    /// kernel takes them for written.
+    /// kernel considers them written.
     ///
     /// # Errors
     /// If a page is lost.
@@ -339,8 +339,8 @@ impl Mapping {
         });
     }
 
-    /// Takes the page faults of writing to a range now, so that nobody takes them later.
-    /// It is help and no promise: where the system cannot do it, nothing is lost but time.
+    /// Takes the page faults of writing to a range now, so that no thread has to take them later. This is best effort:
+    /// where the system cannot do it, only time is lost.
     pub fn populate(&self, from: u64, to: u64) {
         let to = to.min(self.len());
         if from < to {

@@ -1,4 +1,4 @@
-//! Mapped memory: mappings, the guard against SIGBUS, windows, what is in RAM, how much could be had.
+//! Mapped memory: mappings, the guard against SIGBUS, windows, what is in RAM, how much is available.
 //!
 //! Uses `files`. Knows no array.
 

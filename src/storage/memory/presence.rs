@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn where_reads_always_wait_pages_are_counted() {
         let page = page_size() as u64;
-        // RWF_NOWAIT is not to be had on tmpfs.
+        // tmpfs does not support RWF_NOWAIT.
         let file = tempfile::tempfile_in("/dev/shm").unwrap();
         file.write_all_at(&vec![1; 4 * page as usize], 0).unwrap();
         file.set_len(64 * page).unwrap();

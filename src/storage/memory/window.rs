@@ -130,7 +130,7 @@ impl Windows {
         })
     }
 
-    /// Takes out those that nobody has used for a while.
+    /// Removes those that have not been used for a while.
     pub fn take_unused(&self) -> Vec<Arc<Mapping>> {
         extract(&mut self.0.lock(), |kept| {
             Arc::strong_count(&kept.window) == 1 && kept.used.elapsed() >= KEPT_FOR
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(out, [0; 64]);
         file.set_len(8 << 10).unwrap();
         window.read(40_000, &mut out).unwrap_err();
-        // There are zeros now for whoever looks, and they are nobody's values.
+        // There are zeros now, which are not values of the file.
         other.read(40_000, &mut out).unwrap_err();
         other.read(100, &mut out).unwrap_err();
         let (new, gone) = windows.showing(&file, 0).unwrap();

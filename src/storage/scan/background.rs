@@ -26,7 +26,7 @@ const CHUNK: u64 = 8 << 10;
 const MAPPED: u64 = 16 << 20;
 /// How many blocks threads may be ahead of one that is slow: what is known of those is kept until its turn comes.
 const AHEAD: usize = 1024;
-/// How often a scan begins again when too much of the array was changed meanwhile.
+/// How often a scan begins again when too much of the array was changed during it.
 const ATTEMPTS: u32 = 3;
 
 /// What is asked of the values of a range. The range is divided into blocks, which several threads take in; the parts

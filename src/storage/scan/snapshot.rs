@@ -31,7 +31,7 @@ pub struct Snapshot {
 /// Why a snapshot cannot be read.
 #[derive(Debug)]
 pub enum Broken {
-    /// Too much was changed meanwhile; a new snapshot may do better.
+    /// Too much was changed during the scan; a new snapshot may succeed.
     Changed,
     Failed(Error),
 }
@@ -48,7 +48,7 @@ impl Array {
     /// # Errors
     /// As [`Array::view`].
     pub fn snapshot(self: &Arc<Self>) -> Result<Snapshot> {
-        // It finds out what became of the file meanwhile.
+        // This notices changes of the file by other processes.
         drop(self.view()?);
         let mut locked = self.lock();
         let count = locked.extent.count();
@@ -134,8 +134,8 @@ impl Snapshot {
 
     /// Reads all of `out` through one window after the other; [`Fault`] if that cannot be done.
     ///
-    /// It holds up nobody who closes the file: a window needs no descriptor. What is read of a file that is closed meanwhile
-    /// may be another array's by then, and is not used.
+    /// It does not delay closing the file: a window needs no descriptor. What is read of a file that is closed during the
+    /// read may belong to another array by then, and is not used.
     fn read_windows(
         &self,
         window: &mut Option<Arc<Window>>,
@@ -175,7 +175,7 @@ impl Snapshot {
         }))
     }
 
-    /// Does something with the file, which is not closed meanwhile.
+    /// Does something with the file, which is not closed during it.
     fn with_file<R>(&self, work: impl FnOnce(&Arc<File>) -> R) -> std::result::Result<R, Broken> {
         let _reading = self.array.reading.read();
         if self.undo.is_closed() {

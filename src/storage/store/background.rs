@@ -18,7 +18,7 @@ use crate::storage::threads::cancel::Cancel;
 
 impl Store {
     /// Goes over the values of an array on the pool. `range` is asked for the range once their number is known, and
-    /// `query` for a query, both anew for each attempt; `done` is called on one of the pool's threads with an answer
+    /// `query` for a query, both once per attempt; `done` is called on one of the pool's threads with an answer
     /// that is right for one moment after now. It is dropped uncalled if the scan is cancelled, or panics.
     pub fn scan_in_background<Q: Query>(
         &self,
@@ -50,7 +50,7 @@ impl Store {
         self.readers.queue().submit(Box::new(job));
     }
 
-    /// Brings values of an array in before the main thread comes to them; `done` as in [`Self::bring_in`].
+    /// Reads values of an array into RAM before the main thread needs them; `done` as in [`Self::bring_in`].
     pub fn read_ahead(
         &self,
         array: &Arc<Array>,
@@ -65,8 +65,8 @@ impl Store {
         self.readers.queue().submit(Box::new(job));
     }
 
-    /// Brings values of a range in that nobody waits for yet: as many as the memory that could be had may keep, and unless that is
-    /// being done already, or much else for the same array.
+    /// Reads values of a range into RAM that no client waits for yet: as many as available memory can keep. It does nothing if
+    /// that is already being done, or if there is much other work for the same array.
     pub fn bring_in_ahead_of_need(&self, array: Arc<Array>, values: Range<u64>) {
         let kept = available().map_or(u64::MAX, |bytes| bytes / 2 / array.item_size());
         let values = values.start..values.end.min(values.start.saturating_add(kept));
@@ -77,7 +77,7 @@ impl Store {
         }
     }
 
-    /// Drops the pages of values from RAM, as far as they are on disk and nobody else uses them; `done` is called on a
+    /// Drops the pages of values from RAM, as far as they are on disk and no other process uses them; `done` is called on a
     /// thread of the store's, unless that is cancelled.
     pub fn drop_pages_in_background(
         &self,

@@ -3,7 +3,7 @@
 //! A file cannot lose its head in place: every value that stays would have to move, and a crash in between would
 //! leave a mixture. So the values that stay are copied to a new file, which takes the place of the old one by
 //! `rename`: whoever opens the path finds either all of the old or all of the new. The copy is made without the
-//! lock; what is written meanwhile is copied again, and the last of it, at most [`LAST_ROUND`], under the lock.
+//! lock; what is written during it is copied again, and the last of it, at most [`LAST_ROUND`], under the lock.
 
 use std::fs::File;
 use std::ops::Range;
@@ -38,7 +38,7 @@ const LAST_ROUND: u64 = 1 << 20;
 /// How much is copied and put on disk before other arrays have their turn, in bytes; so memory does not fill with pages to be
 /// written, either.
 const COPIED_IN_TURN: u64 = 32 << 20;
-/// So often is copied again what was written meanwhile.
+/// How often values that were written during the copy are copied again.
 const ROUNDS: u32 = 32;
 
 /// A copy without the head, on its way. Once it is dropped, the array forgets what was written for it.
@@ -240,7 +240,7 @@ impl HeadDrop {
                 copy_file_range(old, Some(&mut from), new, Some(&mut to), left)
             });
             match copied {
-                // Values at the end were removed meanwhile; some may be there again.
+                // Values at the end were removed during the copy; some may be there again.
                 Ok(Some(0)) if self.ends_before(from)? => return Ok(()),
                 Ok(Some(_)) | Err(Errno::INTR) => {}
                 Ok(None) | Err(Errno::XDEV) => {
@@ -279,7 +279,7 @@ impl HeadDrop {
         Ok(())
     }
 
-    /// Puts the copy in the place of the array's file, if it lacks little and nobody is to be asked; else says what it lacks,
+    /// Puts the copy in the place of the array's file, if it lacks little and `may_go` has agreed or is not set; else says what it lacks,
     /// in bytes of the old file.
     fn finish(&mut self, registry: &Registry) -> Result<Option<Range<u64>>> {
         let array = &Arc::clone(&self.array);

@@ -41,13 +41,13 @@ pub struct Import {
 
 /// What becomes of a file that has the name already.
 pub enum Former<'a> {
-    /// It is replaced: it was a copy of what now comes anew.
+    /// It is replaced: it was a copy of what is now sent again.
     Replaced,
-    /// It is kept under the same name with `.replaced` behind it, since nobody knows what it was, unless it is the same
-    /// array. Where the new file was put in its place, it is said here how that is undone.
+    /// It is kept under the same name with `.replaced` appended, since it is unknown what it was, unless it is the same
+    /// array. If the new file replaced it, this says how to undo that.
     SetAside(&'a mut Option<Undo>),
-    /// As [`Self::SetAside`], and one that was set aside before goes for it, if both were the same key's: who writes the key
-    /// has replaced either.
+    /// As [`Self::SetAside`], but a file that was set aside before is removed if both belonged to the same key: the user who
+    /// may write the key has replaced both.
     SetAsideInTurn(&'a mut Option<Undo>),
     /// It is the same array, or the new one cannot be there.
     MustBeSame,
@@ -192,9 +192,9 @@ impl Store {
     }
 }
 
-/// Fails if a file is nobody's.
+/// Fails if a file has no owner.
 fn check_owned(found: &Found, path: &FilePath) -> Result<()> {
-    if Owner::of(found, path)? == Owner::Nobody {
+    if Owner::of(found, path)? == Owner::None {
         return Err(Error::NoArray {
             path: path.to_string(),
         });

@@ -1,4 +1,4 @@
-//! What the worker is asked to do, and how it comes to it.
+//! What the worker is asked to do, and how the requests reach it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::storage::array::handle::Array;
 use crate::storage::error::Error;
 use crate::storage::memory::mapping::Mapping;
 
-/// Called with the outcome of a sync that somebody waits for, on the worker's thread.
+/// Called on the worker's thread with the outcome of a sync that a client waits for.
 pub type Done = Box<dyn FnOnce(Result<(), &Error>) + Send>;
 
 /// What the worker is asked to do.

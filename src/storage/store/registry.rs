@@ -116,7 +116,7 @@ impl Registry {
             let (file, id) = root.create(path)?;
             let array = Array::new(self.context(), (file, id), path, item, access).inspect_err(
                 |error| {
-                    // Where somebody else has locked it meanwhile, it is theirs.
+                    // If another process has locked it, it belongs to that process.
                     if !matches!(error, Error::Locked { .. }) {
                         root.remove(path);
                     }
@@ -243,7 +243,7 @@ impl Registry {
             .map_or(0, |entry| entry.bindings)
     }
 
-    /// Closes a file that no key is bound to any more, before the worker comes to it.
+    /// Closes a file that no key is bound to any more, before the worker does.
     pub(in crate::storage) fn close_unbound(&self, id: FileId) -> Result<()> {
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.open.get(&id).filter(|entry| entry.bindings == 0) {
@@ -296,7 +296,7 @@ impl Registry {
         array.ask(Chore::Retire);
     }
 
-    /// Takes a binding that may write for one that only reads. The array stays open for writing.
+    /// Counts a binding that may write as one that only reads. The array stays open for writing.
     pub(in crate::storage) fn count_as_reader(&self, array: &Arc<Array>) {
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.open.get_mut(&array.id()) {

@@ -156,7 +156,7 @@ impl Store {
     /// # Errors
     /// If it is not the same file any more, or cannot be opened as such an array.
     pub fn reopen(&self, bound: &Bound, path: &FilePath, access: Access) -> Result<()> {
-        // The extra binding ends at once; what stays is the array, opened anew.
+        // The extra binding ends at once; what stays is the array, opened again.
         self.bind(path, bound.item(), access, false).map(drop)
     }
 
@@ -284,7 +284,7 @@ impl Store {
     /// Syncs an array, gives its file its exact length, and waits until that is on disk too, here and now.
     ///
     /// # Errors
-    /// Any I/O error of the operating system, or that nobody will find the file by its name.
+    /// Any I/O error of the operating system, or that the file cannot be found by its name.
     pub fn sync_exact(&self, bound: &Bound) -> Result<()> {
         bound.array.sync_exact()?;
         bound.array.check_name(&self.root)
@@ -310,8 +310,8 @@ impl Store {
         array.drop_head(position, &self.root, &self.registry)
     }
 
-    /// Has a write that may take long carried out, after those that came before. Once it is cancelled, and nobody holds
-    /// the lock of the array, it changes nothing more.
+    /// Has a write that may take long carried out, after those that came before. Once it is cancelled and the lock
+    /// of the array is free, it changes nothing more.
     pub fn carry_out_in_background(
         &self,
         bound: &Bound,

@@ -351,7 +351,7 @@ impl Worker {
             }
             self.take_batch();
         }
-        // An array that is not synced yet tells nobody when it is written to again.
+        // An array that is not synced yet does not report further writes.
         for array in &self.dirty {
             if !self.written.iter().any(|other| Arc::ptr_eq(other, array)) {
                 self.written.push(Arc::clone(array));

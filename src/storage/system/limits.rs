@@ -51,7 +51,7 @@ fn can_be_mapped(bytes: u64) -> bool {
     let Ok(len) = usize::try_from(bytes) else {
         return false;
     };
-    // SAFETY: a new mapping that nobody can touch, which costs no memory; it is unmapped at once.
+    // SAFETY: a new mapping without access, which costs no memory; it is unmapped at once.
     unsafe {
         let probe = libc::mmap(
             ptr::null_mut(),

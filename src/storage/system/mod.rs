@@ -1,6 +1,6 @@
 //! System calls that are help: which of them a machine, a sandbox or a file system refuses, and what is done without.
 //!
-//! A refusal is an error that says that there is no such thing to be had ([`is_refusal`]), or the end of the process: the
+//! A refusal is an error that says that the call is not available here ([`is_refusal`]), or the end of the process: the
 //! stock units of Debian's Redis and Valkey have systemd's filter kill it (SIGSYS) for a call that is not on their list.
 //! So where the process has such a filter, each call is tried once in a forked child when the module is loaded, and
 //! those that ended it are not made. All such calls go through [`attempt`].
@@ -62,7 +62,7 @@ pub fn may(call: Call) -> bool {
     DEADLY.load(Ordering::Relaxed) & (1 << call as u32) == 0
 }
 
-/// Whether an error says that a call, or this use of it, is not to be had here, and not that it failed: old kernels and
+/// Whether an error says that a call, or this use of it, is not available here, rather than that it failed: old kernels and
 /// some sandboxes answer `ENOSYS`, others `EPERM`, file systems `EOPNOTSUPP` or `EINVAL`.
 pub fn is_refusal(errno: Errno) -> bool {
     matches!(

@@ -13,7 +13,7 @@ use crate::storage::system::subject::{Subject, unlinked_file, unnamed_file};
 use crate::storage::system::trials::{Cost, NO_UNNAMED_FILES, ROWS, Trial};
 use crate::storage::system::{forbid, is_refusal, result_of};
 
-/// Calls that are not to be had, for one reason and with one consequence.
+/// Calls that are not available, for one reason and with one consequence.
 #[derive(Debug)]
 pub struct Missing {
     names: Vec<&'static str>,
@@ -35,7 +35,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Tries all calls, in `dir`, and remembers those that must not be made. Says which are not to be had.
+/// Tries all calls, in `dir`, and remembers those that must not be made. Says which are not available.
 ///
 /// # Errors
 /// If a call that cannot be done without would end the process; the text says which.

@@ -11,7 +11,7 @@ use rustix::param::page_size;
 
 use crate::storage::system::descriptor_link;
 
-/// What a call is tried on: an empty file in the root that nobody sees, where one can be made, and memory.
+/// What a call is tried on: an empty file without a name in the root, if one can be made, and memory.
 pub(super) struct Subject {
     pub dir: libc::c_int,
     /// -1 where there is no file: what only a file system refuses is not found out then.

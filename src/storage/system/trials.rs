@@ -36,7 +36,7 @@ pub(super) enum Cost {
 }
 
 // SAFETY (of all trials): the pointers are to structures of a trial's own, or to the subject's page, and as long as the
-// kernel takes them to be; each call leaves the process, and the file but for its space, as they were.
+// kernel expects; each call leaves the process, and the file but for its space, as they were.
 pub(super) const ROWS: [Row; 19] = [
     Row {
         call: Call::CacheStat,

@@ -1,9 +1,9 @@
-//! How long work is told that nobody waits for it any more.
+//! How long work learns that its client is gone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A word to a job that nobody waits for it any more. Clones are the same word.
+/// A flag that tells a job that no client waits for it any more. Clones share the flag.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel {
     said: Arc<AtomicBool>,

@@ -22,7 +22,7 @@ pub(in crate::storage) struct Durability {
     dirty: Share,
     /// Lowest byte that a sync under way is about.
     syncing_from: Option<u64>,
-    /// A sync failed, and the kernel takes the pages for written: they must be marked as changed again.
+    /// A sync failed, and the kernel considers the pages written: they must be marked as dirty again.
     rewrite: bool,
     /// The worker was told of a write and will sync it.
     scheduled: bool,
@@ -36,7 +36,7 @@ pub(in crate::storage) struct Begun {
     pub from: u64,
     /// Counts towards what waits for the disk until the sync has ended.
     pub dirty: Share,
-    /// The kernel takes the pages for written, after a sync that failed.
+    /// The kernel considers the pages written, after a sync that failed.
     pub again: bool,
 }
 
@@ -119,7 +119,7 @@ impl Durability {
         was_more
     }
 
-    /// So many values are on disk, unless there were fewer meanwhile, or another sync has failed.
+    /// Notes that `count` values are on disk, unless the array has become shorter or another sync has failed.
     pub fn note_synced(&mut self, count: u64) -> bool {
         match self.mark {
             Some(mark) if !self.rewrite => {
@@ -175,8 +175,8 @@ impl Durability {
         })
     }
 
-    /// The sync under way has put on disk what it was about; whether that counts. It does not if another sync has failed
-    /// meanwhile: that got the error, though it may be about these pages.
+    /// The sync under way has put on disk what it was about; whether that counts. It does not if another sync has
+    /// failed at the same time: that one got the error, which may be about these pages.
     pub fn end_sync(&mut self) -> bool {
         self.syncing_from = None;
         !self.rewrite
@@ -189,7 +189,7 @@ impl Durability {
         self.mark_dirty(from);
     }
 
-    /// Whether a count may be vouched for: no sync has failed meanwhile.
+    /// Whether a count may be vouched for: no sync has failed since.
     pub fn may_vouch(&self) -> bool {
         !self.rewrite
     }
@@ -213,7 +213,7 @@ impl Durability {
         self.refusal.take().is_some()
     }
 
-    /// What may not be on disk when the file is closed. A sync that is under way may fail yet, and nobody will be told.
+    /// What may not be on disk when the file is closed. A sync that is under way may still fail, and no client would learn of it.
     pub fn close(&mut self) -> Option<Unsynced> {
         let from = self.dirty_from.into_iter().chain(self.syncing_from).min()?;
         Some(Unsynced {

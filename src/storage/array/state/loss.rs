@@ -7,7 +7,7 @@
 pub(in crate::storage) struct Loss {
     /// What another process or the disk did to the file: nothing in it is relied on until it is opened again.
     lost: Option<String>,
-    /// Why nobody will find the file by its name, as far as that was looked at.
+    /// Why the file cannot be found by its name, as far as was checked.
     unlinked: Option<&'static str>,
     /// When the file's length was last compared with what it should be.
     checked_at: u64,
@@ -28,7 +28,7 @@ impl Loss {
         self.lost = Some(reason);
     }
 
-    /// Why nobody will find the file by its name, if that is so.
+    /// Why the file cannot be found by its name, if that is so.
     pub fn unlinked(&self) -> Option<&'static str> {
         self.unlinked
     }

@@ -15,7 +15,7 @@ use crate::storage::settings::Settings;
 #[derive(Default)]
 pub(in crate::storage) struct Dirty(Arc<AtomicU64>);
 
-/// How many of them are those of one array. Dropping it takes them for written.
+/// How many of them belong to one array. Dropping it considers them written.
 pub(in crate::storage) struct Share {
     all: Arc<AtomicU64>,
     bytes: u64,

@@ -42,7 +42,7 @@ impl Tail {
         self.end
     }
 
-    /// Whether nobody else is at the end.
+    /// Whether no other thread is working at the end.
     pub fn is_free(&self) -> bool {
         self.end == End::Free
     }

@@ -146,7 +146,7 @@ impl Snapshots {
     }
 
     /// How many are being read.
-    /// Whether nobody reads for long.
+    /// Whether no long read is under way.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.undos.is_empty()

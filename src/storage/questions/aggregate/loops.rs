@@ -214,8 +214,8 @@ mod tests {
         lengths().prop_flat_map(|len| prop::collection::vec(any::<T>(), len))
     }
 
-    /// Numbers of all sizes, in half of the cases with NaN and infinities; NaN of one kind, as which of several comes out is
-    /// nobody's word.
+    /// Numbers of all sizes, in half of the cases with NaN and infinities; NaN of one kind, as it is
+    /// unspecified which of several is the result.
     fn doubles() -> impl Strategy<Value = Vec<f64>> {
         let number = prop_oneof![
             1 => prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO,
