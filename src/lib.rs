@@ -13,7 +13,7 @@ use std::ffi::c_int;
 
 use redis_module::raw;
 
-use crate::redis::module::load::Mmap;
+use crate::redis::module::load::MmapModule;
 use crate::redis::server::load::on_load;
 
 /// The server calls it first.
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     argc: c_int,
 ) -> c_int {
     // SAFETY: by the caller's word.
-    unsafe { on_load::<Mmap>(ctx, argv, argc) }
+    unsafe { on_load::<MmapModule>(ctx, argv, argc) }
 }
 
 #[cfg(not(any(test, feature = "system-alloc")))]

@@ -55,20 +55,25 @@ levels! {
 }
 
 /// That this thread holds a lock of a level.
-struct Held<L: Level>(PhantomData<L>);
+struct NotedLevel<L: Level>(PhantomData<L>);
+
+impl<L: Level> NotedLevel<L> {
+    #[inline(always)]
+    fn end(self) {}
+}
 
 #[cfg(all(test, not(shuttle)))]
 mod noted {
     use std::cell::RefCell;
 
-    use super::{Held, Level, PhantomData};
+    use super::{Level, NotedLevel, PhantomData};
 
     thread_local! {
         /// The levels of the locks that this thread holds.
         static LEVELS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
     }
 
-    impl<L: Level> Held<L> {
+    impl<L: Level> NotedLevel<L> {
         /// To be called before the lock is waited for.
         pub fn note() -> Self {
             LEVELS.with_borrow_mut(|levels| {
@@ -84,7 +89,7 @@ mod noted {
         }
     }
 
-    impl<L: Level> Drop for Held<L> {
+    impl<L: Level> Drop for NotedLevel<L> {
         fn drop(&mut self) {
             LEVELS.with_borrow_mut(|levels| {
                 if let Some(own) = levels.iter().rposition(|level| *level == L::NUMBER) {
@@ -96,7 +101,7 @@ mod noted {
 }
 
 #[cfg(not(all(test, not(shuttle))))]
-impl<L: Level> Held<L> {
+impl<L: Level> NotedLevel<L> {
     #[inline(always)]
     fn note() -> Self {
         Self(PhantomData)
@@ -112,7 +117,7 @@ pub(in crate::storage) struct Ordered<L, T> {
 /// What an [`Ordered`] lock protects, while it is held.
 pub(in crate::storage) struct OrderedGuard<'a, L: Level, T> {
     guard: MutexGuard<'a, T>,
-    held: Held<L>,
+    held: NotedLevel<L>,
 }
 
 impl<L: Level, T> Ordered<L, T> {
@@ -125,7 +130,7 @@ impl<L: Level, T> Ordered<L, T> {
 
     #[inline]
     pub fn lock(&self) -> OrderedGuard<'_, L, T> {
-        let held = Held::note();
+        let held = NotedLevel::note();
         OrderedGuard {
             guard: self.lock.lock(),
             held,
@@ -145,7 +150,7 @@ impl<L: Level, T> Ordered<L, T> {
     /// What it protects, unless another thread holds the lock.
     #[cfg(test)]
     pub fn try_lock(&self) -> Option<OrderedGuard<'_, L, T>> {
-        let held = Held::note();
+        let held = NotedLevel::note();
         let guard = self.lock.try_lock()?;
         Some(OrderedGuard { guard, held })
     }
@@ -168,18 +173,18 @@ impl<L: Level, T> OrderedGuard<'_, L, T> {
     /// Does something without the lock.
     pub fn unlocked<R>(self, work: impl FnOnce() -> R) -> (Self, R) {
         let Self { mut guard, held } = self;
-        drop(held);
+        held.end();
         let result = MutexGuard::unlocked(&mut guard, work);
-        let held = Held::note();
+        let held = NotedLevel::note();
         (Self { guard, held }, result)
     }
 
     /// Waits without the lock until a condition is signalled, or so long.
     pub fn wait_for(self, condition: &Condvar, longest: Duration) -> Self {
         let Self { mut guard, held } = self;
-        drop(held);
+        held.end();
         condition.wait_for(&mut guard, longest);
-        let held = Held::note();
+        let held = NotedLevel::note();
         Self { guard, held }
     }
 
@@ -214,7 +219,7 @@ pub(in crate::storage) struct OrderedRw<L> {
 /// An [`OrderedRw`] that is held.
 pub(in crate::storage) struct OrderedRwGuard<L: Level, G> {
     _guard: G,
-    _held: Held<L>,
+    _held: NotedLevel<L>,
 }
 
 impl<L: Level> OrderedRw<L> {
@@ -227,7 +232,7 @@ impl<L: Level> OrderedRw<L> {
 
     /// Holds it to read.
     pub fn read(&self) -> OrderedRwGuard<L, RwLockReadGuard<'_, ()>> {
-        let held = Held::note();
+        let held = NotedLevel::note();
         OrderedRwGuard {
             _guard: self.lock.read(),
             _held: held,
@@ -237,7 +242,7 @@ impl<L: Level> OrderedRw<L> {
     /// Waits until no thread holds it, by who holds another one.
     pub fn wait_for_readers<Outer: Level, U>(&self, _: &OrderedGuard<'_, Outer, U>) {
         const { assert!(Outer::NUMBER < L::NUMBER, "the other lock comes first") };
-        let _held = Held::<L>::note();
+        let _held = NotedLevel::<L>::note();
         drop(self.lock.write());
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::keys::binding;
-use crate::redis::keys::binding::{Binding, Target};
+use crate::redis::keys::binding::{Binding, KeyTarget};
 use crate::redis::keys::lookup;
 use crate::redis::mode::role::is_replica;
 use crate::redis::server::usage::Arg;
@@ -51,7 +51,7 @@ impl Command for Mmap {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         args.expect_at_most(7)?;
-        let wish = Wish::parse(args)?;
+        let wish = MmapArguments::parse(args)?;
         let mut key = Key::open(ctx, args, Mode::Write);
         let count = if key.is_empty() {
             bind(ctx, &mut key, wish)?
@@ -81,7 +81,7 @@ const TYPES: &[Arg] = &[
 ];
 
 /// What the arguments ask for.
-struct Wish {
+struct MmapArguments {
     path: FilePath,
     item: Option<ItemType>,
     /// Whether `WRITABLE` was said.
@@ -90,7 +90,7 @@ struct Wish {
     incomplete: bool,
 }
 
-impl Wish {
+impl MmapArguments {
     fn parse(args: Args<'_>) -> Result<Self, Failure> {
         let path = store().root().path_of(args.get(2))?;
         let mut words: Vec<&[u8]> = args.from(3).collect();
@@ -156,7 +156,7 @@ fn misspelt(word: &[u8]) -> Option<&'static str> {
         .find(|meant| start.eq_ignore_ascii_case(&meant.as_bytes()[..4]))
 }
 
-fn bind(ctx: &Ctx, key: &mut Key<'_>, wish: Wish) -> Result<u64, Failure> {
+fn bind(ctx: &Ctx, key: &mut Key<'_>, wish: MmapArguments) -> Result<u64, Failure> {
     let item = wish.item()?;
     let access = wish.access();
     let binding = if ctx.is_loading() {
@@ -171,8 +171,8 @@ fn bind(ctx: &Ctx, key: &mut Key<'_>, wish: Wish) -> Result<u64, Failure> {
     let is_alone = binding.target_array().is_ok_and(|bound| bound.is_alone());
 
     let count = match &binding.target {
-        Target::Open(bound) => bound.view()?.count(),
-        Target::Unavailable { count, .. } => *count,
+        KeyTarget::Open(bound) => bound.view()?.count(),
+        KeyTarget::Unavailable { count, .. } => *count,
     };
     binding::note_owner(key, &binding);
     replication::bound(key, &binding, is_alone);
@@ -183,14 +183,14 @@ fn bind(ctx: &Ctx, key: &mut Key<'_>, wish: Wish) -> Result<u64, Failure> {
 }
 
 /// The key is bound already. The same wish again is answered; any other is an error.
-fn rebind(key: &mut Key<'_>, wish: &Wish) -> Result<u64, Failure> {
+fn rebind(key: &mut Key<'_>, wish: &MmapArguments) -> Result<u64, Failure> {
     let Some(binding) = lookup::value(key) else {
         return Err(Failure::WrongType);
     };
     let fits = wish.item.is_none_or(|item| item == binding.item)
         && (!wish.writable || binding.access == Access::Writable);
     match &binding.target {
-        Target::Open(bound) => {
+        KeyTarget::Open(bound) => {
             let same_file = store()
                 .identify(&wish.path)
                 .is_ok_and(|id| id == Some(bound.id()));
@@ -215,13 +215,13 @@ fn rebind(key: &mut Key<'_>, wish: &Wish) -> Result<u64, Failure> {
             }
             Err(bound_already(key, binding))
         }
-        Target::Unavailable { .. } if wish.path == binding.path && fits => {
+        KeyTarget::Unavailable { .. } if wish.path == binding.path && fits => {
             let bound = store().bind(&binding.path, binding.item, binding.access, false)?;
             take_as_it_is(&bound, wish.incomplete)?;
             let count = bound.view()?.count();
             let is_alone = bound.is_alone();
             if let Some(binding) = lookup::value_mut(key) {
-                binding.target = Target::Open(bound);
+                binding.target = KeyTarget::Open(bound);
             }
             if let Some(binding) = lookup::value(key) {
                 binding::note_owner(key, binding);
@@ -229,7 +229,7 @@ fn rebind(key: &mut Key<'_>, wish: &Wish) -> Result<u64, Failure> {
             }
             Ok(count)
         }
-        Target::Unavailable { .. } => Err(bound_already(key, binding)),
+        KeyTarget::Unavailable { .. } => Err(bound_already(key, binding)),
     }
 }
 

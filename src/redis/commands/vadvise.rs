@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 use std::ops::Range;
 
 use crate::redis::execution::command::{Command, KeyAccess};
-use crate::redis::execution::range::Wanted;
+use crate::redis::execution::range::RequestedRange;
 use crate::redis::execution::scan::expect_inline;
 use crate::redis::keys::lookup;
 use crate::redis::server::usage::Arg;
@@ -104,7 +104,7 @@ impl Advice {
 }
 
 /// The range that is asked for, if one is.
-fn range(args: Args<'_>, advice: &Advice) -> Result<Option<Wanted>, Failure> {
+fn range(args: Args<'_>, advice: &Advice) -> Result<Option<RequestedRange>, Failure> {
     match (args.len(), advice) {
         (3, _) => Ok(None),
         // The kernel would divide the mapping at its ends, and a process can have 65530 of them.
@@ -112,7 +112,7 @@ fn range(args: Args<'_>, advice: &Advice) -> Result<Option<Wanted>, Failure> {
             "{} applies to a whole array: leave out start and stop (arguments 3 and 4)",
             excerpt(args.get(2)).to_ascii_uppercase()
         ))),
-        (5, _) => Wanted::parse(args, 3).map(Some),
+        (5, _) => RequestedRange::parse(args, 3).map(Some),
         _ => Err(Failure::WrongArity),
     }
 }

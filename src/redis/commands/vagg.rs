@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::bounds;
 use crate::redis::execution::command::{Command, KeyAccess};
-use crate::redis::execution::range::Wanted;
+use crate::redis::execution::range::RequestedRange;
 use crate::redis::execution::reply::Replier;
 use crate::redis::execution::scan::{reply_from_scan, reply_with_answers};
 use crate::redis::keys::lookup;
@@ -62,7 +62,7 @@ impl Command for VAgg {
         &[(c"0.3.0", c"MEAN; SKIPNAN may stand anywhere")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let wanted = Wanted::parse(args, 2)?;
+        let wanted = RequestedRange::parse(args, 2)?;
         let asked = Asked::parse(args, 4)?;
         aggregate(ctx, args, wanted, asked, 1, |_, _| ())
     }
@@ -72,7 +72,7 @@ impl Command for VAgg {
 pub fn aggregate(
     ctx: &Ctx,
     args: Args<'_>,
-    wanted: Wanted,
+    wanted: RequestedRange,
     asked: Asked,
     parts: u64,
     begin: fn(&Ctx, usize),

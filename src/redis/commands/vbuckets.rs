@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use crate::redis::commands::vagg::{Asked, OP, SKIPNAN, aggregate};
 use crate::redis::execution::command::{Command, KeyAccess};
-use crate::redis::execution::range::Wanted;
+use crate::redis::execution::range::RequestedRange;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Outcome};
 use crate::storage::types::{excerpt, parse_index};
@@ -40,7 +40,7 @@ impl Command for VBuckets {
         &[(c"0.3.0", c"MEAN; SKIPNAN may stand anywhere")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let wanted = Wanted::parse(args, 2)?;
+        let wanted = RequestedRange::parse(args, 2)?;
         let buckets = buckets(args, 4)?;
         let asked = Asked::parse(args, 5)?;
         aggregate(ctx, args, wanted, asked, buckets, Ctx::reply_array)

@@ -6,7 +6,7 @@ use crate::redis::execution::arguments::with_encoded;
 use crate::redis::execution::background::run;
 use crate::redis::execution::cold::expect_in_ram_for_writing;
 use crate::redis::execution::command::{Command, KeyAccess};
-use crate::redis::execution::range::Wanted;
+use crate::redis::execution::range::RequestedRange;
 use crate::redis::execution::scan::expect_inline;
 use crate::redis::keys::lookup;
 use crate::redis::server::usage::Arg;
@@ -42,7 +42,7 @@ impl Command for VFill {
     const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let wanted = Wanted::parse(args, 2)?;
+        let wanted = RequestedRange::parse(args, 2)?;
         let opened = lookup::for_writing(ctx, args)?;
         let (key, binding) = opened.parts();
         let bound = binding.writable(key)?;

@@ -6,7 +6,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::execution::arguments::{count, number, place};
 use crate::redis::execution::bounds;
 use crate::redis::execution::command::{Command, KeyAccess};
-use crate::redis::execution::range::Wanted;
+use crate::redis::execution::range::RequestedRange;
 use crate::redis::execution::reply::Replier;
 use crate::redis::execution::scan::reply_from_scan;
 use crate::redis::keys::lookup;
@@ -90,8 +90,8 @@ impl Command for VFind {
     )];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let wanted = Wanted::parse(args, 2)?;
-        let wish = Wish::parse(args)?;
+        let wanted = RequestedRange::parse(args, 2)?;
+        let wish = FindArguments::parse(args)?;
         let Some(binding) = lookup::for_reading(ctx, args)? else {
             return wish.reply(ctx, ctx.resp(), ItemType::DOUBLE, &Matches::default());
         };
@@ -114,7 +114,7 @@ enum Part {
 }
 
 /// What the arguments ask for.
-struct Wish {
+struct FindArguments {
     /// Comparisons, and the numbers of the arguments that are compared with.
     comparisons: Vec<(Comparison, usize)>,
     part: Part,
@@ -123,7 +123,7 @@ struct Wish {
     is_number: bool,
 }
 
-impl Wish {
+impl FindArguments {
     fn parse(args: Args<'_>) -> Result<Self, Failure> {
         let mut wish = Self {
             comparisons: Vec::new(),

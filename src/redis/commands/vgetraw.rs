@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::execution::bounds::LARGEST;
 use crate::redis::execution::cold::expect_in_ram;
 use crate::redis::execution::command::{Command, KeyAccess};
-use crate::redis::execution::range::Wanted;
+use crate::redis::execution::range::RequestedRange;
 use crate::redis::execution::scratch::with_scratch;
 use crate::redis::keys::lookup;
 use crate::redis::server::memory;
@@ -30,7 +30,7 @@ impl Command for VGetRaw {
     const SINCE: &'static CStr = c"0.2.0";
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let wanted = Wanted::parse(args, 2)?;
+        let wanted = RequestedRange::parse(args, 2)?;
         let Some(binding) = lookup::for_short_reading(ctx, args)? else {
             ctx.reply_bulk(b"");
             return Ok(());

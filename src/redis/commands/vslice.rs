@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::arguments::{count, step};
 use crate::redis::execution::command::{Command, KeyAccess};
-use crate::redis::execution::range::Wanted;
+use crate::redis::execution::range::RequestedRange;
 use crate::redis::execution::slice::reply_slice;
 use crate::redis::keys::lookup;
 use crate::redis::server::usage::Arg;
@@ -33,7 +33,7 @@ impl Command for VSlice {
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
         args.expect_at_most(6)?;
-        let wanted = Wanted::parse(args, 2)?;
+        let wanted = RequestedRange::parse(args, 2)?;
         let step = step(args, 4)?;
         match lookup::for_short_reading(ctx, args)? {
             Some(binding) => reply_slice(ctx, &binding, step, |count| wanted.of(count)),

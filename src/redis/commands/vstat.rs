@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use crate::redis::execution::command::{Command, KeyAccess};
-use crate::redis::keys::binding::{Binding, Target};
+use crate::redis::keys::binding::{Binding, KeyTarget};
 use crate::redis::keys::lookup;
 use crate::redis::server::{Args, Ctx, Outcome};
 use crate::redis::store;
@@ -34,22 +34,22 @@ impl Command for VStat {
         for (name, field) in &fields {
             ctx.reply_bulk(name.as_bytes());
             match field {
-                Field::Count(count) => ctx.reply_count(*count),
-                Field::Text(text) => ctx.reply_bulk(text),
-                Field::Nil => ctx.reply_null(),
+                StatField::Count(count) => ctx.reply_count(*count),
+                StatField::Text(text) => ctx.reply_bulk(text),
+                StatField::Nil => ctx.reply_null(),
             }
         }
         Ok(())
     }
 }
 
-enum Field<'a> {
+enum StatField<'a> {
     Count(u64),
     Text(std::borrow::Cow<'a, [u8]>),
     Nil,
 }
 
-impl<'a> Field<'a> {
+impl<'a> StatField<'a> {
     fn text(text: &'a str) -> Self {
         Self::Text(text.as_bytes().into())
     }
@@ -59,45 +59,51 @@ impl<'a> Field<'a> {
     }
 }
 
-fn fields(binding: &Binding) -> Vec<(&'static str, Field<'_>)> {
+fn fields(binding: &Binding) -> Vec<(&'static str, StatField<'_>)> {
     let mut fields = vec![
-        ("path", Field::Text(binding.path.as_bytes().into())),
-        ("type", Field::text(binding.item.name())),
+        ("path", StatField::Text(binding.path.as_bytes().into())),
+        ("type", StatField::text(binding.item.name())),
         (
             "dtype",
-            Field::Text(dtype::of(binding.item).into_bytes().into()),
+            StatField::Text(dtype::of(binding.item).into_bytes().into()),
         ),
-        ("item-size", Field::Count(binding.item.size() as u64)),
+        ("item-size", StatField::Count(binding.item.size() as u64)),
         (
             "mode",
-            Field::text(match binding.access {
+            StatField::text(match binding.access {
                 Access::Writable => "writable",
                 Access::ReadOnly => "read-only",
             }),
         ),
     ];
     match &binding.target {
-        Target::Open(bound) => add_status(&mut fields, bound, store().status(bound)),
-        Target::Unavailable { reason, count } => fields.extend([
-            ("state", Field::text("unavailable")),
-            ("why", Field::Text(reason.to_string().into_bytes().into())),
+        KeyTarget::Open(bound) => add_status(&mut fields, bound, store().status(bound)),
+        KeyTarget::Unavailable { reason, count } => fields.extend([
+            ("state", StatField::text("unavailable")),
+            (
+                "why",
+                StatField::Text(reason.to_string().into_bytes().into()),
+            ),
             (
                 "last-error",
-                Field::Text(reason.to_string().into_bytes().into()),
+                StatField::Text(reason.to_string().into_bytes().into()),
             ),
-            ("keys", Field::Count(1)),
-            ("count", Field::Count(*count)),
-            ("capacity", Field::Count(0)),
-            ("bytes", Field::Count(count * binding.item.size() as u64)),
-            ("file-bytes", Field::Nil),
-            ("synced", Field::Nil),
-            ("resident", Field::Nil),
+            ("keys", StatField::Count(1)),
+            ("count", StatField::Count(*count)),
+            ("capacity", StatField::Count(0)),
+            (
+                "bytes",
+                StatField::Count(count * binding.item.size() as u64),
+            ),
+            ("file-bytes", StatField::Nil),
+            ("synced", StatField::Nil),
+            ("resident", StatField::Nil),
         ]),
     }
     fields
 }
 
-fn add_status(fields: &mut Vec<(&'static str, Field<'_>)>, bound: &Bound, status: Status) {
+fn add_status(fields: &mut Vec<(&'static str, StatField<'_>)>, bound: &Bound, status: Status) {
     let state = match status.state {
         ArrayState::Exact => "exact",
         ArrayState::Slack => "slack",
@@ -107,19 +113,19 @@ fn add_status(fields: &mut Vec<(&'static str, Field<'_>)>, bound: &Bound, status
         ArrayState::Incomplete => "incomplete",
     };
     let text = |text: Option<String>| match text {
-        Some(text) => Field::Text(text.into_bytes().into()),
-        None => Field::Nil,
+        Some(text) => StatField::Text(text.into_bytes().into()),
+        None => StatField::Nil,
     };
     fields.extend([
-        ("state", Field::text(state)),
+        ("state", StatField::text(state)),
         ("why", text(status.why)),
         ("last-error", text(status.last_error)),
-        ("keys", Field::Count(bound.keys() as u64)),
-        ("count", Field::Count(status.count)),
-        ("capacity", Field::Count(status.capacity)),
-        ("bytes", Field::Count(status.bytes)),
-        ("file-bytes", Field::Count(status.file_bytes)),
-        ("synced", Field::or_nil(status.synced)),
-        ("resident", Field::or_nil(status.resident)),
+        ("keys", StatField::Count(bound.keys() as u64)),
+        ("count", StatField::Count(status.count)),
+        ("capacity", StatField::Count(status.capacity)),
+        ("bytes", StatField::Count(status.bytes)),
+        ("file-bytes", StatField::Count(status.file_bytes)),
+        ("synced", StatField::or_nil(status.synced)),
+        ("resident", StatField::or_nil(status.resident)),
     ]);
 }

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use crate::redis::execution::background::run;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
-use crate::redis::execution::range::Wanted;
+use crate::redis::execution::range::RequestedRange;
 use crate::redis::execution::scan::expect_inline;
 use crate::redis::keys::lookup;
 use crate::redis::replication::Change;
@@ -38,7 +38,7 @@ impl Command for VTrim {
         &[(c"0.3.0", c"Answers 0 for a key that does not exist")];
 
     fn run(ctx: &Ctx, args: Args<'_>) -> Outcome {
-        let wanted = Wanted::parse(args, 2)?;
+        let wanted = RequestedRange::parse(args, 2)?;
         let Some(opened) = lookup::for_removal(ctx, args)? else {
             ctx.reply_count(0);
             return Ok(());

@@ -2,7 +2,7 @@
 //! waiting (`MULTI`, scripts, the link to the primary) here and now.
 
 use crate::redis::execution::commit::{announce, reply_when_durable};
-use crate::redis::replication::{Change, Kind, LongWrite};
+use crate::redis::replication::{Change, LongWrite, LongWriteKind};
 use crate::redis::server::{Ctx, Failure, Named, Outcome, Pending, on_main_thread};
 use crate::redis::store;
 use crate::storage::{Array, Bound, Cancel, Fsync, Task, TaskEnd};
@@ -14,8 +14,8 @@ pub fn run(ctx: &Ctx, key: &Named<'_>, bound: &Bound, task: Task, long: bool) ->
         return run_here(ctx, key, bound, task);
     }
     let (event, work) = match &task {
-        Task::Fill { positions, .. } => (c"vfill", Kind::Fills(positions.clone())),
-        Task::Trim(_) => (c"vtrim", Kind::DropsHead),
+        Task::Fill { positions, .. } => (c"vfill", LongWriteKind::Fills(positions.clone())),
+        Task::Trim(_) => (c"vtrim", LongWriteKind::DropsHead),
     };
     let name = key.full_name();
     let array = bound.share();
@@ -93,7 +93,7 @@ fn run_here(ctx: &Ctx, key: &Named<'_>, bound: &Bound, task: Task) -> Outcome {
         match &filled {
             // What was written before it failed is for the file to say.
             Some((positions, _)) if result.is_err() => {
-                let kind = Kind::Fills(positions.clone());
+                let kind = LongWriteKind::Fills(positions.clone());
                 LongWrite::begin(key, bound.share(), kind).end(true, Box::new(|| ()));
             }
             Some((positions, value)) => {

@@ -101,13 +101,13 @@ fn register<C: Command>(ctx: &Ctx) -> bool {
         since: C::SINCE,
         history: C::HISTORY,
     };
-    command::register::<Entry<C>>(ctx, &description)
+    command::register::<Called<C>>(ctx, &description)
 }
 
 /// A command as the server calls it.
-struct Entry<C>(PhantomData<C>);
+struct Called<C>(PhantomData<C>);
 
-impl<C: Command> command::Entry for Entry<C> {
+impl<C: Command> command::EntryPoint for Called<C> {
     fn call(ctx: &Ctx, args: Args<'_>) {
         match catch_unwind(AssertUnwindSafe(|| C::run(ctx, args))) {
             Ok(Ok(())) => {}

@@ -8,12 +8,12 @@ use crate::storage::types::{ValueError, excerpt, parse_index};
 
 /// A range as it was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wanted {
+pub struct RequestedRange {
     start: i64,
     stop: i64,
 }
 
-impl Wanted {
+impl RequestedRange {
     /// The range that arguments `position` (its start) and `position + 1` (its stop) ask for.
     ///
     /// # Errors

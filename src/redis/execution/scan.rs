@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::redis::execution::cold::must_wait;
-use crate::redis::execution::range::Wanted;
+use crate::redis::execution::range::RequestedRange;
 use crate::redis::server::{Ctx, Failure, Outcome, Resp};
 use crate::redis::store;
 use crate::storage::scan::background::{Query, scan};
@@ -31,7 +31,7 @@ const MOST_ANSWERS_INLINE: u64 = 1_000_000;
 pub fn reply_from_scan<Q: Query>(
     ctx: &Ctx,
     bound: &Bound,
-    wanted: Wanted,
+    wanted: RequestedRange,
     answers: u64,
     query: impl Fn() -> Q + Send + 'static,
     reply: impl FnOnce(&Ctx, Resp, Q::Answer) -> Outcome + Send + 'static,

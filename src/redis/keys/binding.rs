@@ -15,11 +15,11 @@ pub struct Binding {
     pub path: FilePath,
     pub item: ItemType,
     pub access: Access,
-    pub target: Target,
+    pub target: KeyTarget,
 }
 
 /// Where a key leads.
-pub enum Target {
+pub enum KeyTarget {
     Open(Bound),
     /// The file could not be opened when the server started, or when its primary bound it.
     Unavailable {
@@ -44,7 +44,7 @@ impl Binding {
             path,
             item,
             access,
-            target: Target::Open(bound),
+            target: KeyTarget::Open(bound),
         }
     }
 
@@ -68,7 +68,7 @@ impl Binding {
             path,
             item,
             access,
-            target: Target::Unavailable {
+            target: KeyTarget::Unavailable {
                 reason: Unavailable::new(&reason, wanted),
                 count,
             },
@@ -120,8 +120,8 @@ impl Binding {
     #[inline]
     pub fn target_array(&self) -> Result<&Bound, Failure> {
         match &self.target {
-            Target::Open(bound) => Ok(bound),
-            Target::Unavailable { reason, .. } => Err(Failure::Message(format!(
+            KeyTarget::Open(bound) => Ok(bound),
+            KeyTarget::Unavailable { reason, .. } => Err(Failure::Message(format!(
                 "{reason}; when the file is back, MMAP the key again"
             ))),
         }
@@ -151,12 +151,12 @@ impl Binding {
 
     /// Whether it leads to that file, and no other key does.
     pub fn is_alone_with(&self, file: FileId) -> bool {
-        matches!(&self.target, Target::Open(bound) if bound.id() == file && bound.is_alone())
+        matches!(&self.target, KeyTarget::Open(bound) if bound.id() == file && bound.is_alone())
     }
 
     /// Lets go of the file, for another binding to take this one's place.
     pub fn unbind(&mut self) {
-        self.target = Target::Unavailable {
+        self.target = KeyTarget::Unavailable {
             count: self.published_count(),
             reason: Unavailable::new(&"the key is about to be replaced", None),
         };
@@ -165,7 +165,7 @@ impl Binding {
     /// Undoes [`Self::unbind`].
     pub fn bind_again(&mut self) {
         match store().bind(&self.path, self.item, self.access, false) {
-            Ok(bound) => self.target = Target::Open(bound),
+            Ok(bound) => self.target = KeyTarget::Open(bound),
             Err(error) => tracing::error!("{error}; its key is unavailable from now on"),
         }
     }
@@ -173,8 +173,8 @@ impl Binding {
     /// Number of values, without waiting for a lock: this is for the child that saves.
     pub fn published_count(&self) -> u64 {
         match &self.target {
-            Target::Open(bound) => bound.published_count(),
-            Target::Unavailable { count, .. } => *count,
+            KeyTarget::Open(bound) => bound.published_count(),
+            KeyTarget::Unavailable { count, .. } => *count,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::redis::keys::binding::{Binding, Target};
+use crate::redis::keys::binding::{Binding, KeyTarget};
 use crate::redis::keys::remembered;
 use crate::redis::server::{Args, Ctx, Failure, Key, Mode, Named, OpenValue, TypeHandle};
 use crate::storage::types::excerpt;
@@ -16,7 +16,7 @@ pub struct Opened<'a> {
 
 enum Held<'a> {
     Open(OpenValue<'a, Binding>),
-    Remembered(remembered::Shared),
+    Remembered(remembered::SharedBinding),
 }
 
 impl<'a> Opened<'a> {
@@ -27,7 +27,7 @@ impl<'a> Opened<'a> {
     }
 
     #[inline]
-    fn remembered(named: Named<'a>, binding: remembered::Shared) -> Self {
+    fn remembered(named: Named<'a>, binding: remembered::SharedBinding) -> Self {
         Self {
             named,
             held: Held::Remembered(binding),
@@ -121,7 +121,7 @@ fn look_up(named: Named<'_>, mode: Mode) -> Result<Option<Opened<'_>>, Failure> 
 /// Remembers what a key leads to, if that is an array for longer than until it expires.
 fn remember(key: &Key<'_>) {
     if let Some(binding) = key.share(&DATA_TYPE)
-        && matches!(binding.target, Target::Open(_))
+        && matches!(binding.target, KeyTarget::Open(_))
         && !key.expires()
     {
         remembered::remember(key.database(), key.name(), binding);

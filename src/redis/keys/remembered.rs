@@ -28,19 +28,19 @@ const SLOTS: usize = 64;
 const LONGEST_NAME: usize = 128;
 
 /// What a key led to. The count of the inner pointer is the server's thread's own, and costs nothing to change.
-pub type Shared = Rc<Arc<Binding>>;
+pub type SharedBinding = Rc<Arc<Binding>>;
 
-struct Entry {
+struct RememberedKey {
     database: c_int,
     name: Box<[u8]>,
-    binding: Shared,
+    binding: SharedBinding,
 }
 
 #[derive(Default)]
 struct Slot {
     /// The [`tag`] of the key that was looked up here last.
     candidate: u32,
-    entry: Option<Entry>,
+    entry: Option<RememberedKey>,
 }
 
 /// Only the thread that runs commands has one that is used. Others that the server lends its lock to look keys up.
@@ -106,7 +106,7 @@ pub fn install() {
 
 /// What a key leads to, if that is remembered.
 #[inline(always)]
-pub fn find(database: c_int, name: &[u8]) -> Option<Shared> {
+pub fn find(database: c_int, name: &[u8]) -> Option<SharedBinding> {
     TABLE.with(|table| {
         let table = &mut *table.borrow_mut();
         if IS_STALE.load(Ordering::Relaxed) {
@@ -119,7 +119,7 @@ pub fn find(database: c_int, name: &[u8]) -> Option<Shared> {
 
 /// [`find`], for a command that reads.
 #[inline(always)]
-pub fn find_to_read(database: c_int, name: &[u8]) -> Option<Shared> {
+pub fn find_to_read(database: c_int, name: &[u8]) -> Option<SharedBinding> {
     if IS_FOR_READS.load(Ordering::Relaxed) {
         find(database, name)
     } else {
@@ -145,7 +145,7 @@ pub fn is_worth_it(name: &[u8]) -> bool {
 
 /// Remembers what a key leads to, which was just looked up and does not expire.
 pub fn remember(database: c_int, name: &[u8], binding: Arc<Binding>) {
-    let entry = Entry {
+    let entry = RememberedKey {
         database,
         name: name.into(),
         binding: Rc::new(binding),

@@ -9,7 +9,7 @@ use crate::redis::mode::phase::is_saving_aof;
 use crate::redis::persistence::restored;
 use crate::redis::server::Aof;
 use crate::redis::server::data_type::{DataType, Digest};
-use crate::redis::server::rdb::{Reader, Writer};
+use crate::redis::server::rdb::{RdbReader, RdbWriter};
 use crate::redis::{persistence, replication};
 use crate::storage::Bound;
 use crate::storage::types::excerpt;
@@ -18,11 +18,11 @@ impl DataType for Binding {
     const NAME: &'static CStr = c"mmaparray";
     const VERSION: c_int = persistence::VERSION;
 
-    fn load(rdb: &Reader, version: c_int) -> Option<Arc<Self>> {
+    fn load(rdb: &RdbReader, version: c_int) -> Option<Arc<Self>> {
         persistence::load(rdb, version)
     }
 
-    fn save(&self, rdb: &Writer) {
+    fn save(&self, rdb: &RdbWriter) {
         persistence::save(rdb, self);
     }
 

@@ -6,13 +6,13 @@ use crate::redis::keys::unavailable::Unavailable;
 use crate::redis::replication;
 use crate::redis::replication::{copy, missing};
 use crate::redis::server::info;
-use crate::redis::server::info::{Info, Value};
+use crate::redis::server::info::{Info, InfoValue};
 use crate::redis::{settings, store};
 
 /// What `INFO` is answered by.
-pub struct Mmap;
+pub struct MmapInfo;
 
-impl info::Source for Mmap {
+impl info::InfoSource for MmapInfo {
     fn fill(info: &Info) {
         fill(info);
     }
@@ -23,7 +23,7 @@ fn fill(info: &Info) {
     let queue = store.pool().queue();
     let (totals, stats, settings) = (store.totals(), store.stats(), store.settings());
     let (fills, fill_bytes_left) = replication::fills_under_way();
-    let sections: [(&CStr, &[(&CStr, Value)]); 9] = [
+    let sections: [(&CStr, &[(&CStr, InfoValue)]); 9] = [
         (
             c"arrays",
             &[

@@ -6,7 +6,7 @@ use crate::redis::keys::binding::Binding;
 use crate::redis::keys::lookup::DATA_TYPE;
 use crate::redis::keys::remembered;
 use crate::redis::module::events::Events;
-use crate::redis::module::info::Mmap as Info;
+use crate::redis::module::info::MmapInfo;
 use crate::redis::module::register::register_commands;
 use crate::redis::module::{log, own_files, vector_sets};
 use crate::redis::persistence::look_up_limit;
@@ -30,9 +30,9 @@ const fn number(digits: &str) -> c_int {
 }
 
 /// What the server loads.
-pub struct Mmap;
+pub struct MmapModule;
 
-impl Module for Mmap {
+impl Module for MmapModule {
     const NAME: &'static CStr = c"mmap";
     const VERSION: c_int = VERSION;
 
@@ -65,7 +65,7 @@ fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     }
     acl::add_category(ctx);
     let vadd_is_taken = register_commands(ctx)?;
-    if !info::register::<Info>(ctx) {
+    if !info::register::<MmapInfo>(ctx) {
         return Err("the server does not accept the module's INFO sections".to_owned());
     }
     let mut events = Subscriptions::new(ctx);

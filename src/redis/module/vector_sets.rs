@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use crate::redis::server::Ctx;
 use crate::redis::server::filter;
-use crate::redis::server::filter::Words;
+use crate::redis::server::filter::FilteredWords;
 
 const OURS: &CStr = c"vpush";
 
@@ -30,7 +30,7 @@ pub fn share_vadd(ctx: &Ctx) -> Result<(), String> {
 struct Rename;
 
 impl filter::Filter for Rename {
-    fn look_at(command: &mut Words) {
+    fn look_at(command: &mut FilteredWords) {
         let is_vadd = |word: &[u8]| word.eq_ignore_ascii_case(b"VADD");
         let is_theirs = |word: &[u8]| THEIRS.iter().any(|their| word.eq_ignore_ascii_case(their));
         if command.len() >= 3

@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 
-use crate::redis::server::rdb::{Damaged, Reader, Writer};
+use crate::redis::server::rdb::{Damaged, RdbReader, RdbWriter};
 
 /// Version of what is saved.
 pub const VERSION: c_int = 4;
@@ -25,33 +25,33 @@ pub trait Pass {
     }
 }
 
-impl Pass for Writer {
+impl Pass for RdbWriter {
     fn number(&self, field: &mut u64) -> Result<(), Damaged> {
-        Writer::number(self, *field);
+        RdbWriter::number(self, *field);
         Ok(())
     }
 
     fn bytes(&self, field: &mut Vec<u8>) -> Result<(), Damaged> {
-        Writer::bytes(self, field);
+        RdbWriter::bytes(self, field);
         Ok(())
     }
 }
 
-impl Pass for Reader {
+impl Pass for RdbReader {
     fn number(&self, field: &mut u64) -> Result<(), Damaged> {
-        *field = Reader::number(self)?;
+        *field = RdbReader::number(self)?;
         Ok(())
     }
 
     fn bytes(&self, field: &mut Vec<u8>) -> Result<(), Damaged> {
-        *field = Reader::bytes(self, <[u8]>::to_vec)?;
+        *field = RdbReader::bytes(self, <[u8]>::to_vec)?;
         Ok(())
     }
 }
 
 /// What comes first: the binding, and who saved it.
 #[derive(Clone, Default, Debug)]
-pub struct Header {
+pub struct SavedHeader {
     pub path: Vec<u8>,
     pub type_name: Vec<u8>,
     /// Bytes per value.
@@ -65,7 +65,7 @@ pub struct Header {
     pub contents: u64,
 }
 
-impl Header {
+impl SavedHeader {
     pub fn pass(&mut self, rdb: &impl Pass, version: c_int) -> Result<(), Damaged> {
         rdb.bytes(&mut self.path)?;
         rdb.bytes(&mut self.type_name)?;
@@ -88,7 +88,7 @@ impl Header {
     }
 }
 
-/// What comes before the values, where [`Header::contents`] says that they follow. They are strings of whole values, ended
+/// What comes before the values, where [`SavedHeader::contents`] says that they follow. They are strings of whole values, ended
 /// by an empty one.
 #[derive(Clone, Default, Debug)]
 pub struct Before {
@@ -238,8 +238,8 @@ mod tests {
         }
     }
 
-    fn header() -> Header {
-        Header {
+    fn header() -> SavedHeader {
+        SavedHeader {
             path: b"a/b".to_vec(),
             type_name: b"string".to_vec(),
             item_size: 7,
@@ -292,7 +292,7 @@ mod tests {
     fn what_is_saved_loads_as_it_was() {
         let saved = Saved::default();
         assert!(header().pass(&saved, VERSION).is_ok());
-        let (loaded, mut again) = (Loaded(saved), Header::default());
+        let (loaded, mut again) = (Loaded(saved), SavedHeader::default());
         assert!(again.pass(&loaded, VERSION).is_ok());
         assert_eq!(format!("{again:?}"), format!("{:?}", header()));
         assert!(loaded.0.0.borrow().is_empty());

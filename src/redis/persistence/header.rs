@@ -10,7 +10,7 @@ use crate::redis::persistence::format::{Origin, Saver};
 use crate::redis::persistence::rights::{check_bindable, owner, with_former};
 use crate::redis::replication::{doubt_stream, missing};
 use crate::redis::server::KeyName;
-use crate::redis::server::rdb::{Damaged, Reader};
+use crate::redis::server::rdb::{Damaged, RdbReader};
 use crate::redis::settings::RdbContents;
 use crate::redis::{settings, store};
 use crate::storage::types::ItemType;
@@ -32,8 +32,8 @@ pub struct Header {
 }
 
 impl Header {
-    pub fn read(rdb: &Reader, version: c_int) -> Result<Self, Damaged> {
-        let mut saved = format::Header::default();
+    pub fn read(rdb: &RdbReader, version: c_int) -> Result<Self, Damaged> {
+        let mut saved = format::SavedHeader::default();
         saved.pass(rdb, version)?;
         if version < format::HAS_SAVER {
             // It does not say for whom it was saved: values are for a replica there, unless each RDB file is to be a backup.
@@ -57,7 +57,7 @@ impl Header {
         } else {
             Access::ReadOnly
         };
-        let format::Header {
+        let format::SavedHeader {
             count,
             origin,
             saver,
@@ -83,7 +83,7 @@ impl Header {
     }
 
     /// Binds the file that is there.
-    pub fn bind(mut self, rdb: &Reader, phase: Phase) -> Result<Binding, Damaged> {
+    pub fn bind(mut self, rdb: &RdbReader, phase: Phase) -> Result<Binding, Damaged> {
         if let Some(flaw) = self.flaw.take() {
             return self.without_file(phase, flaw);
         }
@@ -117,7 +117,7 @@ impl Header {
 
     /// Binds a file that the key is bound to as another type, where no other key is: an old binding ends before the
     /// new one begins, as the one follows the other in an AOF.
-    fn bind_in_place_of_former(&self, rdb: &Reader) -> Result<Bound, Error> {
+    fn bind_in_place_of_former(&self, rdb: &RdbReader) -> Result<Bound, Error> {
         with_former(rdb, |former| {
             let file = store().identify(&self.path)?;
             let is_its_file =

@@ -12,13 +12,13 @@ use crate::redis::persistence::header::Header;
 use crate::redis::persistence::plan::Plan;
 use crate::redis::persistence::restored;
 use crate::redis::replication::{missing, received};
-use crate::redis::server::rdb::{Damaged, Reader};
+use crate::redis::server::rdb::{Damaged, RdbReader};
 use crate::redis::store;
 use crate::storage::types::ItemType;
 use crate::storage::{Error, Former, Import, MayBecome, Undo, check_head};
 
 /// Reads what a key holds, which was saved in some version. `None` if it cannot be loaded.
-pub fn load(rdb: &Reader, version: c_int) -> Option<Arc<Binding>> {
+pub fn load(rdb: &RdbReader, version: c_int) -> Option<Arc<Binding>> {
     let mut undo = None;
     let result = catch_unwind(AssertUnwindSafe(|| load_binding(rdb, version, &mut undo)));
     let reason = match result {
@@ -37,7 +37,11 @@ pub fn load(rdb: &Reader, version: c_int) -> Option<Arc<Binding>> {
     None
 }
 
-fn load_binding(rdb: &Reader, version: c_int, undo: &mut Option<Undo>) -> Result<Binding, Damaged> {
+fn load_binding(
+    rdb: &RdbReader,
+    version: c_int,
+    undo: &mut Option<Undo>,
+) -> Result<Binding, Damaged> {
     if version > VERSION {
         return Err(Damaged(format!(
             "it was saved by a newer version of the module (format {version}, this one knows {VERSION})"
@@ -65,7 +69,7 @@ fn load_binding(rdb: &Reader, version: c_int, undo: &mut Option<Undo>) -> Result
 
 /// Makes a file of the values, or passes them over.
 fn load_values(
-    rdb: &Reader,
+    rdb: &RdbReader,
     header: Header,
     phase: Phase,
     undo: &mut Option<Undo>,
@@ -149,7 +153,7 @@ struct Values {
 
 /// Reads all values, and appends them to `import` while nothing has failed.
 fn read_values(
-    rdb: &Reader,
+    rdb: &RdbReader,
     item: ItemType,
     mut import: Option<&mut Import>,
 ) -> Result<Values, Damaged> {

@@ -6,7 +6,7 @@ use crate::redis::mode::role::is_replica;
 use crate::redis::persistence::format::{Before, state};
 use crate::redis::persistence::header::Header;
 use crate::redis::persistence::rights::{may_become, owner};
-use crate::redis::server::rdb::Reader;
+use crate::redis::server::rdb::RdbReader;
 use crate::redis::store;
 use crate::storage::{Above, Import, MayBecome};
 
@@ -23,7 +23,7 @@ pub enum Plan {
 }
 
 impl Plan {
-    pub fn of(rdb: &Reader, header: &Header, before: &Before, phase: Phase) -> Self {
+    pub fn of(rdb: &RdbReader, header: &Header, before: &Before, phase: Phase) -> Self {
         if let Some(flaw) = &header.flaw {
             return Self::Refuse(flaw.clone());
         }

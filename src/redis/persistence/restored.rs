@@ -14,7 +14,7 @@ use crate::redis::server::on_main_thread;
 use crate::storage::Undo;
 
 /// A value that was made and is under no key yet.
-struct Pending {
+struct PendingRestore {
     /// The address of the value.
     value: usize,
     undo: Undo,
@@ -24,9 +24,9 @@ fn address_of(value: &Binding) -> usize {
     std::ptr::from_ref(value).addr()
 }
 
-static PENDING: Mutex<Option<Pending>> = Mutex::new(None);
+static PENDING: Mutex<Option<PendingRestore>> = Mutex::new(None);
 
-fn take(is_it: impl FnOnce(&mut Pending) -> bool) -> Option<Undo> {
+fn take(is_it: impl FnOnce(&mut PendingRestore) -> bool) -> Option<Undo> {
     let mut pending = PENDING.lock();
     pending.take_if(is_it).map(|pending| pending.undo)
 }
@@ -40,7 +40,7 @@ pub fn note(value: &Binding, undo: Option<Undo>) {
     }
     let Some(undo) = undo else { return };
     let value = address_of(value);
-    *PENDING.lock() = Some(Pending { value, undo });
+    *PENDING.lock() = Some(PendingRestore { value, undo });
     on_main_thread(Box::new(keep));
 }
 

@@ -5,15 +5,15 @@ use crate::redis::mode::phase::{Phase, first_time};
 use crate::redis::mode::role::is_replica;
 use crate::redis::persistence::dump;
 use crate::redis::persistence::format::{
-    After, Before, Header, Origin, Saver, VERSION, contents, state,
+    After, Before, Origin, SavedHeader, Saver, VERSION, contents, state,
 };
-use crate::redis::server::rdb::{Damaged, Writer};
+use crate::redis::server::rdb::{Damaged, RdbWriter};
 use crate::redis::settings::RdbContents;
 use crate::redis::{settings, store};
 use crate::storage::{Access, Bound, Completeness, Moment};
 
 /// Saves what a key holds. It may be in a child: nothing here waits for a lock.
-pub fn save(rdb: &Writer, binding: &Binding) {
+pub fn save(rdb: &RdbWriter, binding: &Binding) {
     // Writing does not fail here: the server keeps the error of a file.
     let _: Result<(), Damaged> = save_binding(rdb, binding);
 }
@@ -27,10 +27,10 @@ fn takes_contents(phase: Phase) -> bool {
     }
 }
 
-fn save_binding(rdb: &Writer, binding: &Binding) -> Result<(), Damaged> {
+fn save_binding(rdb: &RdbWriter, binding: &Binding) -> Result<(), Damaged> {
     let phase = Phase::now();
     let array = binding.target_array().ok();
-    let mut header = Header {
+    let mut header = SavedHeader {
         path: binding.path.as_bytes().to_vec(),
         type_name: binding.item.name().into(),
         item_size: binding.item.size() as u64,
@@ -85,7 +85,7 @@ fn save_binding(rdb: &Writer, binding: &Binding) -> Result<(), Damaged> {
 }
 
 /// The values, read from the file in pieces: a child has no copy of them, and needs none.
-fn save_values(rdb: &Writer, array: &Bound, moment: &Moment<'_>) -> Result<(), Damaged> {
+fn save_values(rdb: &RdbWriter, array: &Bound, moment: &Moment<'_>) -> Result<(), Damaged> {
     let mut before = Before {
         identity: moment.identity().to_vec(),
         head: moment.span().head,

@@ -37,7 +37,7 @@ struct Fill {
     key: Box<[u8]>,
     /// The position from which on it is to be sent.
     next: u64,
-    part: Part,
+    part: Portion,
     /// Up to which position values were asked to be in RAM, so that the main thread does not wait for a disk.
     asked: u64,
     /// Up to which position they are.
@@ -48,14 +48,14 @@ struct Fill {
 
 /// How much of an array is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Part {
+enum Portion {
     /// All, and that this was all.
     All,
     /// What a long write has changed, up to this position, and that this was all of that write.
     LongWrite { to: u64 },
 }
 
-enum Progress {
+enum Sending {
     Sent,
     /// It is not read that far yet.
     Waits,
@@ -65,13 +65,13 @@ enum Progress {
 
 /// Sends all that an array holds, which replicas have made room for.
 pub fn send_all(key: &[u8], array: &Arc<Array>) {
-    fills().retain(|fill| fill.part != Part::All || fill.array.id() != array.id());
-    send(Fill::new(array, key, array.head(), Part::All));
+    fills().retain(|fill| fill.part != Portion::All || fill.array.id() != array.id());
+    send(Fill::new(array, key, array.head(), Portion::All));
 }
 
 /// Whether all that an array holds is on its way.
 pub fn is_being_sent(array: &Array) -> bool {
-    let is_it = |fill: &Fill| fill.part == Part::All && fill.array.id() == array.id();
+    let is_it = |fill: &Fill| fill.part == Portion::All && fill.array.id() == array.id();
     fills().iter().any(is_it)
 }
 
@@ -90,7 +90,12 @@ pub fn resend(ctx: &Ctx, array: &Arc<Array>) {
 /// Sends what a long write has changed and that it has ended, and then does `then`; without waiting for replicas that are
 /// not there.
 pub fn send_long_write(key: &[u8], array: &Arc<Array>, range: Range<u64>, then: Then) {
-    let mut fill = Fill::new(array, key, range.start, Part::LongWrite { to: range.end });
+    let mut fill = Fill::new(
+        array,
+        key,
+        range.start,
+        Portion::LongWrite { to: range.end },
+    );
     fill.then = Some(then);
     send(fill);
 }
@@ -113,8 +118,8 @@ pub fn under_way() -> (u64, u64) {
     let left = fills.iter().map(|fill| {
         let end = fill.array.head() + fill.array.published_count();
         let end = match fill.part {
-            Part::All => end,
-            Part::LongWrite { to } => to.min(end),
+            Portion::All => end,
+            Portion::LongWrite { to } => to.min(end),
         };
         end.saturating_sub(fill.next) * fill.array.item().size() as u64
     });
@@ -151,11 +156,11 @@ fn send_next(ctx: &Ctx) {
                 break;
             };
             match fill.send_chunk(ctx) {
-                Progress::Sent => {}
-                Progress::Waits => break,
-                Progress::Ended => {
+                Sending::Sent => {}
+                Sending::Waits => break,
+                Sending::Ended => {
                     let fill = fills.remove(0);
-                    if fill.part != Part::All {
+                    if fill.part != Portion::All {
                         announce_end(ctx, &fill.key, &fill.array);
                     }
                     fill.end();
@@ -192,7 +197,7 @@ fn pace(ctx: &Ctx) -> (usize, i64) {
 }
 
 impl Fill {
-    fn new(array: &Arc<Array>, key: &[u8], from: u64, part: Part) -> Self {
+    fn new(array: &Arc<Array>, key: &[u8], from: u64, part: Portion) -> Self {
         Self {
             array: Arc::clone(array),
             key: key.into(),
@@ -210,45 +215,45 @@ impl Fill {
         }
     }
 
-    fn send_chunk(&mut self, ctx: &Ctx) -> Progress {
+    fn send_chunk(&mut self, ctx: &Ctx) -> Sending {
         let item_size = self.array.item().size() as u64;
         let per_chunk = (CHUNK / item_size).max(1);
         if !store().is_bound(&self.array) {
-            return Progress::Ended;
+            return Sending::Ended;
         }
         let Ok(mut view) = self.array.view() else {
             // The key answers with the error, and MMAP starts a new fill.
-            return Progress::Ended;
+            return Sending::Ended;
         };
         let Span { head, count } = view.span();
         self.next = self.next.max(head);
         let end = head + count;
         let end = match self.part {
-            Part::All => end,
-            Part::LongWrite { to } => to.min(end),
+            Portion::All => end,
+            Portion::LongWrite { to } => to.min(end),
         };
         if self.next >= end {
             drop(view);
-            if self.part == Part::All {
+            if self.part == Portion::All {
                 self.tell(ctx, b"FILLED/2", &[Word::Number(end)]);
             }
-            return Progress::Ended;
+            return Sending::Ended;
         }
         let values = per_chunk.min(end - self.next);
         if self.read_ahead.load(Ordering::Acquire) < self.next + values {
             drop(view);
             self.read_ahead(self.next + values, head);
-            return Progress::Waits;
+            return Sending::Waits;
         }
         let mut bytes = vec![0; (values * item_size) as usize];
         if view.read(self.next - head, &mut bytes).is_err() {
-            return Progress::Ended;
+            return Sending::Ended;
         }
         drop(view);
         let piece = [Word::Number(self.next), Word::Bytes(&bytes)];
         self.tell(ctx, b"FILL/2", &piece);
         self.next += values;
-        Progress::Sent
+        Sending::Sent
     }
 
     /// Tells replicas something of the file.

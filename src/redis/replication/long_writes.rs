@@ -25,7 +25,7 @@ use crate::storage::{Array, Cancel, MayGo};
 
 /// What another thread does to an array.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum LongWriteKind {
     /// It removes values at the head.
     DropsHead,
     /// It changes values of a range of positions in place.
@@ -36,7 +36,7 @@ pub enum Kind {
 pub struct LongWrite {
     key: Box<[u8]>,
     array: Arc<Array>,
-    kind: Kind,
+    kind: LongWriteKind,
     /// To stop it, when this server is no primary any more.
     pub cancel: Cancel,
     /// Whether replicas have been told what it is about to do.
@@ -87,7 +87,7 @@ fn background() -> MutexGuard<'static, Background> {
 
 impl LongWrite {
     /// Tells replicas that a long write begins.
-    pub fn begin(key: &Named<'_>, array: Arc<Array>, kind: Kind) -> Self {
+    pub fn begin(key: &Named<'_>, array: Arc<Array>, kind: LongWriteKind) -> Self {
         let write = Self {
             key: key.name().into(),
             array,
@@ -169,16 +169,16 @@ fn tell_of_ended(ctx: &Ctx) {
                 continue;
             }
             // One that joined after it was told of does not know.
-            Kind::DropsHead if has_written => tell_head(ctx, key, array),
+            LongWriteKind::DropsHead if has_written => tell_head(ctx, key, array),
             // Replicas have dropped what is here.
-            Kind::DropsHead if write.is_told.load(Ordering::Relaxed) => {
+            LongWriteKind::DropsHead if write.is_told.load(Ordering::Relaxed) => {
                 announce_end(ctx, key, array);
                 fill::resend(ctx, array);
                 then();
                 continue;
             }
             // Others may have changed values in between: what it holds now is sent, piece by piece.
-            Kind::Fills(positions) if has_written && is_listening() => {
+            LongWriteKind::Fills(positions) if has_written && is_listening() => {
                 fill::send_long_write(key, array, positions.clone(), then);
                 continue;
             }

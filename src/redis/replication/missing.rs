@@ -50,7 +50,7 @@ static ASKING: Mutex<Asking> = Mutex::new(Asking {
 });
 
 /// What nodes of the Cluster have asked this one for, each of it once.
-static ASKED_FOR: Mutex<Vec<Request>> = Mutex::new(Vec::new());
+static ASKED_FOR: Mutex<Vec<ContentsRequest>> = Mutex::new(Vec::new());
 
 /// Whether changes may come that the files here have already, or that later ones undo: after a restart and after a full
 /// synchronisation, until the primary says that this is over.
@@ -67,7 +67,7 @@ const MOST_REQUESTS: usize = 4096;
 
 /// An array of which a node lacks values.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Request {
+struct ContentsRequest {
     path: FilePath,
     /// Of a key that has no array.
     key: Option<KeyName>,
@@ -171,11 +171,11 @@ pub fn tick(ctx: &Ctx) {
     TIMES_ASKED.fetch_add(1, Ordering::Relaxed);
     match ctx.primary_in_cluster() {
         Some(primary) => {
-            let arrays = missing.iter().map(|array| Request {
+            let arrays = missing.iter().map(|array| ContentsRequest {
                 path: array.path().clone(),
                 key: None,
             });
-            let keys = wanted.into_iter().map(|wanted| Request {
+            let keys = wanted.into_iter().map(|wanted| ContentsRequest {
                 path: wanted.path,
                 key: Some(wanted.key),
             });
@@ -198,7 +198,7 @@ fn is_missing(array: &Arc<Array>) -> bool {
     )
 }
 
-impl Request {
+impl ContentsRequest {
     /// Database, length of the path, path, name of the key: the numbers in 4 bytes, little-endian. Without a key, the database
     /// is -1.
     fn encode(&self) -> Vec<u8> {
@@ -228,10 +228,10 @@ impl Request {
 
 /// Has nodes of a Cluster ask this one.
 pub fn listen(ctx: &Ctx) {
-    cluster::receive::<Request>(ctx);
+    cluster::receive::<ContentsRequest>(ctx);
 }
 
-impl cluster::Receiver for Request {
+impl cluster::Receiver for ContentsRequest {
     const KIND: u8 = SEND_AGAIN;
 
     fn receive(message: &[u8]) {
@@ -241,7 +241,7 @@ impl cluster::Receiver for Request {
     }
 }
 
-fn note_request(requests: &mut Vec<Request>, request: Request) {
+fn note_request(requests: &mut Vec<ContentsRequest>, request: ContentsRequest) {
     if requests.len() < MOST_REQUESTS && !requests.contains(&request) {
         requests.push(request);
     }
@@ -251,7 +251,7 @@ fn note_request(requests: &mut Vec<Request>, request: Request) {
 pub fn send_what_was_asked_for(ctx: &Ctx) {
     let requests = std::mem::take(&mut *ASKED_FOR.lock());
     for request in requests {
-        let Request { path, key } = &request;
+        let ContentsRequest { path, key } = &request;
         let array = store().find(path).ok().flatten();
         if array
             .as_ref()
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_node_that_asks_without_end_is_noted_once_and_many_requests_are_bounded() {
-        let request = |number: usize| Request {
+        let request = |number: usize| ContentsRequest {
             path: FilePath::new(number.to_string().as_bytes()).unwrap(),
             key: None,
         };
@@ -302,8 +302,8 @@ mod tests {
         };
         for key in [None, Some(key)] {
             let path = path.clone();
-            let request = Request { path, key };
-            assert_eq!(Request::decode(&request.encode()), Some(request));
+            let request = ContentsRequest { path, key };
+            assert_eq!(ContentsRequest::decode(&request.encode()), Some(request));
         }
         for garbage in [
             &b""[..],
@@ -311,7 +311,7 @@ mod tests {
             b"\0\0\0\0\xff\xff\xff\xffpath",
             b"\0\0\0\0\0\0\0\0",
         ] {
-            assert!(Request::decode(garbage).is_none());
+            assert!(ContentsRequest::decode(garbage).is_none());
         }
     }
 }

@@ -51,7 +51,7 @@ pub use events::{
     replica_online, replicas_changed, tick,
 };
 pub use fill::under_way as fills_under_way;
-pub use long_writes::{Kind, LongWrite, when_writes_go_on};
+pub use long_writes::{LongWrite, LongWriteKind, when_writes_go_on};
 pub use message::mmap_words;
 pub use received::received;
 pub use slots::export;

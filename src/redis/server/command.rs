@@ -12,7 +12,7 @@ use crate::redis::server::description::Description;
 use crate::redis::server::usage::RawArgs;
 
 /// What the server calls for a command.
-pub trait Entry {
+pub trait EntryPoint {
     /// Carries out the command and replies. No panic may come out of it.
     fn call(ctx: &Ctx, args: Args<'_>);
 }
@@ -22,7 +22,7 @@ pub trait Entry {
 const INTERNAL: &str = "internal";
 
 /// Registers a command; `false` if the name is taken.
-pub fn register<E: Entry>(ctx: &Ctx, command: &Description) -> bool {
+pub fn register<E: EntryPoint>(ctx: &Ctx, command: &Description) -> bool {
     let mut created = create::<E>(ctx, command, command.flags);
     if !created && let Some(flags) = without_internal(command.flags) {
         created = create::<E>(ctx, command, &flags);
@@ -47,7 +47,7 @@ fn without_internal(flags: &CStr) -> Option<CString> {
     (!internal.is_empty()).then_some(others)
 }
 
-fn create<E: Entry>(ctx: &Ctx, command: &Description, flags: &CStr) -> bool {
+fn create<E: EntryPoint>(ctx: &Ctx, command: &Description, flags: &CStr) -> bool {
     // SAFETY: `ctx` is the context of OnLoad; the strings are NUL-terminated and copied by the server.
     let status = unsafe {
         raw::RedisModule_CreateCommand.unwrap()(
@@ -115,7 +115,7 @@ fn describe(ctx: &Ctx, description: &Description) -> bool {
     }
 }
 
-extern "C" fn entry<E: Entry>(
+extern "C" fn entry<E: EntryPoint>(
     raw_ctx: *mut raw::RedisModuleCtx,
     argv: *mut *mut raw::RedisModuleString,
     argc: c_int,

@@ -10,7 +10,7 @@ use redis_module::raw;
 use crate::redis::server::args::string_bytes;
 use crate::redis::server::context::Ctx;
 use crate::redis::server::guarded::guarded;
-use crate::redis::server::rdb::{Reader, Writer};
+use crate::redis::server::rdb::{RdbReader, RdbWriter};
 use crate::redis::server::type_handle::TypeHandle;
 use crate::redis::server::words::Aof;
 
@@ -22,9 +22,9 @@ pub trait DataType: Sized {
     const VERSION: c_int;
 
     /// Reads a value that was saved in some version. `None` if it cannot be loaded.
-    fn load(rdb: &Reader, version: c_int) -> Option<Arc<Self>>;
+    fn load(rdb: &RdbReader, version: c_int) -> Option<Arc<Self>>;
     /// Saves a value. It may be in a child: nothing may wait for a lock.
-    fn save(&self, rdb: &Writer);
+    fn save(&self, rdb: &RdbWriter);
     /// Sends the commands from which a key can be made again. As for [`Self::save`].
     fn rewrite(&self, aof: &Aof, key: &[u8]);
     /// How much memory a value takes, in bytes.
@@ -72,7 +72,7 @@ pub fn register<T: DataType>(ctx: &Ctx, handle: &TypeHandle<T>) -> bool {
 
 extern "C" fn load<T: DataType>(rdb: *mut raw::RedisModuleIO, version: c_int) -> *mut c_void {
     // SAFETY: the server passes a handle that is valid during this call, on its main thread.
-    let rdb = unsafe { Reader::from_raw(rdb) };
+    let rdb = unsafe { RdbReader::from_raw(rdb) };
     match catch_unwind(AssertUnwindSafe(|| T::load(&rdb, version))) {
         Ok(Some(value)) => Arc::into_raw(value).cast_mut().cast(),
         Ok(None) => ptr::null_mut(),
@@ -85,7 +85,7 @@ extern "C" fn load<T: DataType>(rdb: *mut raw::RedisModuleIO, version: c_int) ->
 
 extern "C" fn save<T: DataType>(rdb: *mut raw::RedisModuleIO, value: *mut c_void) {
     // SAFETY: the server passes a value of this type, and a handle that is valid during this call.
-    let (rdb, value) = unsafe { (Writer::from_raw(rdb), &*value.cast::<T>()) };
+    let (rdb, value) = unsafe { (RdbWriter::from_raw(rdb), &*value.cast::<T>()) };
     guarded("saving a key", || value.save(&rdb));
 }
 

@@ -11,13 +11,13 @@ use crate::redis::server::guarded::guarded;
 
 /// What looks at every command of every client.
 pub trait Filter {
-    fn look_at(command: &mut Words);
+    fn look_at(command: &mut FilteredWords);
 }
 
 /// The words of a command.
-pub struct Words(*mut raw::RedisModuleCommandFilterCtx);
+pub struct FilteredWords(*mut raw::RedisModuleCommandFilterCtx);
 
-impl Words {
+impl FilteredWords {
     pub fn len(&self) -> usize {
         // SAFETY: the context is valid while the filter is called, which gets this.
         let count = unsafe { raw::RedisModule_CommandFilterArgsCount.unwrap()(self.0) };
@@ -56,5 +56,7 @@ pub fn register<F: Filter>(ctx: &Ctx) -> bool {
 }
 
 extern "C" fn look_at<F: Filter>(filter: *mut raw::RedisModuleCommandFilterCtx) {
-    guarded("a command filter", || F::look_at(&mut Words(filter)));
+    guarded("a command filter", || {
+        F::look_at(&mut FilteredWords(filter))
+    });
 }

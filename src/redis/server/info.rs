@@ -9,26 +9,26 @@ use crate::redis::server::guarded::guarded;
 use crate::redis::server::reply::line;
 
 /// What answers `INFO`.
-pub trait Source {
+pub trait InfoSource {
     fn fill(info: &Info);
 }
 
 /// What a field says.
-pub enum Value {
+pub enum InfoValue {
     Number(u64),
     Text(String),
 }
 
 /// A field, by its name.
-pub type Field = (CString, Value);
+pub type Field = (CString, InfoValue);
 
-impl From<u64> for Value {
+impl From<u64> for InfoValue {
     fn from(number: u64) -> Self {
         Self::Number(number)
     }
 }
 
-impl From<String> for Value {
+impl From<String> for InfoValue {
     fn from(text: String) -> Self {
         Self::Text(text)
     }
@@ -46,10 +46,10 @@ impl Info {
     }
 
     /// A field of the section that was begun last.
-    pub fn field(&self, name: &CStr, value: &Value) {
+    pub fn field(&self, name: &CStr, value: &InfoValue) {
         match value {
-            Value::Number(number) => self.number(name, *number),
-            Value::Text(text) => self.text(name, text),
+            InfoValue::Number(number) => self.number(name, *number),
+            InfoValue::Text(text) => self.text(name, text),
         }
     }
 
@@ -68,13 +68,13 @@ impl Info {
 }
 
 /// Has the server ask for our part of `INFO`; `false` if it does not.
-pub fn register<S: Source>(ctx: &Ctx) -> bool {
+pub fn register<S: InfoSource>(ctx: &Ctx) -> bool {
     // SAFETY: the context is that of OnLoad.
     let status = unsafe { raw::RedisModule_RegisterInfoFunc.unwrap()(ctx.raw(), Some(fill::<S>)) };
     status == raw::REDISMODULE_OK as c_int
 }
 
-extern "C" fn fill<S: Source>(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c_int) {
+extern "C" fn fill<S: InfoSource>(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c_int) {
     // A crash may have come while a lock was held, and a report must not wait for it.
     if for_crash_report == 0 {
         guarded("INFO", || S::fill(&Info(ctx)));

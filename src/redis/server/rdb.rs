@@ -5,9 +5,9 @@ use redis_module::raw;
 use crate::redis::server::key::{Key, KeyName, name_of_key_of, with_key_of};
 
 /// What is being saved.
-pub struct Writer(*mut raw::RedisModuleIO);
+pub struct RdbWriter(*mut raw::RedisModuleIO);
 
-impl Writer {
+impl RdbWriter {
     /// # Safety
     /// The server has given the handle to a callback that saves, which returns after the last use of this.
     pub(super) unsafe fn from_raw(raw: *mut raw::RedisModuleIO) -> Self {
@@ -33,7 +33,7 @@ impl Writer {
 }
 
 /// What is being loaded.
-pub struct Reader(*mut raw::RedisModuleIO);
+pub struct RdbReader(*mut raw::RedisModuleIO);
 
 /// Why an RDB or a dump cannot be loaded.
 pub struct Damaged(pub String);
@@ -44,7 +44,7 @@ impl<E: std::fmt::Display> From<E> for Damaged {
     }
 }
 
-impl Reader {
+impl RdbReader {
     /// # Safety
     /// The server has given the handle to a callback that loads, on the main thread, which returns after the last use of this.
     pub(super) unsafe fn from_raw(raw: *mut raw::RedisModuleIO) -> Self {

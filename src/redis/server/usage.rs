@@ -18,7 +18,7 @@ use redis_module::raw;
 #[derive(Clone, Copy)]
 pub struct Arg {
     name: &'static CStr,
-    kind: Kind,
+    kind: ArgKind,
     /// The word before the value, or the word itself where there is no value.
     token: Option<&'static CStr>,
     is_optional: bool,
@@ -26,7 +26,7 @@ pub struct Arg {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum ArgKind {
     Key,
     String,
     Integer,
@@ -37,9 +37,9 @@ enum Kind {
 
 impl Arg {
     /// The key, which is argument 1 of every command.
-    pub const KEY: Self = Self::new(c"key", Kind::Key);
+    pub const KEY: Self = Self::new(c"key", ArgKind::Key);
 
-    const fn new(name: &'static CStr, kind: Kind) -> Self {
+    const fn new(name: &'static CStr, kind: ArgKind) -> Self {
         Self {
             name,
             kind,
@@ -51,27 +51,27 @@ impl Arg {
 
     /// Text: also a value of an array, whose type is not known before the key is.
     pub const fn string(name: &'static CStr) -> Self {
-        Self::new(name, Kind::String)
+        Self::new(name, ArgKind::String)
     }
 
     /// An integer.
     pub const fn integer(name: &'static CStr) -> Self {
-        Self::new(name, Kind::Integer)
+        Self::new(name, ArgKind::Integer)
     }
 
     /// A fixed word, such as `WRITABLE`.
     pub const fn word(name: &'static CStr, word: &'static CStr) -> Self {
-        Self::new(name, Kind::Word).after(word)
+        Self::new(name, ArgKind::Word).after(word)
     }
 
     /// One of several arguments.
     pub const fn one_of(name: &'static CStr, choices: &'static [Self]) -> Self {
-        Self::new(name, Kind::OneOf(choices))
+        Self::new(name, ArgKind::OneOf(choices))
     }
 
     /// Several arguments that come together.
     pub const fn block(name: &'static CStr, parts: &'static [Self]) -> Self {
-        Self::new(name, Kind::Block(parts))
+        Self::new(name, ArgKind::Block(parts))
     }
 
     /// The argument with a fixed word before it, such as `COUNT count`.
@@ -140,27 +140,27 @@ impl RawArgs {
 
     fn convert(&mut self, arg: &Arg) -> raw::RedisModuleCommandArg {
         let (type_, subargs) = match arg.kind {
-            Kind::Key => (
+            ArgKind::Key => (
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
                 ptr::null_mut(),
             ),
-            Kind::String => (
+            ArgKind::String => (
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
                 ptr::null_mut(),
             ),
-            Kind::Integer => (
+            ArgKind::Integer => (
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
                 ptr::null_mut(),
             ),
-            Kind::Word => (
+            ArgKind::Word => (
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
                 ptr::null_mut(),
             ),
-            Kind::OneOf(choices) => (
+            ArgKind::OneOf(choices) => (
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
                 self.add(choices),
             ),
-            Kind::Block(parts) => (
+            ArgKind::Block(parts) => (
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK,
                 self.add(parts),
             ),

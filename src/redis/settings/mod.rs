@@ -20,8 +20,10 @@ use crate::redis::mode::role;
 use crate::redis::mode::role::is_replica;
 use crate::redis::server::info::Field;
 use crate::redis::server::{Args, Ctx};
-use crate::redis::settings::table::{Default, Kind, Setting, Shown, Unit, Value, When};
-use crate::redis::settings::words::{Word, value_of};
+use crate::redis::settings::table::{
+    Default, Setting, SettingKind, SettingValue, Shown, Unit, When,
+};
+use crate::redis::settings::words::{EnumWord, value_of};
 use crate::storage::Fsync;
 use crate::storage::settings::{
     ColdReads, MAX_DIRTY_BYTES_DEFAULT, MAX_SLACK_DEFAULT, MAX_SLACK_MAX, MAX_SLACK_MIN,
@@ -32,9 +34,9 @@ use crate::storage::types::excerpt;
 pub use crate::redis::settings::words::RdbContents;
 
 static DIR: Mutex<String> = Mutex::new(String::new());
-static FSYNC: Mutex<Word<Fsync>> = Mutex::new(Word(Fsync::EverySecond));
-static RDB_CONTENTS: Mutex<Word<RdbContents>> = Mutex::new(Word(RdbContents::Auto));
-static COLD_READS: Mutex<Word<ColdReads>> = Mutex::new(Word(ColdReads::Async));
+static FSYNC: Mutex<EnumWord<Fsync>> = Mutex::new(EnumWord(Fsync::EverySecond));
+static RDB_CONTENTS: Mutex<EnumWord<RdbContents>> = Mutex::new(EnumWord(RdbContents::Auto));
+static COLD_READS: Mutex<EnumWord<ColdReads>> = Mutex::new(EnumWord(ColdReads::Async));
 static MAX_SLACK: AtomicI64 = AtomicI64::new(0);
 static MAX_DIRTY_BYTES: AtomicI64 = AtomicI64::new(0);
 static MAX_ARRAYS: AtomicI64 = AtomicI64::new(0);
@@ -45,21 +47,21 @@ static THREADS: AtomicI64 = AtomicI64::new(1);
 static SETTINGS: [Setting; 9] = [
     Setting {
         name: "dir",
-        kind: Kind::Directory(&DIR),
+        kind: SettingKind::Directory(&DIR),
         when: When::AtStart,
         effect: |_| {},
         shown: Shown::Nowhere,
     },
     Setting {
         name: "fsync",
-        kind: Kind::Word(&FSYNC, "everysec"),
+        kind: SettingKind::Word(&FSYNC, "everysec"),
         when: When::AnyTime,
         effect: |store| store.set_fsync(value_of(&FSYNC).0),
         shown: Shown::InSection(c"sync"),
     },
     Setting {
         name: "max-slack",
-        kind: Kind::Number {
+        kind: SettingKind::Number {
             value: &MAX_SLACK,
             default: Default::Is(MAX_SLACK_DEFAULT.cast_signed()),
             range: MAX_SLACK_MIN.cast_signed()..=MAX_SLACK_MAX.cast_signed(),
@@ -72,7 +74,7 @@ static SETTINGS: [Setting; 9] = [
     },
     Setting {
         name: "max-dirty-bytes",
-        kind: Kind::Number {
+        kind: SettingKind::Number {
             value: &MAX_DIRTY_BYTES,
             default: Default::Is(MAX_DIRTY_BYTES_DEFAULT.cast_signed()),
             range: 0..=i64::MAX,
@@ -89,7 +91,7 @@ static SETTINGS: [Setting; 9] = [
     },
     Setting {
         name: "rdb-contents",
-        kind: Kind::Word(&RDB_CONTENTS, "auto"),
+        kind: SettingKind::Word(&RDB_CONTENTS, "auto"),
         when: When::AnyTime,
         effect: |_| {
             COUNTS_WRITES.store(rdb_contents() == RdbContents::Yes, Ordering::Relaxed);
@@ -98,7 +100,7 @@ static SETTINGS: [Setting; 9] = [
     },
     Setting {
         name: "max-arrays",
-        kind: Kind::Number {
+        kind: SettingKind::Number {
             value: &MAX_ARRAYS,
             default: Default::Is(0),
             range: 0..=u32::MAX as i64,
@@ -114,7 +116,7 @@ static SETTINGS: [Setting; 9] = [
     },
     Setting {
         name: "max-file-bytes",
-        kind: Kind::Number {
+        kind: SettingKind::Number {
             value: &MAX_FILE_BYTES,
             default: Default::Is(0),
             range: 0..=i64::MAX,
@@ -127,14 +129,14 @@ static SETTINGS: [Setting; 9] = [
     },
     Setting {
         name: "cold-reads",
-        kind: Kind::Word(&COLD_READS, "async"),
+        kind: SettingKind::Word(&COLD_READS, "async"),
         when: When::AnyTime,
         effect: |store| store.settings().set_cold_reads(value_of(&COLD_READS).0),
         shown: Shown::Nowhere,
     },
     Setting {
         name: "threads",
-        kind: Kind::Number {
+        kind: SettingKind::Number {
             value: &THREADS,
             default: Default::Depends("the number of CPUs but one, from 1 to 4", default_threads),
             range: 1..=128,
@@ -155,7 +157,7 @@ fn default_threads() -> i64 {
 
 /// Reads the words after the module's path, pairs of a setting and its value; answers what [`SETTINGS`] are, where they are
 /// among them.
-fn parse(args: Args<'_>) -> Result<[Option<Value>; SETTINGS.len()], String> {
+fn parse(args: Args<'_>) -> Result<[Option<SettingValue>; SETTINGS.len()], String> {
     let mut values = [const { None }; SETTINGS.len()];
     let words: Vec<&[u8]> = args.from(0).collect();
     for pair in words.chunks(2) {
@@ -252,9 +254,9 @@ mod tests {
     /// The default of a setting as documents write it.
     fn default(setting: &Setting) -> String {
         match &setting.kind {
-            Kind::Directory(_) => "the server's `dir`".to_owned(),
-            Kind::Word(_, default) => format!("`{default}`"),
-            Kind::Number { default, unit, .. } => match default {
+            SettingKind::Directory(_) => "the server's `dir`".to_owned(),
+            SettingKind::Word(_, default) => format!("`{default}`"),
+            SettingKind::Number { default, unit, .. } => match default {
                 Default::Is(number) if *unit == Unit::Bytes => {
                     format!("`{}`", memory::show(*number))
                 }
@@ -301,8 +303,8 @@ mod tests {
                 let mut words = line.trim_start_matches(['#', ' ']).split(' ');
                 words.next() == Some(&format!("mmap.{}", setting.name))
                     && words.next().is_some_and(|value| match &setting.kind {
-                        Kind::Directory(_) => true,
-                        Kind::Number {
+                        SettingKind::Directory(_) => true,
+                        SettingKind::Number {
                             default: Default::Depends(..),
                             ..
                         } => setting.parse(value).is_some(),
@@ -318,18 +320,20 @@ mod tests {
         for setting in &SETTINGS {
             let word = |text: &str| setting.parse(text);
             match &setting.kind {
-                Kind::Directory(_) => assert_eq!(word("x"), Some(Value::Text("x".to_owned()))),
-                Kind::Word(choice, _) => {
+                SettingKind::Directory(_) => {
+                    assert_eq!(word("x"), Some(SettingValue::Text("x".to_owned())))
+                }
+                SettingKind::Word(choice, _) => {
                     for (name, number) in choice.words().into_iter().zip(0..) {
-                        assert_eq!(word(name), Some(Value::Number(number)), "{name}");
+                        assert_eq!(word(name), Some(SettingValue::Number(number)), "{name}");
                         assert_eq!(word(&name.to_uppercase()), word(name), "{name}");
                     }
                     assert_eq!(word("sometimes"), None);
                 }
-                Kind::Number { range, .. } => {
+                SettingKind::Number { range, .. } => {
                     let (first, last) = (*range.start(), *range.end());
-                    assert_eq!(word(&first.to_string()), Some(Value::Number(first)));
-                    assert_eq!(word(&last.to_string()), Some(Value::Number(last)));
+                    assert_eq!(word(&first.to_string()), Some(SettingValue::Number(first)));
+                    assert_eq!(word(&last.to_string()), Some(SettingValue::Number(last)));
                     assert_eq!(word(&(first - 1).to_string()), None);
                     assert_eq!(word(&(i128::from(last) + 1).to_string()), None);
                     assert_eq!(word("many"), None);

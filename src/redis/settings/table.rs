@@ -21,7 +21,7 @@ use crate::storage::settings::Settings as StorageSettings;
 pub struct Setting {
     /// Without `mmap.`.
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: SettingKind,
     /// When it can get its value.
     pub when: When,
     /// What its value does. It is called for each change, and when the server becomes a primary or a replica.
@@ -48,7 +48,7 @@ pub enum When {
 }
 
 /// The values of a setting, and where the one is that it has.
-pub enum Kind {
+pub enum SettingKind {
     /// A directory that exists; by default the server's.
     Directory(&'static Mutex<String>),
     /// One of a few words, by default this one.
@@ -84,7 +84,7 @@ pub enum Default {
 
 /// A value that was read.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Value {
+pub enum SettingValue {
     Text(String),
     /// Of a word: its number.
     Number(i64),
@@ -92,16 +92,18 @@ pub enum Value {
 
 impl Setting {
     /// Reads a value; `None` if it is none of this setting.
-    pub fn parse(&self, text: &str) -> Option<Value> {
+    pub fn parse(&self, text: &str) -> Option<SettingValue> {
         match &self.kind {
-            Kind::Directory(_) => Some(Value::Text(text.to_owned())),
-            Kind::Word(choice, _) => number_of(*choice, text).map(Value::Number),
-            Kind::Number { range, unit, .. } => {
+            SettingKind::Directory(_) => Some(SettingValue::Text(text.to_owned())),
+            SettingKind::Word(choice, _) => number_of(*choice, text).map(SettingValue::Number),
+            SettingKind::Number { range, unit, .. } => {
                 let number = match unit {
                     Unit::Bytes => i64::try_from(memory::parse(text)?).ok()?,
                     Unit::Things => text.parse().ok()?,
                 };
-                range.contains(&number).then_some(Value::Number(number))
+                range
+                    .contains(&number)
+                    .then_some(SettingValue::Number(number))
             }
         }
     }
@@ -110,13 +112,13 @@ impl Setting {
     ///
     /// # Errors
     /// If the server's directory cannot be one.
-    pub fn default(&self) -> Result<Value, String> {
+    pub fn default(&self) -> Result<SettingValue, String> {
         Ok(match &self.kind {
-            Kind::Directory(_) => Value::Text(server_directory()?),
-            Kind::Word(choice, default) => {
-                Value::Number(number_of(*choice, default).unwrap_or_default())
+            SettingKind::Directory(_) => SettingValue::Text(server_directory()?),
+            SettingKind::Word(choice, default) => {
+                SettingValue::Number(number_of(*choice, default).unwrap_or_default())
             }
-            Kind::Number { default, .. } => Value::Number(match default {
+            SettingKind::Number { default, .. } => SettingValue::Number(match default {
                 Default::Is(number) => *number,
                 Default::Depends(_, number) => number(),
             }),
@@ -124,15 +126,15 @@ impl Setting {
     }
 
     /// Registers the setting with the server, with a default.
-    pub fn register(&'static self, context: &Context, default: &Value) {
+    pub fn register(&'static self, context: &Context, default: &SettingValue) {
         let (fixed, memory) = (ConfigurationFlags::IMMUTABLE, ConfigurationFlags::MEMORY);
         let mut flags = ConfigurationFlags::DEFAULT;
         flags.set(fixed, self.when == When::AtStart);
         match (&self.kind, default) {
-            (Kind::Directory(value), Value::Text(default)) => {
+            (SettingKind::Directory(value), SettingValue::Text(default)) => {
                 register_string_configuration(context, self.name, *value, default, flags, None);
             }
-            (Kind::Word(choice, _), Value::Number(default)) => {
+            (SettingKind::Word(choice, _), SettingValue::Number(default)) => {
                 let default = usize::try_from(*default).unwrap_or_default();
                 choice.register(
                     context,
@@ -143,10 +145,10 @@ impl Setting {
                 );
             }
             (
-                Kind::Number {
+                SettingKind::Number {
                     value, range, unit, ..
                 },
-                Value::Number(default),
+                SettingValue::Number(default),
             ) => {
                 flags.set(memory, *unit == Unit::Bytes);
                 register_i64_configuration(
@@ -172,10 +174,10 @@ impl Setting {
     }
 
     /// The section of `INFO` that shows it, and as what.
-    pub fn in_info(&self, settings: &StorageSettings) -> Option<(&'static CStr, info::Value)> {
+    pub fn in_info(&self, settings: &StorageSettings) -> Option<(&'static CStr, info::InfoValue)> {
         match (&self.shown, &self.kind) {
             (Shown::AsLimit(limit), _) => Some((c"limits", limit(settings).into())),
-            (Shown::InSection(section), Kind::Word(choice, _)) => {
+            (Shown::InSection(section), SettingKind::Word(choice, _)) => {
                 Some((*section, choice.word().to_owned().into()))
             }
             _ => None,
@@ -190,7 +192,7 @@ impl Setting {
     /// What to write instead of a value that it does not take.
     pub fn hint(&self) -> String {
         match &self.kind {
-            Kind::Word(choice, _) => match choice.words().split_last() {
+            SettingKind::Word(choice, _) => match choice.words().split_last() {
                 Some((last, others)) => format!("{} or {last}", others.join(", ")),
                 None => String::new(),
             },
@@ -201,13 +203,13 @@ impl Setting {
     /// What it takes, as `docs/configuration.md` says it.
     pub fn takes(&self) -> String {
         match &self.kind {
-            Kind::Directory(_) => "a directory that exists".to_owned(),
-            Kind::Word(choice, _) => {
+            SettingKind::Directory(_) => "a directory that exists".to_owned(),
+            SettingKind::Word(choice, _) => {
                 let words = choice.words();
                 let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
                 words.join(", ")
             }
-            Kind::Number {
+            SettingKind::Number {
                 range, unit, zero, ..
             } => {
                 let show = |number: i64| match unit {

@@ -59,9 +59,9 @@ impl Words for ColdReads {
 
 /// A value as the server's enums are: a number for each word.
 #[derive(Clone)]
-pub struct Word<T>(pub T);
+pub struct EnumWord<T>(pub T);
 
-impl<T: Words> TryFrom<i32> for Word<T> {
+impl<T: Words> TryFrom<i32> for EnumWord<T> {
     type Error = RedisError;
 
     fn try_from(number: i32) -> Result<Self, RedisError> {
@@ -73,8 +73,8 @@ impl<T: Words> TryFrom<i32> for Word<T> {
     }
 }
 
-impl<T: Words> From<Word<T>> for i32 {
-    fn from(word: Word<T>) -> Self {
+impl<T: Words> From<EnumWord<T>> for i32 {
+    fn from(word: EnumWord<T>) -> Self {
         T::WORDS
             .iter()
             .zip(0..)
@@ -83,7 +83,7 @@ impl<T: Words> From<Word<T>> for i32 {
     }
 }
 
-impl<T: Words> EnumConfigurationValue for Word<T> {
+impl<T: Words> EnumConfigurationValue for EnumWord<T> {
     fn get_options(&self) -> (Vec<String>, Vec<i32>) {
         T::WORDS
             .iter()
@@ -112,7 +112,7 @@ pub trait Choice: Sync {
     fn word(&self) -> &'static str;
 }
 
-impl<T: Words + Send> Choice for Mutex<Word<T>> {
+impl<T: Words + Send> Choice for Mutex<EnumWord<T>> {
     fn words(&self) -> Vec<&'static str> {
         T::WORDS.iter().map(|(word, _)| *word).collect()
     }
@@ -129,7 +129,7 @@ impl<T: Words + Send> Choice for Mutex<Word<T>> {
             context,
             name,
             self,
-            Word(T::WORDS[default].1),
+            EnumWord(T::WORDS[default].1),
             flags,
             Some(Box::new(move |_, _, _| changed())),
         );

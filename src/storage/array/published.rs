@@ -9,18 +9,18 @@ use crate::storage::array::state::span::Span;
 /// What a forked child may know: locks may be held in it for ever, by threads that it does not have. Descriptor and head
 /// change together, by one store, as the server may fork at any instruction of another thread.
 pub(in crate::storage) struct Published {
-    slots: [Slot; 2],
+    slots: [PublishedSlot; 2],
     current: AtomicUsize,
 }
 
-struct Slot {
+struct PublishedSlot {
     /// -1 once the file is closed.
     fd: AtomicI32,
     head: AtomicU64,
     count: AtomicU64,
 }
 
-impl Slot {
+impl PublishedSlot {
     fn new(fd: i32, extent: Span) -> Self {
         Self {
             fd: AtomicI32::new(fd),
@@ -32,14 +32,14 @@ impl Slot {
 
 impl Published {
     pub fn new(file: &File, extent: Span) -> Self {
-        let slot = || Slot::new(file.as_raw_fd(), extent);
+        let slot = || PublishedSlot::new(file.as_raw_fd(), extent);
         Self {
             slots: [slot(), slot()],
             current: AtomicUsize::new(0),
         }
     }
 
-    fn current(&self) -> &Slot {
+    fn current(&self) -> &PublishedSlot {
         &self.slots[self.current.load(Ordering::Acquire)]
     }
 

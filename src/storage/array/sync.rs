@@ -19,7 +19,7 @@ use crate::storage::memory::guard::Fault;
 use crate::storage::memory::mapping::Mapping;
 
 /// What a sync is about.
-struct Work {
+struct SyncWork {
     file: Arc<File>,
     map: Arc<Mapping>,
     /// Where the values begin.
@@ -38,7 +38,7 @@ struct Work {
     again: bool,
 }
 
-impl Work {
+impl SyncWork {
     /// Marks the pages that were written since as dirty, and those of header and record.
     fn touch(&self) -> std::result::Result<(), Fault> {
         self.map.touch(0, self.data_at)?;
@@ -81,7 +81,7 @@ impl Array {
     }
 
     /// `false` if the array got another descriptor during the sync, so that the result says nothing about it.
-    fn carry_out_sync(self: &Arc<Self>, work: &Work) -> Result<bool> {
+    fn carry_out_sync(self: &Arc<Self>, work: &SyncWork) -> Result<bool> {
         let start = Instant::now();
         let from = work.written.start;
         if work.again
@@ -127,7 +127,7 @@ impl Array {
     }
 
     /// What there is to sync, which is taken for done from now on.
-    fn begin_sync(self: &Arc<Self>) -> Option<Work> {
+    fn begin_sync(self: &Arc<Self>) -> Option<SyncWork> {
         let mut locked = self.lock();
         if !locked.usage.is_writable() && !locked.usage.is_settling() {
             return None;
@@ -135,7 +135,7 @@ impl Array {
         let file = locked.open.file().cloned()?;
         let Begun { from, dirty, again } = locked.durability.begin_sync()?;
         let count = locked.extent.count();
-        Some(Work {
+        Some(SyncWork {
             file,
             map: Arc::clone(locked.open.map()),
             data_at: self.layout.data_at(),
@@ -149,8 +149,8 @@ impl Array {
     }
 
     /// Puts values on disk, and then what vouches for them: the disk may reorder within one sync.
-    fn put_on_disk(self: &Arc<Self>, work: &Work) -> io::Result<()> {
-        let Work {
+    fn put_on_disk(self: &Arc<Self>, work: &SyncWork) -> io::Result<()> {
+        let SyncWork {
             file, map, written, ..
         } = work;
         map.release(written.start, written.end);

@@ -31,7 +31,7 @@ pub struct Reserved {
 
 /// A directory: the deepest one on the way to it that exists, and what is missing from there on.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::storage) struct Place {
+pub(in crate::storage) struct ReservedPlace {
     pub dir: FileId,
     pub missing: PathBuf,
 }
@@ -78,7 +78,7 @@ impl Reserved {
     pub(in crate::storage) fn holds(
         &self,
         name: &OsStr,
-        place: impl FnOnce() -> Option<Place>,
+        place: impl FnOnce() -> Option<ReservedPlace>,
         found: Option<(BorrowedFd<'_>, FileId)>,
     ) -> bool {
         let may_be_linked = || found.is_some_and(|(file, _)| has_other_names(file));
@@ -88,7 +88,7 @@ impl Reserved {
         let asked = place().map(|place| (place, name.to_owned()));
         let real = found.and_then(|(file, _)| real_place(file));
         self.names.iter().any(|names| {
-            let is_named = |at: &Option<(Place, OsString)>| {
+            let is_named = |at: &Option<(ReservedPlace, OsString)>| {
                 at.as_ref()
                     .is_some_and(|(place, name)| names.match_at(place, name))
             };
@@ -98,7 +98,7 @@ impl Reserved {
 }
 
 impl Names {
-    fn match_at(&self, place: &Place, name: &OsStr) -> bool {
+    fn match_at(&self, place: &ReservedPlace, name: &OsStr) -> bool {
         let (name, begin, end) = (name.as_bytes(), self.begin.as_bytes(), self.end.as_bytes());
         name.len() >= begin.len() + end.len()
             && name.starts_with(begin)
@@ -127,13 +127,13 @@ fn has_other_names(file: BorrowedFd<'_>) -> bool {
 }
 
 /// Where a file that was found lies, whatever links led to it.
-fn real_place(file: BorrowedFd<'_>) -> Option<(Place, OsString)> {
+fn real_place(file: BorrowedFd<'_>) -> Option<(ReservedPlace, OsString)> {
     let path = read_link(descriptor_link(&file)).ok()?;
     Some((place_of(path.parent()?)?, path.file_name()?.to_owned()))
 }
 
 /// The place of a directory that is given as an absolute path.
-fn place_of(dir: &Path) -> Option<Place> {
+fn place_of(dir: &Path) -> Option<ReservedPlace> {
     deepest(dir, |dir| stat(dir).ok().map(|stat| FileId::of(&stat)))
 }
 
@@ -141,10 +141,10 @@ fn place_of(dir: &Path) -> Option<Place> {
 pub(in crate::storage) fn deepest(
     path: &Path,
     look: impl Fn(&Path) -> Option<FileId>,
-) -> Option<Place> {
+) -> Option<ReservedPlace> {
     path.ancestors().find_map(|dir| {
         let missing = path.strip_prefix(dir).ok()?;
-        Some(Place {
+        Some(ReservedPlace {
             dir: look(dir)?,
             missing: without_dots(missing),
         })

@@ -18,7 +18,7 @@ use crate::storage::files::destination::{Above, Destination};
 use crate::storage::files::identity::{FileId, identity};
 use crate::storage::files::path;
 use crate::storage::files::path::FilePath;
-use crate::storage::files::reserved::{Place, Reserved, deepest};
+use crate::storage::files::reserved::{Reserved, ReservedPlace, deepest};
 use crate::storage::files::unnamed::Nameless;
 use crate::storage::system;
 use crate::storage::system::{Missing, descriptor_link};
@@ -130,7 +130,7 @@ impl Root {
         Ok(())
     }
 
-    fn place_of(&self, dir: &Path) -> Option<Place> {
+    fn place_of(&self, dir: &Path) -> Option<ReservedPlace> {
         deepest(dir, |dir| {
             let dir = match dir.as_os_str().is_empty() {
                 true => Path::new("."),

@@ -5,7 +5,7 @@ use std::fs::File;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
 use crate::storage::files::path::FilePath;
-use crate::storage::format::npy::Header;
+use crate::storage::format::npy::NpyHeader;
 use crate::storage::format::record;
 use crate::storage::types::ItemType;
 
@@ -14,7 +14,7 @@ use crate::storage::types::ItemType;
 pub struct Layout {
     pub item: ItemType,
     /// The header of a `.npy` file.
-    pub npy: Option<Header>,
+    pub npy: Option<NpyHeader>,
 }
 
 impl Layout {
@@ -59,7 +59,7 @@ impl Layout {
     }
 }
 
-fn npy_header(file: &File, path: &FilePath, item: ItemType, access: Access) -> Result<Header> {
+fn npy_header(file: &File, path: &FilePath, item: ItemType, access: Access) -> Result<NpyHeader> {
     let writable = access == Access::Writable;
     let is_empty = file
         .metadata()
@@ -67,9 +67,9 @@ fn npy_header(file: &File, path: &FilePath, item: ItemType, access: Access) -> R
         .len()
         == 0;
     if is_empty && writable {
-        return Header::create(file, path, item);
+        return NpyHeader::create(file, path, item);
     }
-    let header = Header::read(file, path)?;
+    let header = NpyHeader::read(file, path)?;
     if header.item != item {
         return Err(Error::NpyType {
             path: path.to_string(),

@@ -27,7 +27,7 @@ const MAX_DIGITS: usize = 19;
 
 /// The header of a 1-D array.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Header {
+pub struct NpyHeader {
     /// Where the text begins, in bytes.
     text_at: u64,
     /// Where the values begin, in bytes.
@@ -37,7 +37,7 @@ pub struct Header {
     pub count: u64,
 }
 
-impl Header {
+impl NpyHeader {
     /// Reads the header of a file.
     ///
     /// # Errors
@@ -170,7 +170,7 @@ fn item_of(descr: &str, machine: Machine) -> std::result::Result<ItemType, Strin
 /// The type and number of values that the text of a header names, or what is wrong with it.
 fn parse(text: &[u8]) -> std::result::Result<(ItemType, u64), String> {
     let text = std::str::from_utf8(text).map_err(|_| "its header is not text".to_owned())?;
-    let mut reader = Reader { rest: text };
+    let mut reader = HeaderReader { rest: text };
     let (mut item, mut fortran, mut shape) = (None, None, None);
     reader.expect("{")?;
     while !reader.take("}") {
@@ -209,11 +209,11 @@ fn parse(text: &[u8]) -> std::result::Result<(ItemType, u64), String> {
 }
 
 /// Reads what a header consists of, with spaces between.
-struct Reader<'a> {
+struct HeaderReader<'a> {
     rest: &'a str,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> HeaderReader<'a> {
     fn peeks(&mut self, token: &str) -> bool {
         self.rest = self.rest.trim_start();
         self.rest.starts_with(token)
@@ -300,7 +300,7 @@ mod tests {
     }
 
     fn error(text: &str) -> String {
-        Header::read(&file_with(1, text), &path())
+        NpyHeader::read(&file_with(1, text), &path())
             .unwrap_err()
             .to_string()
     }
@@ -309,7 +309,7 @@ mod tests {
     fn what_numpy_writes_is_read_in_every_version() {
         let text = "{'descr': '<f8', 'fortran_order': False, 'shape': (12,), }   \n";
         for (version, text_at) in [(1, 10), (2, 12), (3, 12)] {
-            let header = Header::read(&file_with(version, text), &path()).unwrap();
+            let header = NpyHeader::read(&file_with(version, text), &path()).unwrap();
             assert_eq!(header.item, ItemType::DOUBLE);
             assert_eq!(header.count, 12);
             assert_eq!(header.data_at, text_at + text.len() as u64);
@@ -323,7 +323,7 @@ mod tests {
             "{'shape': (7L,), 'fortran_order': False, 'descr': '<f8', }",
             "{'descr':'<f8','fortran_order':False,'shape':(7)}",
         ] {
-            let header = Header::read(&file_with(1, text), &path()).unwrap();
+            let header = NpyHeader::read(&file_with(1, text), &path()).unwrap();
             assert_eq!(header.count, 7, "{text}");
         }
     }
@@ -404,11 +404,11 @@ mod tests {
         ] {
             file.set_len(0).unwrap();
             file.write_all_at(bytes, 0).unwrap();
-            assert!(Header::read(&file, &path()).is_err(), "{bytes:?}");
+            assert!(NpyHeader::read(&file, &path()).is_err(), "{bytes:?}");
         }
         file.write_all_at(b"\x93NUMPY\x01\0\xff\0{'descr'", 0)
             .unwrap();
-        let error = Header::read(&file, &path()).unwrap_err().to_string();
+        let error = NpyHeader::read(&file, &path()).unwrap_err().to_string();
         assert!(error.contains("ends within its header"), "{error}");
     }
 
@@ -417,13 +417,13 @@ mod tests {
         for size in [1, 65535] {
             let item = ItemType::parse(b"string", Some(size.to_string().as_bytes())).unwrap();
             let file = tempfile::tempfile().unwrap();
-            let created = Header::create(&file, &path(), item).unwrap();
-            assert_eq!(Header::read(&file, &path()).unwrap(), created);
+            let created = NpyHeader::create(&file, &path(), item).unwrap();
+            assert_eq!(NpyHeader::read(&file, &path()).unwrap(), created);
             assert!(created.data_at.is_multiple_of(64) && created.has_room());
             for count in [0, 9, 10, 10_u64.pow(19) - 1] {
                 file.write_all_at(&created.text(count), created.text_at())
                     .unwrap();
-                let read = Header::read(&file, &path()).unwrap();
+                let read = NpyHeader::read(&file, &path()).unwrap();
                 assert_eq!((read.count, read.data_at), (count, created.data_at));
             }
         }
@@ -432,10 +432,10 @@ mod tests {
     #[test]
     fn a_header_without_spare_space_is_found_out() {
         let text = "{'descr': '<f8', 'fortran_order': False, 'shape': (12,), }\n";
-        let header = Header::read(&file_with(1, text), &path()).unwrap();
+        let header = NpyHeader::read(&file_with(1, text), &path()).unwrap();
         assert!(!header.has_room());
         let padded = text.replace('\n', &(" ".repeat(17) + "\n"));
-        let header = Header::read(&file_with(1, &padded), &path()).unwrap();
+        let header = NpyHeader::read(&file_with(1, &padded), &path()).unwrap();
         assert!(header.has_room());
         assert_eq!(header.text(1).len(), padded.len());
     }

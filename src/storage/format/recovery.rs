@@ -12,7 +12,7 @@ use crate::storage::files::path::FilePath;
 use crate::storage::format::layout::Layout;
 use crate::storage::format::mark::Mark;
 use crate::storage::format::npy;
-use crate::storage::format::npy::Header;
+use crate::storage::format::npy::NpyHeader;
 use crate::storage::format::record;
 use crate::storage::format::record::Record;
 
@@ -165,7 +165,7 @@ impl Contents {
     /// two: then the file is longer.
     fn agree_with(
         &self,
-        header: &Header,
+        header: &NpyHeader,
         file: &File,
         path: &FilePath,
         layout: &Layout,

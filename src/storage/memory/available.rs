@@ -53,7 +53,7 @@ fn of_machine(meminfo: &str) -> Option<u64> {
 }
 
 /// What the files of a version of cgroups are called.
-struct Names {
+struct CgroupFiles {
     /// Where this version is mounted below [`CGROUPS`].
     mount: &'static str,
     limit: &'static str,
@@ -62,13 +62,13 @@ struct Names {
     cache: [&'static str; 2],
 }
 
-const VERSION_1: Names = Names {
+const VERSION_1: CgroupFiles = CgroupFiles {
     mount: "memory",
     limit: "memory.limit_in_bytes",
     used: "memory.usage_in_bytes",
     cache: ["total_inactive_file", "total_active_file"],
 };
-const VERSION_2: Names = Names {
+const VERSION_2: CgroupFiles = CgroupFiles {
     mount: "",
     limit: "memory.max",
     used: "memory.current",
@@ -99,7 +99,11 @@ fn of_cgroups(cgroups: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<u
         .min()
 }
 
-fn of_cgroup(group: &Path, names: &Names, read: &dyn Fn(&Path) -> Option<String>) -> Option<u64> {
+fn of_cgroup(
+    group: &Path,
+    names: &CgroupFiles,
+    read: &dyn Fn(&Path) -> Option<String>,
+) -> Option<u64> {
     let number = |name| read(&group.join(name))?.trim().parse::<u64>().ok();
     // Without a limit it says `max`, or a number that no machine has.
     let limit = number(names.limit)?;

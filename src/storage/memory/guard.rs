@@ -26,7 +26,7 @@ static PAGE: AtomicUsize = AtomicUsize::new(4096);
 pub struct Fault;
 
 /// An access that a thread is making.
-struct Access<'a> {
+struct MappedAccess<'a> {
     start: usize,
     end: usize,
     /// What is to be set when a page is lost.
@@ -36,7 +36,7 @@ struct Access<'a> {
 /// A thread that accesses mapped memory. It is never freed: there are few threads, and a signal handler may look at it.
 struct Accessor {
     thread: libc::pthread_t,
-    /// The [`Access`] that it is making, if any.
+    /// The [`MappedAccess`] that it is making, if any.
     access: AtomicPtr<c_void>,
     next: *const Accessor,
 }
@@ -115,7 +115,7 @@ pub fn guarded_with_others<R>(
     access: impl FnOnce() -> R,
 ) -> Result<R, Fault> {
     let accessor = Accessor::of_this_thread();
-    let current = Access {
+    let current = MappedAccess {
         start: range.start,
         end: range.end,
         lost,
@@ -185,7 +185,7 @@ fn is_served(address: usize) -> bool {
         }
         let access = accessor.access.load(Ordering::Relaxed);
         // SAFETY: null, or on the stack of the access that was interrupted, on this thread.
-        let Some(access) = (unsafe { access.cast::<Access<'_>>().as_ref() }) else {
+        let Some(access) = (unsafe { access.cast::<MappedAccess<'_>>().as_ref() }) else {
             continue;
         };
         if (access.start..access.end).contains(&address) {

@@ -16,7 +16,7 @@ use crate::storage::files::access::Access;
 use crate::storage::files::identity::FileId;
 use crate::storage::files::path::FilePath;
 use crate::storage::files::root::Root;
-use crate::storage::format::npy::Header;
+use crate::storage::format::npy::NpyHeader;
 use crate::storage::lock_order::{OfRegistry, OfSync, Ordered, OrderedGuard};
 use crate::storage::stats::Totals;
 use crate::storage::store::post::{Post, WorkerMessage};
@@ -270,7 +270,7 @@ impl Registry {
             return Ok(entry.array.item());
         }
         let file = root.open_found(&found, path, Access::ReadOnly)?;
-        Header::read(&file, path).map(|header| header.item)
+        NpyHeader::read(&file, path).map(|header| header.item)
     }
 
     /// Counts one binding less. After the last one the file gets its exact length and is closed; after the last one that

@@ -55,7 +55,7 @@ pub(in crate::storage) struct Tasks {
 }
 
 /// What is left to do of a task.
-enum Work {
+enum TaskWork {
     Fill {
         positions: Range<u64>,
         value: Box<[u8]>,
@@ -69,7 +69,7 @@ enum Work {
 
 /// A task that waits, or is carried out in part.
 struct Queued {
-    work: Work,
+    work: TaskWork,
     /// Number of values that had been dropped from the head when it was sent.
     head: u64,
     cancel: Cancel,
@@ -144,12 +144,12 @@ impl Tasks {
         &self,
         array: &Arc<Array>,
         head: u64,
-        work: Work,
+        work: TaskWork,
         cancel: &Cancel,
-    ) -> std::result::Result<Work, TaskEnd> {
+    ) -> std::result::Result<TaskWork, TaskEnd> {
         let trimmed = |result| TaskEnd::of_trim(array, head, result);
         match work {
-            Work::Fill {
+            TaskWork::Fill {
                 positions,
                 value,
                 mut filled,
@@ -161,7 +161,7 @@ impl Tasks {
                     array.fill(part, &value, cancel, || array.keep_pace(), &mut filled)
                 });
                 match result {
-                    Ok(()) if end < positions.end => Ok(Work::Fill {
+                    Ok(()) if end < positions.end => Ok(TaskWork::Fill {
                         positions: end..positions.end,
                         value,
                         filled,
@@ -169,14 +169,14 @@ impl Tasks {
                     result => Err(TaskEnd::of_fill(result, filled)),
                 }
             }
-            Work::Trim(trim) => {
+            TaskWork::Trim(trim) => {
                 let values = trim.values();
                 let copy = array.begin_head_drop(trim, &self.root, cancel.clone());
                 let copy = copy.map_err(|error| trimmed(Err(error)))?;
-                self.do_part(array, head, Work::HeadDrop(copy, values), cancel)
+                self.do_part(array, head, TaskWork::HeadDrop(copy, values), cancel)
             }
-            Work::HeadDrop(mut copy, values) => match copy.take_turn(&self.registry) {
-                Ok(false) => Ok(Work::HeadDrop(copy, values)),
+            TaskWork::HeadDrop(mut copy, values) => match copy.take_turn(&self.registry) {
+                Ok(false) => Ok(TaskWork::HeadDrop(copy, values)),
                 Ok(true) => Err(trimmed(Ok(values))),
                 Err(error) => Err(trimmed(Err(error))),
             },
@@ -223,12 +223,12 @@ impl TaskThreads {
         done: TaskDone,
     ) {
         let work = match task {
-            Task::Fill { positions, value } => Work::Fill {
+            Task::Fill { positions, value } => TaskWork::Fill {
                 positions,
                 value,
                 filled: 0,
             },
-            Task::Trim(trim) => Work::Trim(trim),
+            Task::Trim(trim) => TaskWork::Trim(trim),
         };
         let queued = Queued {
             work,

@@ -52,18 +52,18 @@ pub fn check(dir: &Dir) -> std::result::Result<Vec<Missing>, String> {
         try_in_children(&subject)
     } else {
         ROWS.iter()
-            .map(|row| Answer::of(try_here(row.trial, &subject)))
+            .map(|row| CallAnswer::of(try_here(row.trial, &subject)))
             .collect()
     };
     for (row, answer) in ROWS.iter().zip(answers) {
         let errno = match answer {
-            Answer::Deadly | Answer::Unknown => None,
-            Answer::Failed(errno) if is_refusal(errno) => Some(errno),
-            Answer::Succeeded | Answer::Failed(_) => continue,
+            CallAnswer::Deadly | CallAnswer::Unknown => None,
+            CallAnswer::Failed(errno) if is_refusal(errno) => Some(errno),
+            CallAnswer::Succeeded | CallAnswer::Failed(_) => continue,
         };
         match (&row.cost, answer) {
-            (Cost::NotIfDeadly(_), Answer::Unknown) => continue,
-            (Cost::NotIfDeadly(_), Answer::Deadly) => {
+            (Cost::NotIfDeadly(_), CallAnswer::Unknown) => continue,
+            (Cost::NotIfDeadly(_), CallAnswer::Deadly) => {
                 return Err(format!(
                     "a filter of system calls (seccomp) would end the server at its first {}: allow that call",
                     row.name
@@ -115,7 +115,7 @@ fn is_filtered() -> bool {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Answer {
+enum CallAnswer {
     Succeeded,
     Failed(Errno),
     Deadly,
@@ -123,7 +123,7 @@ enum Answer {
     Unknown,
 }
 
-impl Answer {
+impl CallAnswer {
     /// 0 for success, or else errno.
     fn of(errno: i32) -> Self {
         match errno {
@@ -144,9 +144,9 @@ const BEGUN: i32 = -2;
 
 /// Tries all calls in children of their own memory: one goes from call to call, and after its end the next goes on
 /// behind the call that ended it.
-fn try_in_children(subject: &Subject) -> Vec<Answer> {
+fn try_in_children(subject: &Subject) -> Vec<CallAnswer> {
     let Some(said) = SharedPage::new() else {
-        return vec![Answer::Unknown; ROWS.len()];
+        return vec![CallAnswer::Unknown; ROWS.len()];
     };
     for answer in said.answers() {
         answer.store(NOT_BEGUN, Ordering::Relaxed);
@@ -166,9 +166,9 @@ fn try_in_children(subject: &Subject) -> Vec<Answer> {
     said.answers()
         .iter()
         .map(|answer| match answer.load(Ordering::Relaxed) {
-            NOT_BEGUN => Answer::Unknown,
-            BEGUN => Answer::Deadly,
-            errno => Answer::of(errno),
+            NOT_BEGUN => CallAnswer::Unknown,
+            BEGUN => CallAnswer::Deadly,
+            errno => CallAnswer::of(errno),
         })
         .collect()
 }
@@ -253,13 +253,13 @@ mod tests {
     fn a_child_and_this_process_get_the_same_answers() {
         let here: Vec<_> = with_subject(|subject| {
             ROWS.iter()
-                .map(|row| Answer::of(try_here(row.trial, subject)))
+                .map(|row| CallAnswer::of(try_here(row.trial, subject)))
                 .collect()
         });
         assert_eq!(with_subject(try_in_children), here);
         for (row, answer) in ROWS.iter().zip(here) {
-            assert_ne!(answer, Answer::Failed(Errno::BADF), "{}", row.name);
-            assert_ne!(answer, Answer::Failed(Errno::FAULT), "{}", row.name);
+            assert_ne!(answer, CallAnswer::Failed(Errno::BADF), "{}", row.name);
+            assert_ne!(answer, CallAnswer::Failed(Errno::FAULT), "{}", row.name);
         }
     }
 }

@@ -18,7 +18,7 @@ const MADV_POPULATE_WRITE: libc::c_int = 23;
 pub(super) type Trial = fn(&Subject) -> libc::c_long;
 
 /// A call, its name, how it is tried and what is worse without it.
-pub(super) struct Row {
+pub(super) struct TrialRow {
     pub call: Call,
     pub name: &'static str,
     pub trial: Trial,
@@ -37,8 +37,8 @@ pub(super) enum Cost {
 
 // SAFETY (of all trials): the pointers are to structures of a trial's own, or to the subject's page, and as long as the
 // kernel expects; each call leaves the process, and the file but for its space, as they were.
-pub(super) const ROWS: [Row; 19] = [
-    Row {
+pub(super) const ROWS: [TrialRow; 19] = [
+    TrialRow {
         call: Call::CacheStat,
         name: "cachestat",
         trial: |subject| {
@@ -56,7 +56,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: Cost::Minor("VSTAT counts resident pages by mincore, which takes longer"),
     },
-    Row {
+    TrialRow {
         call: Call::CopyFileRange,
         name: "copy_file_range",
         trial: |subject| {
@@ -76,7 +76,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: Cost::Minor("VTRIM copies through memory"),
     },
-    Row {
+    TrialRow {
         call: Call::Fadvise,
         name: "fadvise64",
         trial: |subject| {
@@ -86,7 +86,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: Cost::Minor("VADVISE has no effect on the page cache"),
     },
-    Row {
+    TrialRow {
         call: Call::Fallocate,
         name: "fallocate",
         trial: |subject| {
@@ -104,7 +104,7 @@ pub(super) const ROWS: [Row; 19] = [
             "space is not allocated ahead: a full disk is noticed only when values reach it, and makes the array unavailable",
         ),
     },
-    Row {
+    TrialRow {
         call: Call::Fchown,
         name: "fchown",
         trial: |subject| {
@@ -120,7 +120,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: Cost::Minor("VTRIM cannot drop the head of another user's file"),
     },
-    Row {
+    TrialRow {
         call: Call::GetAttribute,
         name: "fgetxattr",
         trial: |subject| {
@@ -131,7 +131,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: ATTRIBUTES,
     },
-    Row {
+    TrialRow {
         call: Call::Linkat,
         name: "linkat",
         trial: |subject| {
@@ -148,7 +148,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: Cost::Minor(NO_UNNAMED_FILES),
     },
-    Row {
+    TrialRow {
         call: Call::ListAttributes,
         name: "flistxattr",
         trial: |subject| {
@@ -157,7 +157,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: Cost::Minor("VTRIM drops extended attributes that others have set"),
     },
-    Row {
+    TrialRow {
         call: Call::Mincore,
         name: "mincore",
         trial: |subject| {
@@ -171,7 +171,7 @@ pub(super) const ROWS: [Row; 19] = [
             "whether values are in RAM is found out by reads that do not wait; without cachestat, too, VSTAT says nil for `resident`",
         ),
     },
-    Row {
+    TrialRow {
         call: Call::OpenAt2,
         name: "openat2",
         trial: |subject| {
@@ -188,7 +188,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: Cost::NotIfDeadly("paths are looked up one directory after the other"),
     },
-    Row {
+    TrialRow {
         call: Call::PopulateWrite,
         name: "madvise(MADV_POPULATE_WRITE)",
         trial: |subject| {
@@ -199,7 +199,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: Cost::Minor("appends in bursts take page faults, and more time"),
     },
-    Row {
+    TrialRow {
         call: Call::ReadNoWait,
         name: "preadv2(RWF_NOWAIT)",
         trial: |subject| {
@@ -225,7 +225,7 @@ pub(super) const ROWS: [Row; 19] = [
             "for files of other users it is unknown whether values are in RAM: their first readers wait for a thread",
         ),
     },
-    Row {
+    TrialRow {
         call: Call::RenameNoReplace,
         name: "renameat2",
         trial: |subject| {
@@ -238,7 +238,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: Cost::Minor("a file that is set aside gets its new name in two steps"),
     },
-    Row {
+    TrialRow {
         call: Call::SetAttribute,
         name: "fsetxattr",
         trial: |subject| {
@@ -250,7 +250,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: ATTRIBUTES,
     },
-    Row {
+    TrialRow {
         call: Call::SetPriority,
         name: "setpriority",
         trial: |_| {
@@ -262,7 +262,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: NO_PRIORITY,
     },
-    Row {
+    TrialRow {
         call: Call::SetScheduler,
         name: "sched_setscheduler",
         trial: |_| {
@@ -276,7 +276,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: NO_PRIORITY,
     },
-    Row {
+    TrialRow {
         call: Call::Statfs,
         name: "fstatfs",
         trial: |subject| {
@@ -286,7 +286,7 @@ pub(super) const ROWS: [Row; 19] = [
         },
         cost: Cost::Minor("each sync waits for the disk's own cache"),
     },
-    Row {
+    TrialRow {
         call: Call::Statx,
         name: "statx",
         trial: |subject| {
@@ -307,7 +307,7 @@ pub(super) const ROWS: [Row; 19] = [
             "a new file cannot be told from a deleted one that had the same inode",
         ),
     },
-    Row {
+    TrialRow {
         call: Call::SyncFileRange,
         name: "sync_file_range",
         trial: |subject| {

@@ -121,7 +121,8 @@ fn parse_decimal(text: &[u8]) -> Result<LongDouble, ValueError> {
     if !is_mantissa(mantissa) || !exponent.is_none_or(is_integer) {
         return Err(NOT_A_NUMBER);
     }
-    if let Some(value) = Decimal::read(mantissa, exponent).and_then(Decimal::to_long_double) {
+    if let Some(value) = WideDecimal::read(mantissa, exponent).and_then(WideDecimal::to_long_double)
+    {
         return Ok(value);
     }
     let text = std::str::from_utf8(text).map_err(|_| NOT_A_NUMBER)?;
@@ -180,7 +181,7 @@ impl fmt::Display for LongDouble {
             sign_and_exponent: self.exponent(),
             ..*self
         };
-        Decimal::shortest(magnitude).fmt(f)
+        WideDecimal::shortest(magnitude).fmt(f)
     }
 }
 
@@ -196,17 +197,17 @@ impl fmt::Debug for LongDouble {
 
 /// `digits` × 10^`exponent`.
 #[derive(Clone, Copy)]
-struct Decimal {
+struct WideDecimal {
     digits: u128,
     exponent: i32,
 }
 
-impl Decimal {
+impl WideDecimal {
     /// So many significant digits always tell a long double from its neighbours: 10^20 > 2^65.
     const ENOUGH_DIGITS: u32 = 21;
 
     /// What a text says that [`parse_decimal`] has checked, unless it has too many digits.
-    fn read(mantissa: &[u8], exponent: Option<&[u8]>) -> Option<Decimal> {
+    fn read(mantissa: &[u8], exponent: Option<&[u8]>) -> Option<WideDecimal> {
         let mut digits: u64 = 0;
         for byte in mantissa.iter().filter(|&&byte| byte != b'.') {
             digits = digits
@@ -218,7 +219,7 @@ impl Decimal {
             Some(text) => int::parse(text, Kind::Int16).ok()?,
             None => 0,
         };
-        Some(Decimal {
+        Some(WideDecimal {
             digits: digits.into(),
             exponent: i32::from(exponent) - point.unwrap_or(0) as i32,
         })
@@ -247,13 +248,13 @@ impl Decimal {
     /// closer.
     ///
     /// The two decimals of n digits around the value are candidates, for the fewest n where one of them reads back. As
-    /// reading is exact, so is the number of digits: rounding in [`Decimal::approximate`] can only blur which of two
+    /// reading is exact, so is the number of digits: rounding in [`WideDecimal::approximate`] can only blur which of two
     /// candidates is closer, where their distances differ by less than 1e-29 of the value.
-    fn shortest(value: LongDouble) -> Decimal {
-        let approximate = Decimal::approximate(value);
-        let mut best = approximate.rounded(Decimal::ENOUGH_DIGITS)[0];
+    fn shortest(value: LongDouble) -> WideDecimal {
+        let approximate = WideDecimal::approximate(value);
+        let mut best = approximate.rounded(WideDecimal::ENOUGH_DIGITS)[0];
         // A candidate of n digits that reads back implies one of n + 1, so a binary search finds the fewest.
-        let (mut low, mut high) = (1, Decimal::ENOUGH_DIGITS);
+        let (mut low, mut high) = (1, WideDecimal::ENOUGH_DIGITS);
         while low < high {
             let middle = (low + high) / 2;
             let candidates = approximate.rounded(middle);
@@ -274,7 +275,7 @@ impl Decimal {
     /// The value with 30 or 31 digits, the last of which may be off by one.
     ///
     /// The `Display` of `rustc_apfloat` gives exact digits, but takes 18 ms at the ends of the range.
-    fn approximate(value: LongDouble) -> Decimal {
+    fn approximate(value: LongDouble) -> WideDecimal {
         /// No power of ten within this is denormal or infinite in quadruple precision, whose exponents have 15 bits too.
         const MAX_POWER: i32 = 4900;
         let binary_exponent = i32::from(value.exponent().max(1)) - 16383 - 63;
@@ -290,21 +291,21 @@ impl Decimal {
             .value
             .scalbn(binary_exponent);
         let scaled = scaled * power_of_ten(power - first);
-        Decimal {
+        WideDecimal {
             digits: scaled.value.to_u128(128).value,
             exponent: -power,
         }
     }
 
     /// The two decimals of `count` digits around this one: the closer first, or the even one where both are as close.
-    fn rounded(self, count: u32) -> [Decimal; 2] {
+    fn rounded(self, count: u32) -> [WideDecimal; 2] {
         let drop = (self.digits.ilog10() + 1).saturating_sub(count);
         let unit = 10_u128.pow(drop);
-        let below = Decimal {
+        let below = WideDecimal {
             digits: self.digits / unit,
             exponent: self.exponent + drop as i32,
         };
-        let above = Decimal {
+        let above = WideDecimal {
             digits: below.digits + 1,
             ..below
         };
@@ -332,7 +333,7 @@ fn power_of_ten(exponent: i32) -> Quad {
 }
 
 /// Positional where that is short, else with an exponent. Every integer of 64 bits is positional.
-impl fmt::Display for Decimal {
+impl fmt::Display for WideDecimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.digits.to_string();
         let digits = text.trim_end_matches('0');
@@ -428,7 +429,7 @@ mod tests {
                 Some((mantissa, exponent)) => (mantissa, Some(exponent.as_bytes())),
                 None => (text.as_str(), None),
             };
-            Decimal::read(mantissa.as_bytes(), exponent).and_then(Decimal::to_long_double)
+            WideDecimal::read(mantissa.as_bytes(), exponent).and_then(WideDecimal::to_long_double)
         };
         let mut taken = 0;
         for (text, sign_and_exponent, significand, _) in vectors() {
