@@ -49,7 +49,7 @@ struct Round<'a> {
     dir: &'a Path,
     name: &'a str,
     item: ItemType,
-    /// The key. Whoever closes it has the lock to write; long writes go on without it.
+    /// The key. A thread that closes it holds the write lock; long writes continue without it.
     bound: &'a RwLock<Option<Bound>>,
     over: &'a AtomicBool,
     in_place: InPlace,

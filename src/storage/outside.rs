@@ -43,7 +43,7 @@ fn boot() -> impl Strategy<Value = [u8; 16]> {
     prop_oneof![Just(this_boot()), any::<[u8; 16]>()]
 }
 
-/// A record that says of its file what it may, for files of so many bytes.
+/// A random record for a file of the given length.
 fn record(len: u64) -> impl Strategy<Value = [u8; record::SIZE as usize]> {
     let item_size = prop_oneof![Just(8_u32), 1_u32..17, any::<u32>()];
     (item_size, boot(), number(), number(), number()).prop_map(

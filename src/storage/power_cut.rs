@@ -247,7 +247,7 @@ impl Disk {
         Ok(())
     }
 
-    /// The file and its mark as a power cut after so many events may leave them.
+    /// The file and its mark as a power cut after `cut` events may leave them.
     fn after_cut(&self, cut: usize, random: &mut Random) -> Image {
         let events = &self.events[..cut];
         let certain = |event: &Event| match event {

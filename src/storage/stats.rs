@@ -92,7 +92,7 @@ pub struct Stats {
     pub cold_faults: Counter,
     /// System calls on files that failed, and files that others changed.
     pub errors: Counter,
-    /// Syncs, whoever carried them out.
+    /// Syncs, by the worker or by commands.
     pub sync_time: Latency,
     /// Growths of the worker.
     pub growth_time: Latency,

@@ -164,7 +164,7 @@ impl Asked {
         Ok(Question::new(item, self.ops.clone(), self.skip_nan))
     }
 
-    /// Whether a reply may have the answers of so many parts.
+    /// Checks that a reply has room for the answers of `parts`.
     ///
     /// # Errors
     /// If they take too much memory, or there is no memory for them and what they are put together from.

@@ -107,7 +107,7 @@ impl Command for VFind {
 /// Which of the values that are found the reply tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Part {
-    /// At most so many after an offset.
+    /// At most `count` of them after `offset`.
     List { offset: u64, count: u64 },
     /// The first ones, and where to go on.
     Page { count: u64 },

@@ -80,7 +80,7 @@ impl Command for VSearch {
     }
 }
 
-/// Whether so many values may be searched for while the server waits.
+/// Checks that `values` may be searched for while the server waits.
 ///
 /// # Errors
 /// If that takes too long.

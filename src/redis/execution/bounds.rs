@@ -17,7 +17,7 @@ pub fn in_reply(item: ItemType) -> u64 {
     NUMBER.max(item.size() as u64 + BULK)
 }
 
-/// Whether a reply may have so many values.
+/// Checks that a reply has room for `values`.
 ///
 /// # Errors
 /// If they take too much memory, or there is no memory for them.
@@ -35,7 +35,7 @@ pub fn expect_reply(values: u64, item: ItemType) -> Outcome {
     memory::expect(values * in_reply(item))
 }
 
-/// Whether a reply may have so many numbers.
+/// Checks that a reply has room for `numbers`.
 ///
 /// # Errors
 /// As [`expect_reply`].
@@ -63,7 +63,7 @@ pub fn expect_buffered_reply(values: u64, item: ItemType) -> Outcome {
     memory::expect(bytes)
 }
 
-/// Whether a command may write so many values.
+/// Checks that one command may write `values`.
 ///
 /// # Errors
 /// If they take too much memory, or there is no memory for them and for what replicas are told of them.

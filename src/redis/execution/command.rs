@@ -20,7 +20,7 @@ pub trait Command {
     const NAME: &'static CStr;
     /// As `RedisModule_CreateCommand` takes them.
     const FLAGS: &'static CStr;
-    /// Number of arguments, the name included; negative: at least so many.
+    /// Number of arguments, including the name; negative: the minimum.
     const ARITY: c_int;
     const KEY_ACCESS: KeyAccess;
     /// What `COMMAND DOCS` says.

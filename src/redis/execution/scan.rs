@@ -1,4 +1,4 @@
-//! Commands that go over many values: at once where that is quick, else on the pool.
+//! Commands that read many values: at once if that is quick, else on the pool.
 
 use std::ops::Range;
 
@@ -11,19 +11,18 @@ use crate::storage::threads::pool::Job;
 use crate::storage::types::ItemType;
 use crate::storage::{Bound, Cancel};
 
-/// Up to so many bytes are gone over at once, while the server waits: below 50 µs where they are in memory, which is
+/// Up to this many bytes are read while the server waits: below 50 µs where they are in memory, which is
 /// what it costs to wake another thread and be woken by it.
 const AT_ONCE: u64 = 512 << 10;
 
-/// As many answers are put together at once.
+/// Up to this many answers are computed while the server waits.
 const ANSWERS_AT_ONCE: u64 = 10_000;
-/// As many bytes are gone over, and as many answers put together, where the server has to wait: about a third of a second's
+/// The most bytes that are read, and the most answers, where the server has to wait: about a third of a second's
 /// work.
 pub const MOST_INLINE: u64 = 1 << 30;
 const MOST_ANSWERS_INLINE: u64 = 1_000_000;
 
-/// Asks a query of a range and replies with what it answers: so many `answers`, or how many that are is seen when they are
-/// there. The client waits, the server does not; but where a client cannot be kept waiting (`MULTI`, scripts) it is
+/// Asks a query of a range and replies with what it answers: `answers` values, or a number that is known at the end. The client waits, the server does not; but where a client cannot be kept waiting (`MULTI`, scripts) it is
 /// done here and now. A reply that fails has not begun.
 ///
 /// # Errors
@@ -59,7 +58,7 @@ pub fn reply_from_scan<Q: Query>(
     Ok(())
 }
 
-/// Replies with so many answers for which there is nothing to be gone over, on the pool if they are many.
+/// Replies with `answers` for an empty range, on the pool if there are many.
 ///
 /// # Errors
 /// Where the server would have to wait for long, or as `reply`.
@@ -92,7 +91,7 @@ impl<F: FnOnce() + Send> Job for Once<F> {
     }
 }
 
-/// Whether so many values may be gone over while the server waits.
+/// Checks that `values` may be read while the server waits.
 ///
 /// # Errors
 /// If that takes too long.

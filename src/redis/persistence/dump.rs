@@ -15,7 +15,7 @@ const REST: u64 = 1 << 20;
 /// longer than dumping.
 const LARGE: u64 = 16 << 20;
 
-/// How much memory the dump of so many bytes of values takes at its peak: the server copies it, into the reply or into the
+/// Peak memory of a dump of `bytes` of values: the server copies it, into the reply or into the
 /// command that `MIGRATE` sends. Measured were 2.0 to 2.04 times the bytes, for both, on Redis 7.0 and 8.0 and Valkey 9.1;
 /// where the values compress well it is less.
 fn peak_of(bytes: u64) -> u64 {

@@ -62,7 +62,7 @@ static IS_SOMETHING_MISSING: AtomicBool = AtomicBool::new(false);
 /// How often this replica has asked.
 static TIMES_ASKED: AtomicU64 = AtomicU64::new(0);
 
-/// So many requests are kept. Whoever asked for more asks again.
+/// Maximum number of requests that are kept. A server with more requests repeats them.
 const MOST_REQUESTS: usize = 4096;
 
 /// An array of which a node lacks values.

@@ -3,15 +3,15 @@
 //!
 //! | sent | means |
 //! |---|---|
-//! | `VREPLICATE key BIND/2 path type size mode count head state identity` | the key leads to that file, of so many values |
+//! | `VREPLICATE key BIND/2 path type size mode count head state identity` | the key leads to that file, which has `count` values |
 //! | `VREPLICATE key APPEND/2 position bytes` | from that position on, the values are these, and there are no more |
 //! | `VREPLICATE key SET/2 position bytes [position bytes ...]` | from each position on, the values are these |
-//! | `VREPLICATE key REPEAT/2 position count bytes` | so many values are all this one |
+//! | `VREPLICATE key REPEAT/2 position count bytes` | `count` values are all this one |
 //! | `VREPLICATE key LENGTH/2 position` | there are no values from that position on |
 //! | `VREPLICATE key HEAD/2 path position` | there are no values before that position |
 //! | `VREPLICATE key FILL/2 path position bytes` | a part of the contents, which are sent by and by |
 //! | `VREPLICATE key FILLED/2 path position` | that was all, and there are no values from that position on |
-//! | `VREPLICATE key REFILL/2 path position count` | all contents follow again, from that position on; so many long writes have begun |
+//! | `VREPLICATE key REFILL/2 path position count` | all contents follow again, from that position on; `count` long writes have begun |
 //! | `VREPLICATE key BEGIN/2 path`, `... END/2 path` | a long write begins; all of it was sent |
 //! | `VREPLICATE mmap HOLDS/2 path head end [path head end ...]` | these are the positions of the first value of each file, and behind the last |
 //! | `VREPLICATE mmap ONLINE/2` | a replica has joined; what comes from here on is new to all of them |

@@ -55,7 +55,7 @@ impl Ctx {
         Some(reply.element(1)?.to_vec())
     }
 
-    /// Notes in `LATENCY` that something took so many milliseconds. On the main thread.
+    /// Adds a sample in milliseconds to `LATENCY`. On the main thread.
     pub fn add_latency_sample(&self, event: &CStr, milliseconds: i64) {
         // SAFETY: the server copies the name.
         unsafe { raw::RedisModule_LatencyAddSample.unwrap()(event.as_ptr(), milliseconds) };

@@ -94,7 +94,7 @@ extern "C" fn on_message<R: Receiver>(
     len: u32,
 ) {
     guarded("a message of the Cluster", || {
-        // SAFETY: the server passes so many bytes, which live during the call.
+        // SAFETY: the server passes that many bytes, which live during the call.
         let message = unsafe { slice::from_raw_parts(payload, len as usize) };
         R::receive(message);
     });

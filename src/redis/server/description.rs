@@ -50,7 +50,7 @@ pub struct Description {
     pub name: &'static CStr,
     /// As `RedisModule_CreateCommand` takes them.
     pub flags: &'static CStr,
-    /// Number of arguments, the name included; negative: at least so many.
+    /// Number of arguments, including the name; negative: the minimum.
     pub arity: c_int,
     pub key_access: KeyAccess,
     pub summary: &'static CStr,

@@ -24,7 +24,7 @@ extern "C" fn run_work(work: *mut c_void) {
     }
 }
 
-/// Has the server run `work` in so many milliseconds, with a context by which it may send to replicas. On the main thread
+/// Has the server run `work` after a delay in milliseconds, with a context by which it may send to replicas. On the main thread
 /// only.
 pub fn after(milliseconds: i64, work: Box<dyn FnOnce(&Ctx)>) {
     let detached = detached::context();

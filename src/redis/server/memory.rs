@@ -6,12 +6,12 @@ use crate::storage::memory::available as memory;
 
 /// For less than this, in bytes, it is not looked whether there is memory.
 const LOOKED_AT: u64 = 1 << 20;
-/// From so many bytes on it is also looked at what the machine and the cgroups of the server could give: that takes longer.
+/// From this size on, what the machine and the server's cgroups have left is checked, too. That takes longer.
 const LOOKED_AT_CLOSELY: u64 = 16 << 20;
 /// What is to be left for the server when a command has taken its share, in bytes.
 const RESERVE: u64 = 64 << 20;
 
-/// Whether there is memory of so many bytes, for what the server itself is going to take: there it would end itself if
+/// Whether `bytes` of memory are available for an allocation that the server itself makes: there it would end itself if
 /// there were none. To be asked before anything was written or replied.
 ///
 /// # Errors

@@ -76,7 +76,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Where so many bytes more have room now; `None` if the file must grow first.
+    /// The position at which `len` more bytes have room now; `None` if the file must grow first.
     #[inline]
     fn find_room(&mut self, len: u64) -> Result<Option<Room>> {
         let from = self.extent.end();

@@ -13,7 +13,7 @@ use crate::storage::files::calls as disk;
 /// All of these are set on one thread only.
 impl Array {
     /// Whether values are missing, so that what is there is not to be shown. Where the file system has extended attributes,
-    /// the file says so, too: it is so for whoever opens it next.
+    /// the file says so, too: it stays so for the next program that opens it.
     #[inline]
     pub fn is_incomplete(&self) -> bool {
         self.peers.completeness.load(Ordering::Relaxed) != Completeness::Whole as u8

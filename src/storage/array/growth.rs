@@ -52,7 +52,7 @@ fn warn_of_failed_growth(error: &Error) {
 /// Less than this, in bytes, is asked for without a look at what is free.
 const LITTLE: u64 = 16 << 20;
 
-/// Whether a disk has no room for so many bytes behind the end of a file. ext4 takes all that is free before it finds that
+/// Whether a disk has no room for a growth of a file to `len` bytes. ext4 takes all that is free before it finds that
 /// out, and for so long all others who write to the disk fail.
 fn is_more_than_is_free(plan: &GrowthPlan, len: u64) -> bool {
     if len < LITTLE {

@@ -47,7 +47,7 @@ pub struct Array {
     pub(in crate::storage) cold_check: ColdCheck,
     /// Held during a sync, so that no thread regards as synced what another has only begun to sync.
     pub(in crate::storage) syncing: Ordered<OfSync, ()>,
-    /// Held to read by those who read or map the file for a snapshot; whoever closes the file waits for them.
+    /// Held for reading by threads that read or map the file for a snapshot; closing the file waits for them.
     pub(in crate::storage) reading: OrderedRw<OfReading>,
 }
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::storage::files::calls as disk;
 use crate::storage::files::root::Found;
 
-/// The extended attribute of a file that lacks values. Its value says why, for whoever opens the file next; it may be empty.
+/// The extended attribute of a file that lacks values. Its value is the reason, which may be empty.
 pub(super) const INCOMPLETE: &str = "user.mmap.incomplete";
 /// Why a file lacks values that are being sent.
 pub(in crate::storage) const ON_THEIR_WAY: &str = "its values are on their way from the primary";

@@ -12,7 +12,7 @@ use crate::storage::array::writer::Writer;
 use crate::storage::error::Result;
 
 impl Writer<'_> {
-    /// Makes room for so many bytes more, growing the file here and now if the worker has not done so. While it waits,
+    /// Makes room for `bytes` more, growing the file here and now if the worker has not done so. While it waits,
     /// others may do anything to the array, even give it another file: what the caller knew of it is void, and whether
     /// it may be written to is found out afresh.
     #[cold]

@@ -176,7 +176,7 @@ impl Array {
         }
     }
 
-    /// Notes in the mark that so many values are there; `None` if the file is not the array's any more, or another sync
+    /// Notes in the mark that `count` values are there; `None` if the file is not the array's any more, or another sync
     /// of it has failed.
     fn vouch_for(self: &Arc<Self>, file: &Arc<File>, count: u64) -> io::Result<Option<Marked>> {
         let mut locked = self.lock();
@@ -189,7 +189,7 @@ impl Array {
             locked.durability.set_mark(Some(count));
             return Ok(Some(marked));
         }
-        // Not under the array's lock: an attribute can wait for the journal. Whoever lowers the mark comes after.
+        // Not under the array's lock: an attribute can wait for the journal. A thread that lowers the mark does so afterwards.
         locked.durability.set_mark(Some(count));
         let marking = locked.marking();
         drop(locked);

@@ -132,7 +132,7 @@ impl<'a> Locked<'a> {
         Ok(())
     }
 
-    /// Makes the header of a `.npy` file say so many values.
+    /// Writes a number of values into the header of a `.npy` file.
     pub(in crate::storage) fn write_header(&mut self, count: u64) -> Result<()> {
         if let Some(header) = &self.array.layout.npy
             && self.extent.header_count() != count

@@ -19,7 +19,7 @@ use crate::storage::system::{Call, attempt, is_refusal};
 /// Makes names of this process unique.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// Where a file without a name is to get one. The file itself belongs to whoever made it.
+/// Where a file without a name will get one. The file itself belongs to its creator.
 pub struct Nameless {
     dir: Dir,
     /// A name that the file bears on the way to its final one, which only `rename(2)` can put in place of another

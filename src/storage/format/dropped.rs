@@ -23,7 +23,7 @@ pub fn parse_position(word: &[u8]) -> Option<u64> {
     (position <= LARGEST).then_some(position)
 }
 
-/// Whether so many values can be in a file at all.
+/// Whether a file can hold `count` values at all.
 pub fn can_hold(item: ItemType, count: u64) -> bool {
     count
         .checked_mul(item.size() as u64)

@@ -19,7 +19,7 @@ pub fn available() -> Option<u64> {
     Some(allowed.map_or(machine, |allowed| allowed.min(machine)))
 }
 
-/// Whether the process could map so many bytes more of memory, by its limits (`ulimit -v`, `ulimit -d`) and by the size of its
+/// Whether the process could map `bytes` more memory, by its limits (`ulimit -v`, `ulimit -d`) and by the size of its
 /// address space. An allocator may have less to ask for, where it has kept what was freed.
 pub fn could_be_mapped(bytes: u64) -> bool {
     usize::try_from(bytes).is_ok_and(|bytes| {
@@ -31,10 +31,10 @@ pub fn could_be_mapped(bytes: u64) -> bool {
     })
 }
 
-/// So many bytes of memory, all zero.
+/// A buffer of `len` zero bytes.
 ///
 /// # Errors
-/// If there are not so many.
+/// If they are not available.
 pub(in crate::storage) fn buffer(len: usize) -> Result<Vec<u8>, TryReserveError> {
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(len)?;

@@ -104,7 +104,7 @@ pub fn guarded<R>(range: Range<usize>, access: impl FnOnce() -> R) -> Result<R, 
 }
 
 /// [`guarded`], for memory that other threads touch at the same time: they all pass the same `lost`, which is set before
-/// the page is replaced, so that whoever reads of the zeros in its place finds it set.
+/// the page is replaced, so that a reader of the zeros in its place finds it set.
 ///
 /// # Errors
 /// If a page could not be read, now or before.

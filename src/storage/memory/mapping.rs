@@ -46,7 +46,7 @@ const PAGES_AT_ONCE: usize = 1024;
 /// A shared mapping of a file from its first byte, or of a [part](Self::part) of it.
 ///
 /// It may reach beyond the end of the file, so that the file can grow into it: a mapping costs address
-/// space, no memory. Whoever uses it keeps to the part that the file covers.
+/// space, no memory. Callers keep to the part that the file covers.
 #[derive(Debug)]
 pub struct Mapping {
     raw: MmapRaw,
@@ -171,7 +171,7 @@ impl Mapping {
     /// [`Self::read`] of a mapping that several threads read: a page that one of them lost is lost for all.
     ///
     /// Others store to the file at that moment, this process among them, though never to these addresses. So each byte
-    /// is copied once and only the copy is looked at; whoever calls this finds out whether it was whole.
+    /// is copied once and only the copy is looked at; the caller must check whether it was whole.
     ///
     /// # Errors
     /// As [`Self::write`]; `lost` remembers it.
@@ -190,7 +190,7 @@ impl Mapping {
     }
 
     /// Stores a little-endian word that other processes read while it is written. What was written
-    /// before is seen by whoever sees the word.
+    /// before is seen by every thread that sees the word.
     ///
     /// # Errors
     /// As [`Self::write`].

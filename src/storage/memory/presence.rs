@@ -62,7 +62,7 @@ fn is_read_at_once(file: &File, bytes: Range<u64>) -> Option<bool> {
             Ok(Some(0)) => return Some(true),
             Ok(Some(read)) => at += read as u64,
             Err(Errno::AGAIN) => return Some(false),
-            // Whoever needs the bytes meets the error as well.
+            // The reader of the bytes will meet the same error.
             Err(_) => return Some(true),
         }
     }

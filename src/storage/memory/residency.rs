@@ -12,7 +12,7 @@ use crate::storage::memory::presence::Look;
 /// As many bytes are looked at, however long the file is: well under a millisecond's work where `cachestat` is
 /// there, a few where it is not.
 const MOST: u64 = 256 << 20;
-/// A longer file is looked at in windows of so many bytes, evenly spread.
+/// A longer file is sampled in windows of this many bytes, evenly spread.
 const WINDOW: u64 = 4 << 20;
 
 /// How many of the first `len` bytes of a file are in the page cache, in whole pages. Of a file longer than 256 MiB

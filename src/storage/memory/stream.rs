@@ -1,4 +1,4 @@
-//! Copying from memory that is gone over once, as fast as the memory gives it.
+//! Copying from memory that is read once, at the speed of memory.
 //!
 //! What is copied stays in the first-level cache, to be worked on. While it is, the memory must not rest: so a copy also
 //! asks for as many bytes behind its own, the next ones, which then are on their way. And it is made of vector instructions,

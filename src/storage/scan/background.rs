@@ -15,14 +15,14 @@ use crate::storage::scan::snapshot::{Broken, Snapshot};
 use crate::storage::threads::cancel::Cancel;
 use crate::storage::threads::pool::{Job, Queue};
 
-/// What one step of a job goes over, in bytes.
+/// Bytes that one step of a job reads.
 const BLOCK: u64 = 4 << 20;
-/// What is read from a file at once, in bytes: it stays in the second-level cache until it has been gone over.
+/// What is read from a file at once, in bytes: it stays in the second-level cache until it has been processed.
 const READ: u64 = 256 << 10;
 /// What a query takes in at once, in bytes, and what is copied from a mapping at once: it stays in the first-level cache
 /// while several loops go over it, and they are done with it before the memory behind has more.
 const CHUNK: u64 = 8 << 10;
-/// From so many bytes on, a range is read through mappings: for less, faults and unmapping cost more than they save.
+/// From this size on, a range is read through mappings: for less, faults and unmapping cost more than they save.
 const MAPPED: u64 = 16 << 20;
 /// How many blocks threads may be ahead of one that is slow: what is known of those is kept until its turn comes.
 const AHEAD: usize = 1024;

@@ -2,7 +2,7 @@
 //!
 //! A file cannot lose its head in place: every value that stays would have to move, and a crash in between would
 //! leave a mixture. So the values that stay are copied to a new file, which takes the place of the old one by
-//! `rename`: whoever opens the path finds either all of the old or all of the new. The copy is made without the
+//! `rename`: a program that opens the path finds either all of the old or all of the new. The copy is made without the
 //! lock; what is written during it is copied again, and the last of it, at most [`LAST_ROUND`], under the lock.
 
 use std::fs::File;
@@ -62,7 +62,7 @@ pub(in crate::storage) struct HeadDrop {
 
 impl Array {
     /// Drops the values before a position from the head, those that there are, however long that takes. A trim
-    /// that is under way is given up: whoever calls this has cancelled it.
+    /// that is under way is given up: the caller has cancelled it.
     pub(in crate::storage) fn drop_head(
         self: &Arc<Self>,
         position: u64,

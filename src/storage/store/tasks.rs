@@ -111,7 +111,7 @@ impl Tasks {
         }
     }
 
-    /// Carries out a part of a task; gives it back if there is more of it. Whoever waits must be told, and the next task be
+    /// Carries out a part of a task; gives it back if there is more of it. The waiting client must be told, and the next task be
     /// done, also if it panics.
     fn carry_out_part(&self, array: &Arc<Array>, queued: Queued) -> Option<Queued> {
         let Queued {

@@ -39,7 +39,7 @@ fn left_for_the_server() -> u64 {
     )
 }
 
-/// Whether a mapping of so many bytes leaves enough of the address space for the server.
+/// Whether a mapping of `len` bytes leaves enough of the address space for the server.
 pub fn leaves_room(len: usize) -> bool {
     left_for_the_server()
         .checked_add(len as u64)

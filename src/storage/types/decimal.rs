@@ -21,7 +21,7 @@ const MAX_DIGITS: usize = 19;
 pub(in crate::storage) trait Binary:
     FastFloat + std::ops::Div<Output = Self> + std::ops::Mul<Output = Self>
 {
-    /// So many digits are always an integer of this type, and so many zeros after a one a power of ten of this type.
+    /// A number with this many digits always fits this type, and so does the power of ten with this exponent.
     const EXACT_DIGITS: usize;
 
     /// ±10^exponent; `exponent` is at most 15, and the result is exact if it is at most [`EXACT_DIGITS`](Self::EXACT_DIGITS).

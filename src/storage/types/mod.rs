@@ -202,7 +202,7 @@ impl ItemType {
         self.size as usize
     }
 
-    /// Number of values in so many bytes; `None` if they are no whole number of them.
+    /// Number of values in `bytes`; `None` if it is not a whole number.
     #[inline]
     pub const fn values_in(self, bytes: usize) -> Option<usize> {
         // A division takes long, and this size is what most arrays have.

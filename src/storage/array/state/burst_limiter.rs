@@ -6,7 +6,7 @@ use crate::storage::clock::now_ns;
 
 /// Small exact appends that may come at once: more than anyone types or pipes in by hand.
 const BURST: u64 = 256;
-/// An append takes one more token for each of so many bytes, up to so many tokens in all.
+/// An append takes one more token per this number of bytes, up to [`HIGHEST_COST`] in total.
 const BYTES_PER_TOKEN: u64 = 1024;
 const HIGHEST_COST: u64 = 8;
 /// One more token comes each millisecond.
@@ -37,7 +37,7 @@ impl BurstLimiter {
         }
     }
 
-    /// Takes the tokens for an append of so many bytes; `false` if there was not one left.
+    /// Takes the tokens for an append of `bytes`; `false` if none was left.
     pub fn take(&mut self, bytes: u64) -> bool {
         self.take_at(now_ns(), (1 + bytes / BYTES_PER_TOKEN).min(HIGHEST_COST))
     }

@@ -62,7 +62,7 @@ impl Durability {
         }
     }
 
-    /// The file was opened again, with so many values on disk. Nothing vouches for what a sync was about that is under way,
+    /// The file was opened again, with `synced` values on disk. Nothing vouches for what a sync was about that is under way,
     /// or that was cut off with a record.
     pub fn reopened(&mut self, synced: u64) {
         self.synced = synced;
@@ -72,7 +72,7 @@ impl Durability {
         }
     }
 
-    /// The array has another file, whose mark says that so many values are on disk; they end at a byte.
+    /// The array has another file, whose mark says that `synced` values are on disk. Its values end at `end`.
     pub fn replaced(&mut self, synced: u64, end: u64) {
         self.synced = synced;
         self.mark = Some(synced);
@@ -100,7 +100,7 @@ impl Durability {
         self.synced == count && self.mark == Some(count)
     }
 
-    /// The mark says so many, or is about to, or that is not known.
+    /// Sets what the mark says or is about to say; `None` if that is unknown.
     pub fn set_mark(&mut self, mark: Option<u64>) {
         self.mark = mark;
     }

@@ -180,7 +180,7 @@ impl Extent {
         self.record_at().unwrap_or_else(|| self.len())
     }
 
-    /// Where the record is, if so many bytes more have room before it.
+    /// Where the record is, if `bytes` more have room before it.
     #[inline]
     pub fn room_for(&self, bytes: u64) -> Option<u64> {
         self.record_at()
@@ -318,7 +318,7 @@ impl Extent {
         self.header_count
     }
 
-    /// The header promises so many values.
+    /// The header promises `count` values.
     pub fn set_header_count(&mut self, count: u64) {
         self.header_count = count;
     }

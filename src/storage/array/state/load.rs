@@ -31,12 +31,12 @@ impl Load {
         self.writes
     }
 
-    /// The average length of a write, of so many bytes in all.
+    /// The average length of a write, if all of them wrote `bytes`.
     pub fn average(&self, bytes: u64) -> u64 {
         bytes / self.writes.max(1)
     }
 
-    /// Whether an append of so many bytes is an unhurried one; it counts towards a burst.
+    /// Whether an append of `bytes` is unhurried. It counts towards a burst.
     pub fn is_unhurried(&mut self, bytes: u64) -> bool {
         self.burst.take(bytes)
     }

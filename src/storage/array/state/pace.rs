@@ -1,6 +1,6 @@
 //! How much may wait for the disk.
 //!
-//! Left to itself, the kernel lets changed pages pile up to a fifth of the RAM, and then stops whoever changes another:
+//! Left to itself, the kernel lets changed pages pile up to a fifth of the RAM, and then stops any thread that changes another:
 //! the main thread. So the bytes that arrays wrote and that are not on disk yet are counted. From half of
 //! `mmap.max-dirty-bytes` on the worker syncs without waiting for its second; beyond all of it clients wait.
 //!

@@ -1,6 +1,6 @@
 //! Whose the end of a file is.
 //!
-//! **Invariant**: whoever sets the length of an array's file has a [`LengthToken`], and gets one only while no other thread is
+//! **Invariant**: a thread that sets the length of an array's file has a [`LengthToken`], and gets one only while no other thread is
 //! at the end of the file.
 
 use crate::storage::files::calls::MaySetLength;
@@ -8,11 +8,11 @@ use crate::storage::files::calls::MaySetLength;
 /// Whose the end of a file is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::storage) enum End {
-    /// Whoever holds the lock may set the length.
+    /// The holder of the lock may set the length.
     Free,
-    /// The worker allocates space behind it. Whoever needs the end calls that off.
+    /// The worker allocates space behind it. A thread that needs the end cancels that.
     Growing,
-    /// The worker cuts the file. Whoever needs the end waits.
+    /// The worker cuts the file. A thread that needs the end waits.
     Cutting,
 }
 

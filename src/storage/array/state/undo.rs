@@ -1,6 +1,6 @@
 //! Old values for those who read an array for longer than commands may wait: `scan/snapshot.rs` says how.
 //!
-//! **Invariant**: whoever sees a new value of a snapshot in the file finds the old one here, or finds the snapshot broken.
+//! **Invariant**: a reader that sees a new value of a snapshot in the file finds the old one here, or finds the snapshot broken.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

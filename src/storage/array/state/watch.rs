@@ -67,7 +67,7 @@ impl Watch {
         }
     }
 
-    /// The array has only so many values now.
+    /// The array has become shorter, and has `count` values now.
     pub fn shortened(&mut self, count: u64) {
         if let Some(copied) = &mut self.copied {
             copied.lowest = copied.lowest.min(count);
