@@ -22,8 +22,9 @@ const ANSWERS_AT_ONCE: u64 = 10_000;
 pub const MOST_INLINE: u64 = 1 << 30;
 const MOST_ANSWERS_INLINE: u64 = 1_000_000;
 
-/// Asks a query of a range and replies with what it answers: `answers` values, or a number that is known at the end. The client waits, the server does not; but where a client cannot be kept waiting (`MULTI`, scripts) it is
-/// done here and now. A reply that fails has not begun.
+/// Asks a query of a range and replies with what it answers: `answers` values, or a number that is known at the end. The client
+/// waits, the server does not. Where a client cannot be kept waiting (`MULTI`, scripts), the work is done here and now. If it
+/// fails, nothing has been replied.
 ///
 /// # Errors
 /// If the array cannot be read, or where the server would have to wait for long.

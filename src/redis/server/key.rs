@@ -210,8 +210,8 @@ impl<'a> Key<'a> {
     /// The value of a key of that type, for as long as the key is open.
     #[inline]
     pub fn value<T>(&self, data_type: &TypeHandle<T>) -> Option<&T> {
-        // SAFETY: the handle guarantees that it is a `T`. It lives until the key is deleted, which only its holder does
-        // not do, and who changes it has the handle for itself.
+        // SAFETY: the handle guarantees that it is a `T`. It lives until the key is deleted, which does not
+        // happen while the key is open; changing it takes the key by `&mut`.
         self.raw_value(data_type)
             .map(|value| unsafe { value.as_ref() })
     }
