@@ -236,6 +236,7 @@ struct Nemesis<'a> {
     random: Random,
 }
 
+/// Lets a random time pass, so that faults come, and end, at any moment: nothing is waited for.
 fn sleep(random: &mut Random, milliseconds: std::ops::Range<u64>) {
     let pause = milliseconds.start + random.below(milliseconds.end - milliseconds.start);
     std::thread::sleep(Duration::from_millis(pause));
