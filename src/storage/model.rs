@@ -81,7 +81,6 @@ impl Round<'_> {
     fn append(&self, writer: u16, mut next: u32, mut random: Random) -> u32 {
         while self.goes_on() {
             if self.with(|bound| bound.published_count()) > ENOUGH {
-                // The pace of the load: others make it shorter, when they like.
                 std::thread::sleep(Duration::from_millis(1));
                 continue;
             }
@@ -350,12 +349,7 @@ impl Round<'_> {
         let mut bytes = vec![0; snapshot.count() as usize * 8];
         let mut again = bytes.clone();
         let is_whole = snapshot.read(0, &mut bytes).is_ok();
-        // Once more after somebody wrote; the round may end before.
-        let writes = || self.with(|bound| bound.writes());
-        let before = writes();
-        while writes() == before && self.goes_on() {
-            std::thread::yield_now();
-        }
+        std::thread::sleep(Duration::from_millis(5));
         if is_whole && snapshot.read(0, &mut again).is_ok() && snapshot.check().is_ok() {
             assert!(bytes == again, "values of a snapshot became others");
             check_order(&Tag::all(&bytes));
@@ -391,7 +385,6 @@ impl Round<'_> {
     /// exact, and what it was but for what a long write does that is under way.
     fn close_and_open(&self, mut random: Random) {
         while self.goes_on() {
-            // A random moment, and below another: that is what is looked at.
             std::thread::sleep(Duration::from_millis(1 + random.below(120)));
             let mut bound = self.bound.write();
             let mut before = contents(bound.as_ref().expect("it is bound"));

@@ -176,7 +176,6 @@ fn record(base: &Path, work: &Path, fsync: &str, writers: &[Writer]) -> Result<R
                 scope.spawn(move || (writer, write_for_a_while(client, writer, disk, stop)))
             })
             .collect();
-        // A length of time, and no condition: what is written in it is cut off anywhere.
         std::thread::sleep(LOAD);
         stop.store(true, Ordering::SeqCst);
         threads.into_iter().map(|t| t.join().unwrap()).collect()

@@ -153,8 +153,7 @@ fn a_trim_during_a_failover_is_done_or_answered_by_an_error() {
             // A failover that takes more than five seconds is given up by the server.
             if asked.is_none_or(|asked| asked.elapsed() > Duration::from_secs(6)) {
                 asked = (replica.say("CLUSTER FAILOVER") == "OK").then(Instant::now);
-                // It asks its primary to pause, and is slow to follow, so that the trim may end during the pause. No server says
-                // when it pauses for this: the length of time only makes it likely, and each outcome is looked at.
+                // It asks its primary to pause, and is slow to follow, so that the trim may end during the pause.
                 std::thread::sleep(Duration::from_millis(20));
                 replica.client().send(&["DEBUG", "SLEEP", "1"]);
             }

@@ -3,8 +3,9 @@
 
 use crate::incomplete::{heals, push};
 use crate::pair::{Pair, catch_up};
+use crate::writer::LONG;
 use support::interposer::{Call, FOR_GOOD, Plan};
-use support::{Reply, Server, wait_until};
+use support::{Reply, Server, wait_at_most, wait_until};
 
 /// A pair on whose replica calls on files of arrays can fail; its array `k` holds 60,000 numbers.
 #[track_caller]
@@ -114,20 +115,54 @@ fn a_key_whose_file_cannot_be_made() {
     });
 }
 
+/// The file loses its pages, or its name, while contents are on their way to it.
 #[test]
 fn contents_that_cannot_be_written() {
-    // The file is made, and then nothing can be written to it.
-    let (pair, plan) = pair();
-    pair.primary.write("f2", vec![7; 24 << 20]);
-    assert_eq!(pair.primary.say("CLIENT PAUSE 100000 WRITE"), "OK");
-    assert_eq!(pair.primary.say("CLIENT UNPAUSE"), "OK");
-    ask(&pair.primary, &["MMAP n f2 int64 WRITABLE"]);
-    plan.fail(Call::Ftruncate, libc::EIO, 0, FOR_GOOD);
-    wait_until("the replica has the key", || {
-        pair.replica.ask("VGET n 0").is_error()
+    for is_deleted in [false, true] {
+        let (pair, _) = pair();
+        pair.primary.write("f2", vec![7; 24 << 20]);
+        // Contents are not sent while writes are paused: the replica has the key, and none of them.
+        let commands = [
+            "MULTI",
+            "MMAP n f2 int64 WRITABLE",
+            "CLIENT PAUSE 1000000 WRITE",
+            "EXEC",
+        ];
+        ask(&pair.primary, &commands);
+        catch_up(&pair.primary, &pair.replica);
+        assert!(pair.replica.ask("VGET n 0").is_error());
+        let file = pair.replica.dir().join("files/f2");
+        if is_deleted {
+            std::fs::remove_file(&file).unwrap();
+        } else {
+            let file = std::fs::File::options().write(true).open(&file).unwrap();
+            file.set_len(0).unwrap();
+        }
+        ask(&pair.primary, &["CLIENT UNPAUSE"]);
+        wait_at_most(LONG, "the replica has the file again", || {
+            file.metadata().is_ok_and(|found| found.len() == 24 << 20)
+        });
+        heals(&pair.primary, &pair.replica, "n");
+        assert!(pair.replica.log().contains("is incomplete"));
+    }
+}
+
+/// Neither the change nor that it is missing got into the file.
+#[test]
+fn a_crash_between_a_failure_and_its_mark() {
+    let (mut pair, plan) = pair();
+    pair.replica.wait_for_background_jobs();
+    ask(&pair.replica, &["SAVE"]);
+    plan.fail(Call::Fsetxattr, libc::EIO, 0, FOR_GOOD);
+    ask(&pair.primary, &["VPOP k 30000", "VPUSH k 1 2 3"]);
+    wait_until("the replica cannot apply it", || {
+        pair.replica.stat("writes_not_applied") > 0
     });
+    pair.replica.kill_9();
     plan.heal();
-    heals(&pair.primary, &pair.replica, "n");
+    let primary = format!("127.0.0.1 {}", pair.primary.port());
+    pair.replica.start_again_with("replicaof", &primary);
+    heals(&pair.primary, &pair.replica, "k");
 }
 
 #[test]

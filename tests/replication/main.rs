@@ -7,6 +7,7 @@ mod cold;
 mod contents;
 mod failover;
 mod faults;
+mod filling;
 mod fuzz;
 mod hostile;
 mod incomplete;

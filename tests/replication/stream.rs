@@ -195,6 +195,42 @@ fn a_replica_that_starts_with_its_primary_configured_takes_up_the_stream() {
     );
 }
 
+/// What the primary says its files hold, whenever a replica joins, is in the stream, and comes again after a crash.
+#[test]
+fn what_files_held_at_an_earlier_moment_is_no_reason_to_synchronise_in_full() {
+    let mut pair = Pair::start();
+    pair.primary.ask("MMAP k f int64 WRITABLE");
+    pair.primary.ask("VPUSH k 1 2 3");
+    let caught_up = |server: &Server| {
+        wait_until("the replica knows that it has caught up", || {
+            server.stat("catching_up") == 0
+        });
+    };
+    caught_up(&pair.replica);
+    pair.assert_same();
+    pair.replica.wait_for_background_jobs();
+    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.primary.ask("VPUSH k 4 5");
+    let second = Server::start();
+    follow(&second, &pair.primary);
+    caught_up(&second);
+    pair.primary.ask("VPOP k 3");
+    pair.assert_same();
+    let full_before = pair.primary.info("stats", "sync_full");
+    pair.replica.kill_9();
+    pair.primary.ask("VPUSH k 6 7 8 9");
+    let primary = format!("127.0.0.1 {}", pair.primary.port());
+    pair.replica.start_again_with("replicaof", &primary);
+    wait_until("the replica follows", || {
+        pair.replica.info("replication", "master_link_status") == "up"
+    });
+    caught_up(&pair.replica);
+    pair.assert_same();
+    assert_eq!(pair.primary.info("stats", "sync_full"), full_before);
+    assert_eq!(pair.replica.stat("writes_not_applied"), 0);
+    assert!(!pair.replica.log().contains("is incomplete"));
+}
+
 #[test]
 fn a_promoted_replica_has_everything_and_takes_writes() {
     let mut pair = Pair::start();
@@ -325,7 +361,8 @@ fn work_in_the_background_and_what_goes_on_meanwhile_reaches_the_replica() {
     }
     for work in ["VTRIM k 1000000 -1", "VFILL k 100 -100 5", "VTRIM k 7 -8"] {
         let mut worker = pair.primary.client();
-        worker.send(&work.split_whitespace().collect::<Vec<_>>());
+        let words: Vec<_> = work.split_whitespace().collect();
+        worker.send(&words);
         let mut client = pair.primary.client();
         for i in 0..300 {
             for command in [
@@ -338,7 +375,12 @@ fn work_in_the_background_and_what_goes_on_meanwhile_reaches_the_replica() {
                 assert!(!client.ask(&command).is_error(), "{command}");
             }
         }
-        let reply = worker.receive();
+        let mut reply = worker.receive();
+        if reply.to_string().contains("faster than it can be copied") {
+            // On a busy machine the writes may leave it no time; they are over.
+            worker.send(&words);
+            reply = worker.receive();
+        }
         assert!(!reply.is_error(), "{work}: {reply}");
     }
     pair.assert_same();

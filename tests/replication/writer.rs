@@ -7,7 +7,7 @@ use support::random::Random;
 use support::{Client, Reply, wait_at_most};
 
 /// How long a failover may take.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(180);
 
 pub struct Writer {
     key: String,

@@ -105,7 +105,7 @@ impl fmt::Display for Reply {
 }
 
 /// How long a client waits for a reply.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub struct Client {
     stream: BufReader<TcpStream>,

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Longer than anything waited for should ever take, so that a slow machine is not taken for a broken module.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 #[track_caller]
 pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {

@@ -178,7 +178,7 @@ impl Setup {
             if self.answers(port) {
                 return Attempt::Running(child);
             }
-            if start.elapsed() > Duration::from_secs(60) {
+            if start.elapsed() > Duration::from_secs(180) {
                 let _ = child.kill();
                 let _ = child.wait();
                 panic!("the server does not answer; its log:\n{}", self.log());
@@ -460,7 +460,7 @@ impl Server {
         self.client.replace(None);
         let mut status = None;
         let start = Instant::now();
-        while status.is_none() && start.elapsed() < Duration::from_secs(60) {
+        while status.is_none() && start.elapsed() < Duration::from_secs(180) {
             status = child.try_wait().unwrap();
             std::thread::sleep(Duration::from_millis(2));
         }

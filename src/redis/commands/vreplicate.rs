@@ -10,7 +10,7 @@ use crate::redis::keys::lookup;
 use crate::redis::keys::unavailable::shared_directory;
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication;
-use crate::redis::replication::{copy, missing};
+use crate::redis::replication::{copy, followed, missing};
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::store;
@@ -89,9 +89,11 @@ fn carry_out(ctx: &Ctx, args: Args<'_>) -> Outcome {
         b"FAILED" => Err(Failure::Message(failure(args)?)),
         b"BEGIN" => long_writes(args, |writes| writes + 1),
         b"END" => long_writes(args, |writes| writes.saturating_sub(1)),
+        // What was true of an earlier moment says nothing of what the files hold now.
+        b"HOLDS" | b"ONLINE" if followed::is_old(ctx) => Ok(()),
         b"HOLDS" => holds(args),
         b"ONLINE" => {
-            missing::has_caught_up();
+            missing::is_online(ctx, (3..args.len()).map(|at| args.get(at)));
             Ok(())
         }
         _ => Err(unknown(args, 2)),

@@ -102,6 +102,9 @@ impl Header {
                 if phase == Phase::LoadingFile && bound.went_down() {
                     doubt_stream("its machine went down");
                 }
+                if phase == Phase::LoadingFile && bound.was_cut() {
+                    bound.doubt_contents("its file was cut while the server was down");
+                }
                 if self.access == Access::Writable {
                     bound.set_owner(&owner(rdb));
                 }

@@ -44,7 +44,11 @@ pub fn resolve_doubt(ctx: &Ctx) {
 /// be asked before.
 pub fn doubt_what_was_loaded() {
     let why = *DOUBT.lock();
-    if let Some(why) = why.filter(|_| is_replica()) {
-        doubt_all(why);
+    if is_replica() {
+        why.into_iter().for_each(doubt_all);
+    } else {
+        // Which role it has was not known while it loaded.
+        let arrays = store().arrays();
+        arrays.iter().for_each(|array| array.trust_contents());
     }
 }

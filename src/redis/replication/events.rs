@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::redis::mode::listening::{are_slots_exported, is_listening, set_listening};
 use crate::redis::mode::{listening, role};
-use crate::redis::replication::{doubt, fill, joining, long_writes, missing, received};
+use crate::redis::replication::{doubt, fill, followed, joining, long_writes, missing, received};
 use crate::redis::server::{Ctx, writes_are_paused};
 use crate::redis::settings;
 
@@ -41,6 +41,7 @@ pub fn look_for_replicas(ctx: &Ctx) {
 pub fn loaded_from_disk(ctx: &Ctx) {
     look_for_replicas(ctx);
     missing::begin_to_catch_up();
+    followed::loaded_from_disk();
     doubt::doubt_what_was_loaded();
     joining::loaded_from_disk();
 }
@@ -48,6 +49,7 @@ pub fn loaded_from_disk(ctx: &Ctx) {
 /// The server has loaded what its primary has sent.
 pub fn loaded_from_primary() {
     missing::begin_to_catch_up();
+    followed::loaded_from_primary();
     received::loaded_from_primary();
 }
 

@@ -11,7 +11,7 @@ use crate::redis::mode::listening::{are_slots_exported, is_listening, replicas};
 use crate::redis::replication::tell::{announce_end, tell_of_file};
 use crate::redis::server::{Audience, Ctx, Word, after, writes_are_paused};
 use crate::redis::store;
-use crate::storage::{Array, Span};
+use crate::storage::{Array, Completeness, Span};
 
 /// How much of a file one `FILL` carries, in bytes.
 const CHUNK: u64 = 1 << 20;
@@ -73,6 +73,14 @@ pub fn send_all(key: &[u8], array: &Arc<Array>) {
 pub fn is_being_sent(array: &Array) -> bool {
     let is_it = |fill: &Fill| fill.part == Portion::All && fill.array.id() == array.id();
     fills().iter().any(is_it)
+}
+
+/// The arrays of which all is on its way to replicas: this server sends them, or passes on what comes for them.
+pub fn on_their_way() -> Vec<Arc<Array>> {
+    let arrays = store().arrays().into_iter();
+    arrays
+        .filter(|array| array.completeness() == Completeness::Filling || is_being_sent(array))
+        .collect()
 }
 
 /// Sends all that an array holds to replicas that may hold anything else.

@@ -22,7 +22,7 @@ static REPLICA_JOINED: AtomicBool = AtomicBool::new(false);
 const FILES_AT_ONCE: usize = 1000;
 
 /// Tells replicas which values each file holds, so that they find out whether their copies do; and that one which has joined
-/// has had all that was written before.
+/// has had all that was written before, and which contents are on their way.
 fn tell_what_is_there(ctx: &Ctx) {
     let name = Word::Bytes(b"mmap");
     let arrays: Vec<_> = store()
@@ -48,11 +48,11 @@ fn tell_what_is_there(ctx: &Ctx) {
         }
         ctx.propagate(Audience::Replicas, COMMAND, &words);
     }
-    ctx.propagate(
-        Audience::Replicas,
-        COMMAND,
-        &[name, Word::Bytes(b"ONLINE/2")],
-    );
+    let on_their_way = fill::on_their_way();
+    let paths = on_their_way.iter().map(|array| array.path().as_bytes());
+    let words = [name, Word::Bytes(b"ONLINE/2")].into_iter();
+    let words: Vec<_> = words.chain(paths.map(Word::Bytes)).collect();
+    ctx.propagate(Audience::Replicas, COMMAND, &words);
 }
 
 /// Sends the contents again that may differ on replicas which continue with the stream.

@@ -4,6 +4,7 @@
 //! synchronised in full; a node of a Cluster, where that cannot be done, sends a message to its primary, which sends the
 //! contents of that array again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use crate::redis::keys::lookup;
 use crate::redis::keys::unavailable::Unavailable;
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication::bind::bind_again;
-use crate::redis::replication::fill;
 use crate::redis::replication::synchronise::synchronise_again;
+use crate::redis::replication::{fill, followed};
 use crate::redis::server::cluster;
 use crate::redis::server::{Ctx, Key, KeyName, Mode};
 use crate::redis::store;
@@ -31,6 +32,9 @@ const LONGEST_CATCH_UP: Duration = Duration::from_secs(300);
 const LEAST_ROOM: u64 = 1 << 20;
 /// The message by which a node of a Cluster asks for an array.
 const SEND_AGAIN: u8 = 1;
+
+/// Why contents that were on their way are missing.
+const NO_LONGER_SENT: &str = "the primary that sent its values is the primary no more";
 
 /// When to ask, and for how long to wait then.
 struct Asking {
@@ -114,11 +118,28 @@ pub fn has_caught_up() {
     }
 }
 
+/// The primary says that this is so. The contents of files at these paths are on their way, and of no others: another primary
+/// had begun to send those.
+pub fn is_online<'a>(ctx: &Ctx, on_their_way: impl Iterator<Item = &'a [u8]>) {
+    has_caught_up();
+    let paths: HashSet<&[u8]> = on_their_way.collect();
+    for array in store().arrays() {
+        let is_expected = array.completeness() == Completeness::Filling || array.is_resent();
+        if is_expected && !paths.contains(array.path().as_bytes()) {
+            miss(&array, NO_LONGER_SENT);
+        }
+    }
+    followed::note(ctx);
+}
+
 /// This server is a primary from now on, so it has no server to ask.
 pub fn take_over() {
     IS_CATCHING_UP.store(false, Ordering::Relaxed);
     for array in store().arrays() {
         array.trust_contents();
+        if array.completeness() == Completeness::Filling {
+            miss(&array, NO_LONGER_SENT);
+        }
     }
 }
 

@@ -14,7 +14,7 @@
 //! | `VREPLICATE key REFILL/2 path position count` | all contents follow again, from that position on; `count` long writes have begun |
 //! | `VREPLICATE key BEGIN/2 path`, `... END/2 path` | a long write begins; all of it was sent |
 //! | `VREPLICATE mmap HOLDS/2 path head end [path head end ...]` | these are the positions of the first value of each file, and behind the last |
-//! | `VREPLICATE mmap ONLINE/2` | a replica has joined; what comes from here on is new to all of them |
+//! | `VREPLICATE mmap ONLINE/2 [path ...]` | a replica has joined; what comes from here on is new to all of them; the contents of these files are on their way, and of no others |
 //!
 //! The number is the version of that form: a server refuses one that it does not know, and its array is incomplete then (see
 //! "Incomplete arrays" in `docs/design.md`). Without a number they are those of versions 0.1.0 and 0.2.0 of the module:
@@ -35,6 +35,7 @@ pub mod copy;
 mod doubt;
 mod events;
 mod fill;
+pub mod followed;
 mod joining;
 mod long_writes;
 mod message;

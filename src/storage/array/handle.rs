@@ -39,6 +39,7 @@ pub struct Array {
     /// What a forked child may know of it.
     pub(in crate::storage) published: Published,
     pub(super) went_down: bool,
+    pub(super) left: Option<u64>,
     pub(in crate::storage) peers: Peers,
     pub(super) state: Lock,
     /// What went wrong last, as a message.
@@ -101,6 +102,11 @@ impl Array {
     /// Whether the machine went down while the file was in use, so that what was not synced is gone.
     pub fn went_down(&self) -> bool {
         self.went_down
+    }
+
+    /// Whether the file was cut after a server that wrote it was killed: that left at least as many values as were synced then.
+    pub fn was_cut(&self) -> bool {
+        self.left.is_some_and(|left| self.published_count() < left)
     }
 
     /// Has the attendant do a chore.

@@ -64,6 +64,7 @@ impl Array {
             attendant,
             published: Published::new(&file, extent.span()),
             went_down: contents.went_down,
+            left: contents.left,
             peers,
             state: Lock::new(State {
                 open: OpenFile::new(Arc::new(file), map, access),

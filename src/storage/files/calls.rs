@@ -8,7 +8,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 
 use memmap2::MmapRaw;
-use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstatfs, fstatvfs, setxattr};
+use rustix::fs::{
+    XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstatfs, fstatvfs, getxattr, setxattr,
+};
 use rustix::io::{Errno, pread};
 
 use crate::storage::files::root::Found;
@@ -69,11 +71,26 @@ pub fn set_attribute(file: &File, name: &str, value: &[u8]) -> rustix::io::Resul
 
 /// As [`set_attribute`], for a file that is not open (`O_PATH`): opening and closing it would drop locks on it.
 pub fn set_attribute_of_found(found: &Found, name: &str, value: &[u8]) -> rustix::io::Result<bool> {
-    let link = found.link();
+    set_attribute_at(&found.link(), name, value)
+}
+
+/// `setxattr`, as [`set_attribute`].
+pub fn set_attribute_at(path: &str, name: &str, value: &[u8]) -> rustix::io::Result<bool> {
     let set = attempt(Call::SetAttribute, || {
-        change(|| setxattr(&*link, name, value, XattrFlags::empty()))
+        change(|| setxattr(path, name, value, XattrFlags::empty()))
     });
     set.map(|set| set.is_some())
+}
+
+/// `getxattr`, as [`attribute`].
+///
+/// # Errors
+/// Any I/O error of the operating system.
+pub fn attribute_at(path: &str, name: &str, value: &mut [u8]) -> rustix::io::Result<Option<usize>> {
+    match attempt(Call::GetAttribute, || getxattr(path, name, value)) {
+        Err(Errno::NODATA | Errno::RANGE) => Ok(None),
+        result => result,
+    }
 }
 
 /// `fgetxattr`: the length of an extended attribute that was read into `value`; `None` if the file has none that fits

@@ -161,6 +161,11 @@ impl Root {
         Ok(*identity.last_chunk().expect("an identity is longer"))
     }
 
+    /// The path by which this process reaches the directory, whatever its name is.
+    pub(in crate::storage) fn link(&self) -> String {
+        descriptor_link(&self.dir)
+    }
+
     /// How many bytes there is room for on its file system.
     pub(in crate::storage) fn free_bytes(&self) -> rustix::io::Result<u64> {
         let system = fstatvfs(&self.dir)?;

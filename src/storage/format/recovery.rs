@@ -24,6 +24,8 @@ pub(in crate::storage) struct Contents {
     pub slack: bool,
     /// Whether the machine went down while the file was in use.
     pub went_down: bool,
+    /// How many values it had at least when the server was killed that wrote it last; `None` if it was closed.
+    pub left: Option<u64>,
 }
 
 impl Contents {
@@ -115,6 +117,7 @@ impl Contents {
             file_len,
             slack: false,
             went_down,
+            left: mark.filter(|_| !went_down).map(|mark| mark.synced),
         };
         if went_down {
             contents.count = contents.synced;
@@ -152,6 +155,7 @@ impl Contents {
             file_len,
             slack: true,
             went_down: !record.is_of_this_boot(),
+            left: Some(count),
         };
         let why = if contents.went_down {
             "the machine went down; those that were synced"

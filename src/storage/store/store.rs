@@ -11,6 +11,7 @@ use crate::storage::array::shared::Shared;
 use crate::storage::array::status::Status;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
+use crate::storage::files::calls as disk;
 use crate::storage::files::identity::FileId;
 use crate::storage::files::path::FilePath;
 use crate::storage::files::root::Root;
@@ -45,6 +46,9 @@ pub struct Store {
     /// Page faults of the main thread that were noticed so far.
     pub(in crate::storage) faults: AtomicU64,
 }
+
+/// The extended attribute of the directory of the files: up to where this server has followed its primary.
+const FOLLOWED: &str = "user.mmap.followed";
 
 /// Threads that wait for the disk. They do little else, so a few more than a small machine has CPUs.
 const READERS: usize = 8;
@@ -202,6 +206,24 @@ impl Store {
     /// How many bytes there is room for where the files are; `None` if the system does not say.
     pub fn free_bytes(&self) -> Option<u64> {
         self.root.free_bytes().ok()
+    }
+
+    /// Notes, in the directory of the files, up to where a replica is known to have followed its primary. Where that cannot be
+    /// noted it is not known after a restart.
+    pub fn note_followed(&self, followed: &[u8]) {
+        if let Err(errno) = disk::set_attribute_at(&self.root.link(), FOLLOWED, followed) {
+            tracing::debug!("{FOLLOWED} cannot be set on the directory of the files: {errno}");
+        }
+    }
+
+    /// What was last noted by [`Self::note_followed`], of at most 256 bytes.
+    pub fn followed(&self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; 256];
+        let len = disk::attribute_at(&self.root.link(), FOLLOWED, &mut bytes)
+            .ok()
+            .flatten()?;
+        bytes.truncate(len);
+        Some(bytes)
     }
 
     /// Whether the worker lives; where it died, writes are refused.

@@ -89,7 +89,6 @@ impl<'a> Writer<'a> {
     pub fn work(mut self) {
         while !self.run.stop.load(Ordering::Relaxed) {
             if self.run.hold.load(Ordering::Relaxed) || self.step().is_none() {
-                // Its pace while no server takes its writes.
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
@@ -438,7 +437,6 @@ pub fn read(run: &Run<'_>, ledgers: &[Ledger], seed: u64) {
     while !run.stop.load(Ordering::Relaxed) {
         let port = *random.pick(&run.find.all());
         let Ok(mut client) = Client::try_connect(port) else {
-            // Its pace while that server is down.
             std::thread::sleep(Duration::from_millis(100));
             continue;
         };
@@ -447,7 +445,6 @@ pub fn read(run: &Run<'_>, ledgers: &[Ledger], seed: u64) {
             if read_once(run, ledgers, &mut random, &mut client).is_err() {
                 break;
             }
-            // The pace of the load.
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -71,6 +71,21 @@ fn is_primary(server: &Server) -> bool {
 
 struct OfCluster(Cluster);
 
+/// How many slots go to another node at once.
+const RESHARDED: u32 = 1200;
+
+/// The number of slots that a node has, by its own line of `CLUSTER NODES`: `... myself,master ... connected 0-5460 5462`.
+fn slots_of(node: &Server) -> u32 {
+    let nodes = text(node, "CLUSTER NODES");
+    let line = nodes.lines().find(|line| line.contains("myself"));
+    let ranges = line.unwrap_or_default().split(' ').skip(8);
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(last.parse::<u32>().ok()? - first.parse::<u32>().ok()? + 1)
+    };
+    ranges.filter_map(count).sum()
+}
+
 struct ClusterPorts(Vec<u16>);
 
 impl Find for ClusterPorts {
@@ -134,7 +149,8 @@ impl Deployment for OfCluster {
         let nodes = self.0.nodes.iter();
         let primaries: Vec<_> = nodes.filter(|node| is_primary(node)).collect();
         let (from, to) = (random.pick(&primaries), random.pick(&primaries));
-        if from.port() == to.port() {
+        // One that gives its last slot away becomes a replica of the other (Valkey).
+        if from.port() == to.port() || slots_of(from) <= RESHARDED {
             return false;
         }
         let reshard = [
@@ -146,7 +162,7 @@ impl Deployment for OfCluster {
             "--cluster-to",
             &text(to, "CLUSTER MYID"),
             "--cluster-slots",
-            "1200",
+            &RESHARDED.to_string(),
             "--cluster-pipeline",
             "20",
             "--cluster-yes",
@@ -236,7 +252,6 @@ struct Nemesis<'a> {
     random: Random,
 }
 
-/// Lets a random time pass, so that faults come, and end, at any moment: nothing is waited for.
 fn sleep(random: &mut Random, milliseconds: std::ops::Range<u64>) {
     let pause = milliseconds.start + random.below(milliseconds.end - milliseconds.start);
     std::thread::sleep(Duration::from_millis(pause));

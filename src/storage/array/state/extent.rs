@@ -430,6 +430,7 @@ mod tests {
             file_len: 19,
             slack: false,
             went_down: false,
+            left: None,
         });
         assert_eq!((extent.count(), extent.end(), extent.len()), (2, 16, 19));
     }
