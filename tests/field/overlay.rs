@@ -93,3 +93,15 @@ fn a_file_of_the_image_is_read_by_threads_until_it_is_known_to_be_there() {
     assert_eq!(db.say("VGET image 50000"), "50000");
     assert_eq!(db.stat("cold_waits"), waits, "it is not doubted for ever");
 }
+
+#[test]
+fn a_system_without_proc_is_told_to_mount_it() {
+    let hidden = "mount -t tmpfs none /proc && exec \"$@\"";
+    let words = ["unshare", "--mount", "sh", "-c", hidden, "sh"];
+    let refused = Server::setup().launched_by(&words).try_start();
+    let error = refused.err().expect("the module is not loaded");
+    if !error.contains("mmap") {
+        return cannot_run(&error);
+    }
+    assert!(error.contains("/proc must be mounted"), "{error}");
+}

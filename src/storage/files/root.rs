@@ -63,7 +63,10 @@ impl Root {
         let dir = Dir::open_ambient_dir(path, ambient_authority())?;
         let configured = std::path::absolute(path)?;
         // What `canonicalize` would say, whose memory must not be freed here: see clippy.toml.
-        let path = read_link(descriptor_link(&dir))?;
+        let path = read_link(descriptor_link(&dir)).map_err(|error| {
+            let why = "/proc must be mounted, as files are opened by /proc/self/fd";
+            io::Error::new(error.kind(), format!("{error}: {why}"))
+        })?;
         Ok(Self {
             dir,
             path,
