@@ -187,7 +187,7 @@ fn a_write_that_waited_into_a_pause_of_writes_is_carried_out_after_it() {
     });
 }
 
-/// A disk that cannot keep up slows down those who write, and nobody else.
+/// A disk that cannot keep up slows down the clients that write, and no others.
 #[test]
 fn clients_that_write_too_much_wait_for_the_disk_and_others_do_not() {
     on_disk(|on| {
