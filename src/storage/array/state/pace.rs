@@ -4,7 +4,8 @@
 //! the main thread. So the bytes that arrays wrote and that are not on disk yet are counted. From half of
 //! `mmap.max-dirty-bytes` on the worker syncs without waiting for its second; beyond all of it clients wait.
 //!
-//! **Invariant**: the bytes of all are the sum of those of each array, and of the syncs under way.
+//! **Invariant**: the bytes of all are the sum of those that each array has announced, and of the syncs under way. An array announces
+//! its small writes together, as an addition that other threads see takes as long as a tenth of an append.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +16,15 @@ use crate::storage::settings::Settings;
 #[derive(Default)]
 pub(in crate::storage) struct Dirty(Arc<AtomicU64>);
 
+/// What an array keeps to itself at most, in bytes.
+const UNANNOUNCED: u64 = 4096;
+
 /// How many of them belong to one array. Dropping it considers them written.
 pub(in crate::storage) struct Share {
     all: Arc<AtomicU64>,
-    bytes: u64,
+    announced: u64,
+    /// Bytes that others do not know of yet.
+    unannounced: u64,
 }
 
 impl Dirty {
@@ -26,7 +32,8 @@ impl Dirty {
     pub fn share(&self) -> Share {
         Share {
             all: Arc::clone(&self.0),
-            bytes: 0,
+            announced: 0,
+            unannounced: 0,
         }
     }
 
@@ -51,9 +58,20 @@ impl Share {
     /// Counts bytes that were written; whether that made it much.
     #[inline]
     pub fn add(&mut self, bytes: u64, settings: &Settings) -> bool {
-        self.bytes += bytes;
-        let before = self.all.fetch_add(bytes, Ordering::Relaxed);
+        self.unannounced += bytes;
         let much = settings.max_dirty_bytes() / 2;
+        // Where little may wait, each byte counts.
+        if self.unannounced < UNANNOUNCED.min(much / 64) {
+            return false;
+        }
+        self.announce(much)
+    }
+
+    #[inline(never)]
+    fn announce(&mut self, much: u64) -> bool {
+        let bytes = std::mem::take(&mut self.unannounced);
+        self.announced += bytes;
+        let before = self.all.fetch_add(bytes, Ordering::Relaxed);
         before <= much && before + bytes > much
     }
 
@@ -61,14 +79,16 @@ impl Share {
     pub fn take(&mut self) -> Self {
         Self {
             all: Arc::clone(&self.all),
-            bytes: std::mem::take(&mut self.bytes),
+            announced: std::mem::take(&mut self.announced),
+            // It is on its way to the disk: nobody has to be told of it any more.
+            unannounced: std::mem::take(&mut self.unannounced),
         }
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.all.fetch_sub(self.announced, Ordering::Relaxed);
     }
 }
 
@@ -92,6 +112,23 @@ mod tests {
         drop(synced);
         assert_eq!(dirty.bytes(), 51);
         drop((one, other));
+        assert_eq!(dirty.bytes(), 0);
+    }
+
+    #[test]
+    fn small_writes_are_announced_together_where_much_may_wait() {
+        let (dirty, settings) = (Dirty::default(), Settings::default());
+        let mut share = dirty.share();
+        for _ in 0..UNANNOUNCED / 8 - 1 {
+            share.add(8, &settings);
+        }
+        assert_eq!(dirty.bytes(), 0);
+        share.add(8, &settings);
+        assert_eq!(dirty.bytes(), UNANNOUNCED);
+        share.add(8, &settings);
+        let synced = share.take();
+        assert_eq!(dirty.bytes(), UNANNOUNCED);
+        drop(synced);
         assert_eq!(dirty.bytes(), 0);
     }
 
