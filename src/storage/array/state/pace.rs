@@ -80,7 +80,7 @@ impl Share {
         Self {
             all: Arc::clone(&self.all),
             announced: std::mem::take(&mut self.announced),
-            // It is on its way to the disk: nobody has to be told of it any more.
+            // It is on its way to the disk, and need not be announced any more.
             unannounced: std::mem::take(&mut self.unannounced),
         }
     }
