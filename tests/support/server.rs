@@ -3,12 +3,15 @@ use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::client::{Client, Reply};
-use crate::{file_len, wait_until};
+use crate::{Patience, file_len, wait_until};
+
+/// How long a server may take to start and to end.
+const SLOW: Duration = Duration::from_secs(180);
 
 /// How to start a server. Its directory exists already, so that files can be put there first.
 pub struct Setup {
@@ -163,7 +166,7 @@ impl Setup {
             .spawn()
             .expect("setpriv starts the server");
 
-        let start = Instant::now();
+        let mut patience = Patience::of(SLOW);
         loop {
             if child.try_wait().unwrap().is_some() {
                 let log = self.log();
@@ -178,7 +181,7 @@ impl Setup {
             if self.answers(port) {
                 return Attempt::Running(child);
             }
-            if start.elapsed() > Duration::from_secs(180) {
+            if patience.is_over() {
                 let _ = child.kill();
                 let _ = child.wait();
                 panic!("the server does not answer; its log:\n{}", self.log());
@@ -408,8 +411,8 @@ impl Server {
     pub fn settles_at(&self, name: &str, bytes: u64) {
         let mut len = 0;
         let path = self.path(name);
-        let start = Instant::now();
-        while start.elapsed() < crate::PATIENCE {
+        let mut patience = Patience::of(crate::PATIENCE);
+        while !patience.is_over() {
             len = file_len(&path);
             if len == bytes {
                 return;
@@ -459,8 +462,8 @@ impl Server {
         let mut child = self.child.take().expect("a running server");
         self.client.replace(None);
         let mut status = None;
-        let start = Instant::now();
-        while status.is_none() && start.elapsed() < Duration::from_secs(180) {
+        let mut patience = Patience::of(SLOW);
+        while status.is_none() && !patience.is_over() {
             status = child.try_wait().unwrap();
             std::thread::sleep(Duration::from_millis(2));
         }
