@@ -316,7 +316,7 @@ fn a_lost_file_is_made_of_the_primarys_values() {
 }
 
 /// Has a primary send a value that stands far behind the last one of `k`.
-fn send_beyond_a_gap(primary: &Server) {
+pub fn send_beyond_a_gap(primary: &Server) {
     primary.run(&[
         b"DEBUG".as_slice(),
         b"REPLICATE",

@@ -21,6 +21,7 @@ mod slots;
 mod stream;
 mod sync;
 mod versions;
+mod wait;
 mod words;
 mod workload;
 mod writer;
