@@ -10,6 +10,7 @@ use crate::storage::questions::aggregate::compare::{Comparison, CountOnes, Mask}
 use crate::storage::questions::aggregate::kernel;
 use crate::storage::questions::aggregate::number::Number;
 use crate::storage::scan::background::Query;
+use crate::storage::types::by_type;
 use crate::storage::types::{ItemType, Kind, Place, ValueError};
 
 thread_local! {
@@ -110,27 +111,17 @@ impl Find {
                     )
                 };
             }
-            match self.item.kind() {
-                Kind::Int8 => numbers!(i8),
-                Kind::Int16 => numbers!(i16),
-                Kind::Int32 => numbers!(i32),
-                Kind::Int64 => numbers!(i64),
-                Kind::Uint8 => numbers!(u8),
-                Kind::Uint16 => numbers!(u16),
-                Kind::Uint32 => numbers!(u32),
-                Kind::Uint64 => numbers!(u64),
-                Kind::Float => numbers!(f32),
-                Kind::Double => numbers!(f64),
-                Kind::LongDouble => {
+            by_type!(self.item.kind(); numbers!, numbers!;
+                LongDouble => {
                     let value = Extended::all(&condition.value)[0];
                     mark_numbers(condition.comparison, value, &Extended::all(bytes), mask);
-                }
-                Kind::String => {
+                };
+                String => {
                     for (keep, item) in mask.iter_mut().zip(bytes.chunks_exact(self.item.size())) {
                         *keep &= u8::from(condition.comparison.holds(item, &condition.value));
                     }
                 }
-            }
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 use rustc_apfloat::Float as _;
 use rustc_apfloat::ieee::X87DoubleExtended;
 
-use crate::storage::types::{ItemType, Kind, LongDouble, ValueError, bytes, float, int};
+use crate::storage::types::{ItemType, Kind, LongDouble, ValueError, by_type, bytes, float, int};
 
 /// Why an increment cannot be added.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,18 +57,8 @@ impl ItemType {
                 item.copy_from_slice(&sum.to_le_bytes());
             }};
         }
-        match self.kind() {
-            Kind::Int8 => integer!(i8),
-            Kind::Int16 => integer!(i16),
-            Kind::Int32 => integer!(i32),
-            Kind::Int64 => integer!(i64),
-            Kind::Uint8 => integer!(u8),
-            Kind::Uint16 => integer!(u16),
-            Kind::Uint32 => integer!(u32),
-            Kind::Uint64 => integer!(u64),
-            Kind::Float => float!(f32),
-            Kind::Double => float!(f64),
-            Kind::LongDouble => {
+        by_type!(self.kind(); integer!, float!;
+            LongDouble => {
                 let increment = LongDouble::parse(increment).map_err(AddError::Increment)?;
                 let old = LongDouble::from_le_bytes(bytes(item));
                 let sum = (X87DoubleExtended::from(old) + X87DoubleExtended::from(increment)).value;
@@ -76,9 +66,9 @@ impl ItemType {
                     return Err(not_finite());
                 }
                 item.copy_from_slice(&LongDouble::from(sum).to_le_bytes());
-            }
-            Kind::String => return Err(AddError::Strings),
-        }
+            };
+            String => return Err(AddError::Strings)
+        );
         Ok(())
     }
 }

@@ -23,6 +23,28 @@ pub use int::parse_index;
 pub use long_double::LongDouble;
 pub use place::Place;
 
+/// What is done for a kind of values: `$integers!` or `$floats!` of the Rust type of its numbers, and what is said for the two kinds
+/// that have none. It is a `match`: there is one piece of code for each type, and none is chosen later than here.
+macro_rules! by_type {
+    ($kind:expr; $integers:ident!, $floats:ident!; LongDouble => $long:expr; String => $string:expr) => {
+        match $kind {
+            $crate::storage::types::Kind::Int8 => $integers!(i8),
+            $crate::storage::types::Kind::Int16 => $integers!(i16),
+            $crate::storage::types::Kind::Int32 => $integers!(i32),
+            $crate::storage::types::Kind::Int64 => $integers!(i64),
+            $crate::storage::types::Kind::Uint8 => $integers!(u8),
+            $crate::storage::types::Kind::Uint16 => $integers!(u16),
+            $crate::storage::types::Kind::Uint32 => $integers!(u32),
+            $crate::storage::types::Kind::Uint64 => $integers!(u64),
+            $crate::storage::types::Kind::Float => $floats!(f32),
+            $crate::storage::types::Kind::Double => $floats!(f64),
+            $crate::storage::types::Kind::LongDouble => $long,
+            $crate::storage::types::Kind::String => $string,
+        }
+    };
+}
+pub(in crate::storage) use by_type;
+
 /// Longest text accepted for a `float`, `double` or `long_double`.
 ///
 /// The exact decimal expansion of any `double`, and `printf("%Lf")` of any `long_double`, are shorter. The limit is
@@ -246,31 +268,31 @@ impl ItemType {
             return Err((0, ValueError::NoMemory { bytes }));
         }
 
-        /// Appends each text as the `$parse`d number's bytes.
-        macro_rules! numbers {
-            ($parse:expr) => {
+        /// Appends each text as the bytes of an integer.
+        macro_rules! integers {
+            ($type:ty) => {
                 append_numbers(texts, out, |text| {
-                    $parse(text, self.kind).map(|value| value.to_le_bytes())
+                    int::parse::<$type>(text, self.kind).map(|value| value.to_le_bytes())
+                })
+            };
+        }
+        /// The same, of a float.
+        macro_rules! floats {
+            ($type:ty) => {
+                append_numbers(texts, out, |text| {
+                    float::parse::<$type>(text, self.kind).map(|value| value.to_le_bytes())
                 })
             };
         }
         // One loop per type: the dispatch stays outside.
-        match self.kind {
-            Kind::Int8 => numbers!(int::parse::<i8>),
-            Kind::Int16 => numbers!(int::parse::<i16>),
-            Kind::Int32 => numbers!(int::parse::<i32>),
-            Kind::Int64 => numbers!(int::parse::<i64>),
-            Kind::Uint8 => numbers!(int::parse::<u8>),
-            Kind::Uint16 => numbers!(int::parse::<u16>),
-            Kind::Uint32 => numbers!(int::parse::<u32>),
-            Kind::Uint64 => numbers!(int::parse::<u64>),
-            Kind::Float => numbers!(float::parse::<f32>),
-            Kind::Double => numbers!(float::parse::<f64>),
-            Kind::LongDouble => numbers!(|text, _| LongDouble::parse(text)),
-            Kind::String => append_all(texts, out, |text, out| {
+        by_type!(self.kind; integers!, floats!;
+            LongDouble => append_numbers(texts, out, |text| {
+                LongDouble::parse(text).map(LongDouble::to_le_bytes)
+            });
+            String => append_all(texts, out, |text, out| {
                 string::append(text, self.size(), out)
-            }),
-        }
+            })
+        )
     }
 
     /// Reads one item.

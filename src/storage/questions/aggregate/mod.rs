@@ -27,6 +27,7 @@ pub use crate::storage::questions::aggregate::op::Op;
 use crate::storage::questions::aggregate::sum::Sum;
 use ethnum::U256;
 
+use crate::storage::types::by_type;
 use crate::storage::types::{ItemType, Kind, Value};
 
 /// What is asked of values of one type.
@@ -103,20 +104,10 @@ impl Question {
                 self.look_at::<$type>(partial, index, bytemuck::cast_slice(bytes))
             };
         }
-        let chunk = match self.item.kind() {
-            Kind::Int8 => numbers!(i8),
-            Kind::Int16 => numbers!(i16),
-            Kind::Int32 => numbers!(i32),
-            Kind::Int64 => numbers!(i64),
-            Kind::Uint8 => numbers!(u8),
-            Kind::Uint16 => numbers!(u16),
-            Kind::Uint32 => numbers!(u32),
-            Kind::Uint64 => numbers!(u64),
-            Kind::Float => numbers!(f32),
-            Kind::Double => numbers!(f64),
-            Kind::LongDouble => self.look_at(partial, index, &Extended::all(bytes)),
-            Kind::String => self.look_at_strings(index, bytes),
-        };
+        let chunk = by_type!(self.item.kind(); numbers!, numbers!;
+            LongDouble => self.look_at(partial, index, &Extended::all(bytes));
+            String => self.look_at_strings(index, bytes)
+        );
         self.merge(partial, chunk);
     }
 
