@@ -176,6 +176,28 @@ fn a_key_for_which_a_full_disk_has_no_room_is_made_when_it_has() {
     });
 }
 
+/// The contents that the primary has now had no room; the file that is there is of an earlier key.
+#[test]
+fn a_former_file_is_not_bound_where_a_full_disk_had_no_room_for_the_new_one() {
+    on_small_disks(24, |mount| {
+        let pair = pair_on(mount);
+        pair.primary.ask("MMAP k f int64 WRITABLE");
+        push(&pair.primary, "k", 1..5001);
+        catch_up(&pair.primary, &pair.replica);
+        let ballast = fill_up(mount);
+        assert_eq!(pair.primary.int("VSET k 0 77"), 1);
+        assert_eq!(pair.primary.int("DEL k"), 1);
+        assert_eq!(pair.primary.int("MMAP k f int64 WRITABLE"), 5000);
+        wait_until("the replica has no room for it", || {
+            pair.replica.stat("keys_unavailable") == 1
+        });
+        assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
+        std::fs::remove_file(ballast).unwrap();
+        let error = pair.replica.error("MMAP k f int64 WRITABLE");
+        assert!(error.contains("incomplete"), "{error}");
+    });
+}
+
 #[test]
 fn contents_that_a_full_disk_cannot_take_are_asked_for_again() {
     on_small_disks(24, |mount| {

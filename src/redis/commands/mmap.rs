@@ -215,8 +215,12 @@ fn rebind(key: &mut Key<'_>, wish: &MmapArguments) -> Result<u64, Failure> {
             }
             Err(bound_already(key, binding))
         }
-        KeyTarget::Unavailable { .. } if wish.path == binding.path && fits => {
+        KeyTarget::Unavailable { reason, .. } if wish.path == binding.path && fits => {
             let bound = store().bind(&binding.path, binding.item, binding.access, false)?;
+            // The file that is there is not what the primary told of, and a full disk may have had no room to note that.
+            if reason.is_wanted() && bound.is_alone() {
+                bound.miss(&reason.to_string());
+            }
             take_as_it_is(&bound, wish.incomplete)?;
             let count = bound.view()?.count();
             let is_alone = bound.is_alone();

@@ -314,6 +314,7 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         Err(reason) if !is_replica() => return Err(Failure::Message(reason)),
         Err(reason) => {
             copy::pass_over();
+            let _ = is_shared || store().note_former(&path);
             let key = (!is_shared).then(|| key.full_name());
             Binding::unavailable(path, item, access, count, reason, key)
         }

@@ -51,6 +51,11 @@ impl Unavailable {
         COUNT.load(Ordering::Relaxed)
     }
 
+    /// Whether a replica has not got its contents from its primary.
+    pub fn is_wanted(&self) -> bool {
+        all_wanted().contains_key(&self.number)
+    }
+
     /// Those whose contents may be asked for.
     pub fn wanted() -> Vec<Wanted> {
         all_wanted().values().cloned().collect()

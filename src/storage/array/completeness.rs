@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::peers::{Completeness, INCOMPLETE, short};
+use crate::storage::array::peers::{Completeness, INCOMPLETE, note};
 use crate::storage::error::Result;
 use crate::storage::files::calls as disk;
 
@@ -131,7 +131,8 @@ impl Array {
     /// Where there are no attributes, this process alone knows it, and the RDB files it saves.
     fn note_incomplete(self: &Arc<Self>, why: &str) -> Result<()> {
         let noted = self.lock().file().and_then(|file| {
-            disk::set_attribute(&file, INCOMPLETE, short(why)).map_err(|e| self.failed("mark", e))
+            note(why, |why| disk::set_attribute(&file, INCOMPLETE, why))
+                .map_err(|e| self.failed("mark", e))
         });
         let is_noted = matches!(noted, Ok(true));
         self.peers.unnoted.store(!is_noted, Ordering::Relaxed);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 use crate::storage::files::calls as disk;
 use crate::storage::files::root::Found;
@@ -115,11 +116,22 @@ fn reason_in(file: &File) -> rustix::io::Result<Option<String>> {
 }
 
 /// The part of a reason that is noted in a file.
-pub(super) fn short(why: &str) -> &[u8] {
+fn short(why: &str) -> &[u8] {
     let end = (0..=REASON.min(why.len()))
         .rev()
         .find(|&end| why.is_char_boundary(end));
     &why.as_bytes()[..end.unwrap_or(0)]
+}
+
+/// Sets the attribute; without the reason, which may not fit into the inode, where the disk is full.
+pub(super) fn note(
+    why: &str,
+    set: impl Fn(&[u8]) -> rustix::io::Result<bool>,
+) -> rustix::io::Result<bool> {
+    match set(short(why)) {
+        Err(Errno::NOSPC | Errno::DQUOT) => set(b""),
+        result => result,
+    }
 }
 
 /// Notes in a file that is found under a name, without opening it, that it lacks values.
@@ -127,5 +139,8 @@ pub(super) fn short(why: &str) -> &[u8] {
 /// # Errors
 /// Any I/O error of the operating system.
 pub(in crate::storage) fn note_former(found: &Found, why: &str) -> rustix::io::Result<()> {
-    disk::set_attribute_of_found(found, INCOMPLETE, short(why)).map(drop)
+    note(why, |why| {
+        disk::set_attribute_of_found(found, INCOMPLETE, why)
+    })
+    .map(drop)
 }
