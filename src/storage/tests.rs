@@ -231,25 +231,6 @@ fn an_append_that_outruns_the_worker_grows_inline() {
 }
 
 #[test]
-fn a_large_append_to_slack_does_not_make_a_file_longer_that_others_cut() {
-    for left in [0, 8, 4096, 40_000] {
-        let dir = TempDir::new().unwrap();
-        let store = store_in(dir.path());
-        let bound = bind(&store, "f", ItemType::DOUBLE);
-        bound.append(&[1; 80_000]).unwrap();
-        bound.grow_ahead();
-        let file = fs::File::options()
-            .write(true)
-            .open(dir.path().join("f"))
-            .unwrap();
-        file.set_len(left).unwrap();
-        let error = bound.append(&[2; 80_000]).unwrap_err();
-        assert!(matches!(error, Error::Lost { .. }), "{error}");
-        assert_eq!(file.metadata().unwrap().len(), left, "the file was touched");
-    }
-}
-
-#[test]
 fn one_step_of_growth_is_bounded() {
     let dir = TempDir::new().unwrap();
     let store = store_in(dir.path());

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustix::param::page_size;
 
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::{Array, PAGE};
@@ -15,9 +14,6 @@ use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
 use crate::storage::format::record;
 use crate::storage::system::limits;
-
-/// From so many bytes on, pages that are new are written by a call: below, the page faults cost less than that.
-const BY_CALL: usize = if cfg!(test) { 64 } else { 32 << 10 };
 
 /// How values are to be appended that there is room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -252,31 +248,10 @@ impl Writer<'_> {
         let from = self.extent.end();
         let count = self.extent.count() + self.array.values_in(bytes);
         let at = record_at + record::LIVE_AT;
-        let written = if bytes.len() >= BY_CALL && self.write_by_call(record_at, from, bytes)? {
-            self.open.map().store(at, count)
-        } else {
-            self.open.map().write_and_store(from, bytes, at, count)
-        };
+        let written = self.open.map().write_and_store(from, bytes, at, count);
         written.map_err(|fault| self.mark_lost(fault))?;
         self.publish(count);
         Ok(())
-    }
-
-    /// Writes much to slack by one `pwrite`, where the worker has not taken the page faults yet: a store would have the kernel fill
-    /// each page with zeros first. Says whether it did; if not, a store may, or finds out why.
-    #[inline(never)]
-    fn write_by_call(&mut self, record_at: u64, from: u64, bytes: &[u8]) -> Result<bool> {
-        let end = from + bytes.len() as u64;
-        if self.extent.is_prefaulted(end) {
-            return Ok(false);
-        }
-        // While the worker allocates space, a call waits for it. And of a file that others cut, it would make a longer one: the
-        // store to the record, which lies in another page, is to find that out.
-        if !self.tail.is_free() || end > record_at - record_at % page_size() as u64 {
-            return Ok(false);
-        }
-        let file = self.file_as_left()?;
-        Ok(disk::write_at(&file, bytes, from).is_ok_and(|written| written == bytes.len()))
     }
 
     /// Appends to a file of exact length, where that leaves all in one page.
