@@ -1,6 +1,8 @@
 //! What ACL rules can allow and withhold.
 
-use support::{Client, Server};
+use std::collections::BTreeSet;
+
+use support::{Client, Reply, Server};
 
 struct Sample {
     name: String,
@@ -96,10 +98,14 @@ fn the_category_holds_all_commands() {
         let categories = info.items()[6].to_string();
         assert!(categories.contains("@mmap"), "{}", command.name);
     }
-    let category = db.ask("ACL CAT mmap").items().len();
+    // Redis 8 lists the one between servers here, and hides it from `COMMAND LIST`.
+    let is_for_clients = |name: &String| name != "vreplicate";
+    let category = db.ask("ACL CAT mmap").items().into_iter();
+    let category: BTreeSet<_> = category.map(Reply::text).filter(is_for_clients).collect();
     // Redis 7.4 and Valkey 8.0 list none but their own commands.
-    if category > 0 || !lists_own_commands_only(&db) {
-        assert_eq!(category, commands.len());
+    if !category.is_empty() || !lists_own_commands_only(&db) {
+        let names = commands.into_iter().map(|command| command.name);
+        assert_eq!(category, names.filter(is_for_clients).collect());
     }
 }
 
