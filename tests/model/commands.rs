@@ -684,5 +684,6 @@ fn bind_again(name: &str, file: &File, random: &mut Random) -> Option<Command> {
 
 fn replicate(name: &str, file: &File, random: &mut Random) -> Option<Command> {
     let words = format!("{name} {} APPEND/2 0 x", key(file, random));
-    Command::refused(&words, "clients cannot use it")
+    // Redis 8 hides it: there it is an unknown command.
+    Command::refused(&words, "VREPLICATE")
 }
