@@ -84,6 +84,16 @@ impl Cluster {
         let port = client.last_port.to_string();
         self.by_port(&port).expect("a node of ours")
     }
+
+    /// The replica of a primary, which answers clients, too.
+    pub fn replica_of(&self, primary: &Server) -> &Server {
+        let port = primary.port().to_string();
+        let is_its =
+            |node: &&Server| !is_primary(node) && node.info("replication", "master_port") == port;
+        let replica = self.nodes.iter().find(is_its).expect("a replica");
+        assert_eq!(replica.say("READONLY"), "OK");
+        replica
+    }
 }
 
 pub trait ClusterNode {

@@ -17,15 +17,7 @@ fn ends(cluster: &Cluster) -> (usize, usize) {
     let at = |port| cluster.nodes.iter().position(|n| n.port() == port).unwrap();
     let primary = at(primary);
     push(&cluster.nodes[primary], "k", 1..3001);
-    let replica = (0..6)
-        .find(|&i| {
-            let node = &cluster.nodes[i];
-            !is_primary(node)
-                && node.info("replication", "master_port")
-                    == cluster.nodes[primary].port().to_string()
-        })
-        .expect("a replica");
-    cluster.nodes[replica].say("READONLY");
+    let replica = at(cluster.replica_of(&cluster.nodes[primary]).port());
     catch_up(&cluster.nodes[primary], &cluster.nodes[replica]);
     (primary, replica)
 }
@@ -129,12 +121,7 @@ fn a_trim_during_a_failover_is_done_or_answered_by_an_error() {
     let mut given_up = 0;
     for round in 0..6 {
         let primary = cluster.primary_of("k");
-        let port = primary.port().to_string();
-        let replica = cluster
-            .nodes
-            .iter()
-            .find(|node| !is_primary(node) && node.info("replication", "master_port") == port)
-            .unwrap();
+        let replica = cluster.replica_of(primary);
         wait_at_most(LONG, "the replica has all of it", || {
             replica.say("READONLY");
             primary.stat("fills") == 0 && !replica.ask("VSIZE k").is_error()

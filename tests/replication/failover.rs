@@ -16,7 +16,7 @@ fn map(primary: &Server) {
 
 /// Has the two change places, and waits until they have.
 #[track_caller]
-fn fail_over(from: &Server, to: &Server) {
+pub fn fail_over(from: &Server, to: &Server) {
     // Not before the primary knows that the replica is there.
     wait_at_most(LONG, "the replica may take over", || {
         from.say(&format!("FAILOVER TO 127.0.0.1 {}", to.port())) == "OK"

@@ -2,7 +2,7 @@
 //! with an error, and with its primary's values once the fault is over. See "Incomplete arrays" in `docs/design.md`.
 
 use crate::incomplete::{heals, push};
-use crate::pair::{Pair, catch_up};
+use crate::pair::{Pair, catch_up, start_again_as_replica_of};
 use crate::writer::LONG;
 use support::interposer::{Call, FOR_GOOD, Plan};
 use support::{Reply, Server, wait_at_most, wait_until};
@@ -160,8 +160,7 @@ fn a_crash_between_a_failure_and_its_mark() {
     });
     pair.replica.kill_9();
     plan.heal();
-    let primary = format!("127.0.0.1 {}", pair.primary.port());
-    pair.replica.start_again_with("replicaof", &primary);
+    start_again_as_replica_of(&mut pair.replica, &pair.primary);
     heals(&pair.primary, &pair.replica, "k");
 }
 

@@ -4,8 +4,9 @@
 //! `MMAP_MIB` says how large the array is.
 
 use crate::cluster::{Cluster, ClusterNode, is_primary};
+use crate::failover::fail_over;
 use crate::incomplete::heals;
-use crate::pair::{Pair, catch_up, follow};
+use crate::pair::{Pair, catch_up, follow, start_again_as_replica_of};
 use crate::writer::LONG;
 use support::{Reply, Server, wait_at_most, wait_until};
 
@@ -84,8 +85,7 @@ fn a_primary_that_dies_while_its_replica_is_filled() {
     // Nothing may be added to what lacks values, and WAIT does not count it.
     assert!(pair.replica.ask("VPUSH k 1").is_error());
     // The former primary follows it, and does not give its good copy up for one that lacks values.
-    let new_primary = format!("127.0.0.1 {}", pair.replica.port());
-    pair.primary.start_again_with("replicaof", &new_primary);
+    start_again_as_replica_of(&mut pair.primary, &pair.replica);
     wait_until("the former primary follows", || {
         pair.primary.info("replication", "master_link_status") == "up"
     });
@@ -119,36 +119,31 @@ fn a_replica_that_took_over_while_it_was_filled_heals_when_its_primary_is_back()
     has(&pair.replica, &written(bytes));
 }
 
+/// Has the two change places while the replica is filled, and back again.
+fn change_places_and_back(former: &Server, new: &Server, change_places: impl Fn(&Server, &Server)) {
+    let bytes = bytes();
+    bind_and_hold(former, new, &bytes);
+    let bytes = written(bytes);
+    change_places(former, new);
+    assert_eq!(former.say("CLIENT UNPAUSE"), "OK");
+    is_refused(new);
+    assert!(new.ask("VPUSH k 1").is_error());
+    // The former primary answers with what it has, or with an error.
+    catch_up(new, former);
+    match former.ask("VSIZE k") {
+        Reply::Error(_) => {}
+        _ => has(former, &bytes),
+    }
+    assert!(former.read("f") == bytes, "the good copy is gone");
+    change_places(new, former);
+    heals(former, new, "k");
+    has(new, &bytes);
+}
+
 #[test]
 fn a_planned_failover_while_the_replica_is_filled() {
     let pair = Pair::start();
-    let bytes = bytes();
-    bind_and_hold(&pair.primary, &pair.replica, &bytes);
-    let bytes = written(bytes);
-    let change_places = |from: &Server, to: &Server| {
-        wait_at_most(LONG, "the replica may take over", || {
-            from.say(&format!("FAILOVER TO 127.0.0.1 {}", to.port())) == "OK"
-        });
-        wait_at_most(LONG, "they have changed places", || {
-            to.info("replication", "role") == "master"
-                && from.info("replication", "role") == "slave"
-                && from.info("replication", "master_link_status") == "up"
-        });
-    };
-    change_places(&pair.primary, &pair.replica);
-    assert_eq!(pair.primary.say("CLIENT UNPAUSE"), "OK");
-    is_refused(&pair.replica);
-    assert!(pair.replica.ask("VPUSH k 1").is_error());
-    // The former primary answers with what it has, or with an error.
-    catch_up(&pair.replica, &pair.primary);
-    match pair.primary.ask("VSIZE k") {
-        Reply::Error(_) => {}
-        _ => has(&pair.primary, &bytes),
-    }
-    assert!(pair.primary.read("f") == bytes, "the good copy is gone");
-    change_places(&pair.replica, &pair.primary);
-    heals(&pair.primary, &pair.replica, "k");
-    has(&pair.replica, &bytes);
+    change_places_and_back(&pair.primary, &pair.replica, fail_over);
     assert_eq!(pair.primary.int("VPUSH k 5"), 1);
     assert_eq!(pair.primary.int("WAIT 1 60000"), 1);
     heals(&pair.primary, &pair.replica, "k");
@@ -158,18 +153,9 @@ fn a_planned_failover_while_the_replica_is_filled() {
 fn a_failover_in_a_cluster_while_the_replica_is_filled() {
     let cluster = Cluster::start();
     let former = cluster.primary_of("k");
-    let port = former.port().to_string();
-    let new = cluster
-        .nodes
-        .iter()
-        .find(|node| !is_primary(node) && node.info("replication", "master_port") == port)
-        .expect("a replica");
-    new.say("READONLY");
+    let new = cluster.replica_of(former);
     former.say("READONLY");
-    let bytes = bytes();
-    bind_and_hold(former, new, &bytes);
-    let bytes = written(bytes);
-    let change_places = |from: &Server, to: &Server| {
+    change_places_and_back(former, new, |from, to| {
         wait_at_most(LONG, "they have changed places", || {
             // One that takes more than five seconds is given up by the server.
             if !is_primary(to) {
@@ -180,18 +166,5 @@ fn a_failover_in_a_cluster_while_the_replica_is_filled() {
                 && from.info("replication", "master_link_status") == "up"
                 && to.info_of_cluster("cluster_state") == "ok"
         });
-    };
-    change_places(former, new);
-    assert_eq!(former.say("CLIENT UNPAUSE"), "OK");
-    is_refused(new);
-    assert!(new.ask("VPUSH k 1").is_error());
-    catch_up(new, former);
-    match former.ask("VSIZE k") {
-        Reply::Error(_) => {}
-        _ => has(former, &bytes),
-    }
-    assert!(former.read("f") == bytes, "the good copy is gone");
-    change_places(new, former);
-    heals(former, new, "k");
-    has(new, &bytes);
+    });
 }

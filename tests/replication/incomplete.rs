@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::pair::{Pair, catch_up, follow};
+use crate::pair::{Pair, catch_up, follow, knows_it_has_caught_up, start_again_as_replica_of};
 use support::mounts::{self, Mounted, format_ext4};
 use support::{Reply, Server, Setup, cannot_run, wait_at_most, wait_until};
 
@@ -80,6 +80,15 @@ fn pair_on(mount: &Mounted) -> Pair {
     Pair::of(Server::setup(), replica)
 }
 
+/// The same, with the values 1 to 5000 under the key `k`.
+fn filled_pair_on(mount: &Mounted) -> Pair {
+    let pair = pair_on(mount);
+    pair.primary.ask("MMAP k f int64 WRITABLE");
+    push(&pair.primary, "k", 1..5001);
+    catch_up(&pair.primary, &pair.replica);
+    pair
+}
+
 fn on_small_disks(mib: u64, test: impl Fn(&Mounted)) {
     if let Err(why) = mounts::be_private() {
         return cannot_run(&why);
@@ -119,10 +128,7 @@ pub fn push(server: &Server, key: &str, values: std::ops::Range<u64>) {
 #[test]
 fn appends_to_a_full_disk_are_no_zeros_later() {
     on_small_disks(24, |mount| {
-        let pair = pair_on(mount);
-        pair.primary.ask("MMAP k f int64 WRITABLE");
-        push(&pair.primary, "k", 1..5001);
-        catch_up(&pair.primary, &pair.replica);
+        let pair = filled_pair_on(mount);
         let ballast = fill_up(mount);
         push(&pair.primary, "k", 5001..10_000);
         is_told_of(&pair.replica, "k", "No space left");
@@ -180,10 +186,7 @@ fn a_key_for_which_a_full_disk_has_no_room_is_made_when_it_has() {
 #[test]
 fn a_former_file_is_not_bound_where_a_full_disk_had_no_room_for_the_new_one() {
     on_small_disks(24, |mount| {
-        let pair = pair_on(mount);
-        pair.primary.ask("MMAP k f int64 WRITABLE");
-        push(&pair.primary, "k", 1..5001);
-        catch_up(&pair.primary, &pair.replica);
+        let pair = filled_pair_on(mount);
         let ballast = fill_up(mount);
         assert_eq!(pair.primary.int("VSET k 0 77"), 1);
         assert_eq!(pair.primary.int("DEL k"), 1);
@@ -217,14 +220,13 @@ fn contents_that_a_full_disk_cannot_take_are_asked_for_again() {
     });
 }
 
-fn pair() -> Pair {
+/// A pair that has caught up, with the values 1 to 3000 under the key `k`.
+pub fn pair() -> Pair {
     let pair = Pair::start();
     pair.primary.ask("MMAP k f int64 WRITABLE");
     push(&pair.primary, "k", 1..3001);
     catch_up(&pair.primary, &pair.replica);
-    wait_until("the replica knows that it has caught up", || {
-        pair.replica.stat("catching_up") == 0
-    });
+    knows_it_has_caught_up(&pair.replica);
     pair
 }
 
@@ -282,8 +284,7 @@ fn a_gap_that_is_left_when_a_replica_has_caught_up_is_no_zeros() {
     std::fs::remove_file(pair.replica.path("f")).unwrap();
     pair.replica.write("f", &bytes[..800]);
     push(&pair.primary, "k", 3001..3010);
-    let primary = format!("127.0.0.1 {}", pair.primary.port());
-    pair.replica.start_again_with("replicaof", &primary);
+    start_again_as_replica_of(&mut pair.replica, &pair.primary);
     heals(&pair.primary, &pair.replica, "k");
     assert!(pair.replica.log().contains("is incomplete"));
 }
@@ -308,12 +309,11 @@ fn a_file_that_was_cut_while_the_replica_was_down_is_found_out_when_it_comes_bac
         assert_eq!(pair.replica.say("VSYNC k"), "OK");
         pair.replica.kill_9();
         cut_file(&pair.replica, 800);
-        let primary = format!("127.0.0.1 {}", pair.primary.port());
         if writes {
             push(&pair.primary, "k", 3001..3010);
         }
         // It goes on from its RDB file, which says nothing of that.
-        pair.replica.start_again_with("replicaof", &primary);
+        start_again_as_replica_of(&mut pair.replica, &pair.primary);
         // Nor are those few values shown before its primary has told of them.
         heals(&pair.primary, &pair.replica, "k");
     }
@@ -331,8 +331,7 @@ fn a_lost_file_is_made_of_the_primarys_values() {
         pair.replica.kill_9();
         std::fs::remove_file(pair.replica.path("f")).unwrap();
         push(&pair.primary, "k", 1..2);
-        let primary = format!("127.0.0.1 {}", pair.primary.port());
-        pair.replica.start_again_with("replicaof", &primary);
+        start_again_as_replica_of(&mut pair.replica, &pair.primary);
         heals(&pair.primary, &pair.replica, "k");
     }
 }
@@ -592,7 +591,7 @@ fn the_values_that_a_primary_sent_do_not_stay_in_the_rdb_file() {
     replica.wait_for_background_jobs();
     replica.kill_9();
     primary.ask("VSET k 0 7");
-    replica.start_again_with("replicaof", &format!("127.0.0.1 {}", primary.port()));
+    start_again_as_replica_of(&mut replica, &primary);
     heals(&primary, &replica, "k");
     assert_eq!(
         primary.info("stats", "sync_full"),
@@ -615,7 +614,7 @@ fn a_replica_that_restarts_with_what_it_was_sent_goes_on_from_there() {
     catch_up(&primary, &replica);
     replica.kill_9();
     push(&primary, "k", 3001..3100);
-    replica.start_again_with("replicaof", &format!("127.0.0.1 {}", primary.port()));
+    start_again_as_replica_of(&mut replica, &primary);
     heals(&primary, &replica, "k");
     assert_eq!(primary.info("stats", "sync_full"), "1");
     assert_eq!(primary.info("stats", "sync_partial_ok"), "1");

@@ -1,6 +1,6 @@
 //! Long writes, which other threads do: what becomes of them while writes are paused, and when another server takes over.
 
-use crate::pair::{Pair, assert_same, follow};
+use crate::pair::{Pair, assert_same, follow, start_again_as_replica_of};
 use support::{Client, Reply, Server, wait_until};
 
 /// Number of values of the array `k`, of one byte each.
@@ -218,8 +218,7 @@ fn restart_replica(pair: &mut Pair) {
     let full_syncs = pair.primary.info("stats", "sync_full");
     assert_eq!(pair.replica.say("SAVE"), "OK");
     pair.replica.kill_9();
-    let primary = format!("127.0.0.1 {}", pair.primary.port());
-    pair.replica.start_again_with("replicaof", &primary);
+    start_again_as_replica_of(&mut pair.replica, &pair.primary);
     wait_until("the replica is back", || {
         pair.replica.info("replication", "master_link_status") == "up"
     });

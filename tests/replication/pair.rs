@@ -49,6 +49,20 @@ pub fn follow(replica: &Server, primary: &Server) {
     });
 }
 
+/// Starts a server that has ended as a replica of another.
+#[track_caller]
+pub fn start_again_as_replica_of(server: &mut Server, primary: &Server) {
+    server.start_again_with("replicaof", &format!("127.0.0.1 {}", primary.port()));
+}
+
+/// Waits until a replica knows that what it gets now is newer than what it has.
+#[track_caller]
+pub fn knows_it_has_caught_up(replica: &Server) {
+    wait_until("the replica knows that it has caught up", || {
+        replica.stat("catching_up") == 0
+    });
+}
+
 /// Waits until a replica has all that its primary sent.
 #[track_caller]
 pub fn catch_up(primary: &Server, replica: &Server) {

@@ -1,6 +1,8 @@
 //! Writes reach replicas one by one, and reaching them twice does no harm.
 
-use crate::pair::{Pair, arrays, assert_same, catch_up, follow};
+use crate::pair::{
+    Pair, arrays, assert_same, catch_up, follow, knows_it_has_caught_up, start_again_as_replica_of,
+};
 use support::{Server, doubles, wait_until};
 
 #[test]
@@ -201,30 +203,24 @@ fn what_files_held_at_an_earlier_moment_is_no_reason_to_synchronise_in_full() {
     let mut pair = Pair::start();
     pair.primary.ask("MMAP k f int64 WRITABLE");
     pair.primary.ask("VPUSH k 1 2 3");
-    let caught_up = |server: &Server| {
-        wait_until("the replica knows that it has caught up", || {
-            server.stat("catching_up") == 0
-        });
-    };
-    caught_up(&pair.replica);
+    knows_it_has_caught_up(&pair.replica);
     pair.assert_same();
     pair.replica.wait_for_background_jobs();
     assert_eq!(pair.replica.say("SAVE"), "OK");
     pair.primary.ask("VPUSH k 4 5");
     let second = Server::start();
     follow(&second, &pair.primary);
-    caught_up(&second);
+    knows_it_has_caught_up(&second);
     pair.primary.ask("VPOP k 3");
     pair.assert_same();
     let full_before = pair.primary.info("stats", "sync_full");
     pair.replica.kill_9();
     pair.primary.ask("VPUSH k 6 7 8 9");
-    let primary = format!("127.0.0.1 {}", pair.primary.port());
-    pair.replica.start_again_with("replicaof", &primary);
+    start_again_as_replica_of(&mut pair.replica, &pair.primary);
     wait_until("the replica follows", || {
         pair.replica.info("replication", "master_link_status") == "up"
     });
-    caught_up(&pair.replica);
+    knows_it_has_caught_up(&pair.replica);
     pair.assert_same();
     assert_eq!(pair.primary.info("stats", "sync_full"), full_before);
     assert_eq!(pair.replica.stat("writes_not_applied"), 0);
@@ -290,8 +286,7 @@ fn what_a_former_primary_wrote_and_sent_to_nobody_is_gone_when_it_starts_as_a_re
     // The other takes over without that, and Redis lets the first go on from where its snapshot was.
     assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
     pair.replica.ask("VPUSH k 6");
-    let new_primary = format!("127.0.0.1 {}", pair.replica.port());
-    pair.primary.start_again_with("replicaof", &new_primary);
+    start_again_as_replica_of(&mut pair.primary, &pair.replica);
     wait_until("the former primary has what the new one has", || {
         pair.primary.say("VALL k") == pair.replica.say("VALL k")
     });
@@ -317,8 +312,7 @@ fn a_replica_whose_machine_went_down_is_synchronised_in_full() {
     let file = pair.replica.path("f");
     std::fs::write(&file, [1_i64, 2, 3, 4].map(i64::to_le_bytes).concat()).unwrap();
     rustix::fs::setxattr(&file, "user.mmap", &mark, rustix::fs::XattrFlags::empty()).unwrap();
-    let primary = format!("127.0.0.1 {}", pair.primary.port());
-    pair.replica.start_again_with("replicaof", &primary);
+    start_again_as_replica_of(&mut pair.replica, &pair.primary);
     wait_until("the replica has all values again", || {
         let found = pair.replica.ask("VGET k 0");
         assert!(

@@ -1,19 +1,13 @@
 //! What `WAIT` says: see "Replicas" in `docs/replication.md`.
 
-use crate::incomplete::{heals, push, send_beyond_a_gap};
-use crate::pair::{Pair, catch_up};
-use support::{Reply, wait_until};
+use crate::incomplete::{heals, pair, send_beyond_a_gap};
+use crate::pair::Pair;
+use support::Reply;
 
 /// The server counts what a replica has read, and asks no module whether that could be applied.
 #[test]
 fn a_replica_that_could_not_apply_a_write_is_counted() {
-    let pair = Pair::start();
-    pair.primary.ask("MMAP k f int64 WRITABLE");
-    push(&pair.primary, "k", 1..3001);
-    catch_up(&pair.primary, &pair.replica);
-    wait_until("the replica knows that it has caught up", || {
-        pair.replica.stat("catching_up") == 0
-    });
+    let pair = pair();
     send_beyond_a_gap(&pair.primary);
     assert_eq!(pair.primary.int("WAIT 1 60000"), 1);
     assert!(pair.replica.stat("writes_not_applied") >= 1);

@@ -88,10 +88,7 @@ impl<'a> Writer<'a> {
 
     pub fn work(mut self) {
         while !self.run.stop.load(Ordering::Relaxed) {
-            // A key that its primary refuses is to be given up also then: it would count as incomplete without end.
-            let gives_up = self.refused_since.is_some() || !self.abandoned.is_empty();
-            let holds = self.run.hold.load(Ordering::Relaxed) && !gives_up;
-            if holds || self.step().is_none() {
+            if self.run.hold.load(Ordering::Relaxed) || self.step().is_none() {
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
