@@ -251,12 +251,13 @@ impl<L: Level> OrderedRw<L> {
 mod tests {
     use super::*;
 
+    fn registry_and_state() -> (Ordered<OfRegistry, u8>, Ordered<OfState, u8>) {
+        (Ordered::new(1), Ordered::new(2))
+    }
+
     #[test]
     fn locks_are_taken_in_their_order() {
-        let (registry, state) = (
-            Ordered::<OfRegistry, _>::new(1),
-            Ordered::<OfState, _>::new(2),
-        );
+        let (registry, state) = registry_and_state();
         let entries = registry.lock();
         let held = state.lock();
         assert_eq!((*entries, *held), (1, 2));
@@ -270,10 +271,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a lock of level 3 is taken under one of level 4")]
     fn a_lock_that_comes_first_is_not_taken_second() {
-        let (registry, state) = (
-            Ordered::<OfRegistry, _>::new(()),
-            Ordered::<OfState, _>::new(()),
-        );
+        let (registry, state) = registry_and_state();
         let _held = state.lock();
         let _entries = registry.lock();
     }
@@ -281,20 +279,14 @@ mod tests {
     #[test]
     #[should_panic(expected = "a lock of level 4 is taken under one of level 4")]
     fn no_thread_has_the_states_of_two_arrays() {
-        let (one, other) = (
-            Ordered::<OfState, _>::new(()),
-            Ordered::<OfState, _>::new(()),
-        );
+        let ((_, one), (_, other)) = (registry_and_state(), registry_and_state());
         let _one = one.lock();
         let _other = other.lock();
     }
 
     #[test]
     fn who_waits_without_a_lock_may_take_those_before_it() {
-        let (registry, state) = (
-            Ordered::<OfRegistry, _>::new(()),
-            Ordered::<OfState, _>::new(()),
-        );
+        let (registry, state) = registry_and_state();
         let (held, ()) = state.lock().unlocked(|| drop(registry.lock()));
         held.unlock_fair();
         drop(registry.lock());

@@ -10,17 +10,20 @@
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::lock::StateGuard;
 use crate::storage::array::state::State;
 use crate::storage::error::Result;
-use crate::storage::lock_order::{OfMark, OrderedGuard};
+use crate::storage::lock_order::{OfMark, OfState, OrderedGuard};
+
+/// How often a command that waits for the worker looks whether it is still alive.
+const WORKER_CHECK: Duration = Duration::from_millis(100);
 
 /// An array and its lock. What is read from it is true as long as it lives, for threads of this process.
 pub struct Locked<'a> {
     pub(in crate::storage) array: &'a Arc<Array>,
-    guard: StateGuard<'a>,
+    state: OrderedGuard<'a, OfState, State>,
 }
 
 impl Array {
@@ -28,7 +31,7 @@ impl Array {
     #[inline]
     pub(in crate::storage) fn lock(self: &Arc<Self>) -> Locked<'_> {
         Locked {
-            guard: self.state.lock(),
+            state: self.state.state.lock(),
             array: self,
         }
     }
@@ -36,8 +39,8 @@ impl Array {
     /// Takes the lock, unless another thread holds it.
     #[cfg(test)]
     pub(in crate::storage) fn try_lock(self: &Arc<Self>) -> Option<Locked<'_>> {
-        let guard = self.state.try_lock()?;
-        Some(Locked { array: self, guard })
+        let state = self.state.state.try_lock()?;
+        Some(Locked { array: self, state })
     }
 }
 
@@ -46,37 +49,42 @@ impl<'a> Locked<'a> {
     ///
     /// # Errors
     /// If the worker, who has it, is dead.
-    pub(in crate::storage) fn wait_for_end(self) -> Result<Self> {
-        let Self { array, guard } = self;
-        let guard = guard.wait_for_end(|| array.shared.worker_alive())?;
-        Ok(Self { array, guard })
+    pub(in crate::storage) fn wait_for_end(mut self) -> Result<Self> {
+        while !self.tail.is_free() {
+            self.array.shared.worker_alive()?;
+            let Self { array, state } = self;
+            let state = state.wait_for(&array.state.end_freed, WORKER_CHECK);
+            self = Self { array, state };
+        }
+        Ok(self)
     }
 
     /// Does something without the lock.
     pub(in crate::storage) fn unlocked<R>(self, work: impl FnOnce() -> R) -> (Self, R) {
-        let Self { array, guard } = self;
-        let (guard, result) = guard.unlocked(work);
-        (Self { array, guard }, result)
+        let Self { array, state } = self;
+        let (state, result) = state.unlocked(work);
+        (Self { array, state }, result)
     }
 
     /// Lets go of the lock, and those go first who wait for it.
     pub(in crate::storage) fn unlock_fair(self) {
-        self.guard.unlock_fair();
+        self.state.unlock_fair();
     }
 
     /// Gives the end of the file to those who wait for it.
     pub(in crate::storage) fn free_end(&mut self) {
-        self.guard.free_end();
+        self.tail.free();
+        self.array.state.end_freed.notify_all();
     }
 
     /// Waits until no other thread sets the mark. What is returned may outlive the lock: setting a mark can wait for the journal.
     pub(in crate::storage) fn marking(&self) -> OrderedGuard<'a, OfMark, ()> {
-        self.guard.marking()
+        self.array.state.marking.lock_under(&self.state)
     }
 
     /// Waits until no thread reads the file for a snapshot.
     pub(in crate::storage) fn wait_for_readers(&self) {
-        self.guard.wait_for_readers(&self.array.reading);
+        self.array.reading.wait_for_readers(&self.state);
     }
 
     /// The file.
@@ -93,13 +101,13 @@ impl Deref for Locked<'_> {
 
     #[inline]
     fn deref(&self) -> &State {
-        &self.guard
+        &self.state
     }
 }
 
 impl DerefMut for Locked<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut State {
-        &mut self.guard
+        &mut self.state
     }
 }
