@@ -139,8 +139,6 @@ pub(super) fn note(
 /// # Errors
 /// Any I/O error of the operating system.
 pub(in crate::storage) fn note_former(found: &Found, why: &str) -> rustix::io::Result<()> {
-    note(why, |why| {
-        disk::set_attribute_of_found(found, INCOMPLETE, why)
-    })
-    .map(drop)
+    let link = found.link();
+    note(why, |why| disk::set_attribute_at(&link, INCOMPLETE, why)).map(drop)
 }

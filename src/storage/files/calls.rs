@@ -13,7 +13,6 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, pread};
 
-use crate::storage::files::root::Found;
 use crate::storage::system::{Call, attempt, result_of};
 
 #[cfg(test)]
@@ -63,34 +62,16 @@ pub fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
 
 /// `fsetxattr`; `false` if there are no attributes here.
 pub fn set_attribute(file: &File, name: &str, value: &[u8]) -> rustix::io::Result<bool> {
-    let set = attempt(Call::SetAttribute, || {
-        change(|| fsetxattr(file, name, value, XattrFlags::empty()))
-    });
-    set.map(|set| set.is_some())
+    set_by(|| fsetxattr(file, name, value, XattrFlags::empty()))
 }
 
-/// As [`set_attribute`], for a file that is not open (`O_PATH`): opening and closing it would drop locks on it.
-pub fn set_attribute_of_found(found: &Found, name: &str, value: &[u8]) -> rustix::io::Result<bool> {
-    set_attribute_at(&found.link(), name, value)
-}
-
-/// `setxattr`, as [`set_attribute`].
+/// `setxattr`, as [`set_attribute`], for what is not open (`O_PATH`): opening and closing a file would drop locks on it.
 pub fn set_attribute_at(path: &str, name: &str, value: &[u8]) -> rustix::io::Result<bool> {
-    let set = attempt(Call::SetAttribute, || {
-        change(|| setxattr(path, name, value, XattrFlags::empty()))
-    });
-    set.map(|set| set.is_some())
+    set_by(|| setxattr(path, name, value, XattrFlags::empty()))
 }
 
-/// `getxattr`, as [`attribute`].
-///
-/// # Errors
-/// Any I/O error of the operating system.
-pub fn attribute_at(path: &str, name: &str, value: &mut [u8]) -> rustix::io::Result<Option<usize>> {
-    match attempt(Call::GetAttribute, || getxattr(path, name, value)) {
-        Err(Errno::NODATA | Errno::RANGE) => Ok(None),
-        result => result,
-    }
+fn set_by(call: impl Fn() -> rustix::io::Result<()>) -> rustix::io::Result<bool> {
+    attempt(Call::SetAttribute, || change(&call)).map(|set| set.is_some())
 }
 
 /// `fgetxattr`: the length of an extended attribute that was read into `value`; `None` if the file has none that fits
@@ -99,7 +80,19 @@ pub fn attribute_at(path: &str, name: &str, value: &mut [u8]) -> rustix::io::Res
 /// # Errors
 /// Any I/O error of the operating system: what cannot be read must not be taken for missing.
 pub fn attribute(file: &File, name: &str, value: &mut [u8]) -> rustix::io::Result<Option<usize>> {
-    match attempt(Call::GetAttribute, || fgetxattr(file, name, value)) {
+    get_by(|| fgetxattr(file, name, value))
+}
+
+/// `getxattr`, as [`attribute`].
+///
+/// # Errors
+/// Any I/O error of the operating system.
+pub fn attribute_at(path: &str, name: &str, value: &mut [u8]) -> rustix::io::Result<Option<usize>> {
+    get_by(|| getxattr(path, name, value))
+}
+
+fn get_by(call: impl FnOnce() -> rustix::io::Result<usize>) -> rustix::io::Result<Option<usize>> {
+    match attempt(Call::GetAttribute, call) {
         Err(Errno::NODATA | Errno::RANGE) => Ok(None),
         result => result,
     }
