@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::redis::server::KeyName;
 use crate::storage::FilePath;
@@ -21,10 +21,6 @@ pub struct Wanted {
 /// By the number of its [`Unavailable`].
 static WANTED: Mutex<BTreeMap<u64, Wanted>> = Mutex::new(BTreeMap::new());
 
-fn all_wanted() -> MutexGuard<'static, BTreeMap<u64, Wanted>> {
-    WANTED.lock()
-}
-
 /// Why the file of a key could not be opened. As long as one lives, it is counted.
 pub struct Unavailable {
     reason: String,
@@ -38,7 +34,7 @@ impl Unavailable {
         COUNT.fetch_add(1, Ordering::Relaxed);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         if let Some(wanted) = wanted {
-            all_wanted().insert(number, wanted);
+            WANTED.lock().insert(number, wanted);
         }
         Self {
             reason: reason.to_string(),
@@ -53,18 +49,18 @@ impl Unavailable {
 
     /// Whether a replica has not got its contents from its primary.
     pub fn is_wanted(&self) -> bool {
-        all_wanted().contains_key(&self.number)
+        WANTED.lock().contains_key(&self.number)
     }
 
     /// Those whose contents may be asked for.
     pub fn wanted() -> Vec<Wanted> {
-        all_wanted().values().cloned().collect()
+        WANTED.lock().values().cloned().collect()
     }
 }
 
 impl Drop for Unavailable {
     fn drop(&mut self) {
-        all_wanted().remove(&self.number);
+        WANTED.lock().remove(&self.number);
         COUNT.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -65,13 +65,13 @@ fn take_over_settings(ctx: &Ctx) {
     latency::forget_threshold();
     look_up_limit(ctx);
     own_files::look_up(ctx);
-    remembered::set_for_reads(!ctx.evicts());
 }
 
 fn tick(ctx: &Ctx) {
     store().notice_faults();
     latency::report(ctx);
     replication::tick(ctx);
+    // It changes with settings and with the role: a replica evicts nothing by itself.
     remembered::set_for_reads(!ctx.evicts());
 }
 

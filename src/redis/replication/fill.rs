@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::redis::mode::listening::{are_slots_exported, is_listening, replicas};
 use crate::redis::replication::tell::{announce_end, tell_of_file};
@@ -65,14 +65,16 @@ enum Sending {
 
 /// Sends all that an array holds, which replicas have made room for.
 pub fn send_all(key: &[u8], array: &Arc<Array>) {
-    fills().retain(|fill| fill.part != Portion::All || fill.array.id() != array.id());
+    FILLS
+        .lock()
+        .retain(|fill| fill.part != Portion::All || fill.array.id() != array.id());
     send(Fill::new(array, key, array.head(), Portion::All));
 }
 
 /// Whether all that an array holds is on its way.
 pub fn is_being_sent(array: &Array) -> bool {
     let is_it = |fill: &Fill| fill.part == Portion::All && fill.array.id() == array.id();
-    fills().iter().any(is_it)
+    FILLS.lock().iter().any(is_it)
 }
 
 /// The arrays of which all is on its way to replicas: this server sends them, or passes on what comes for them.
@@ -109,20 +111,16 @@ pub fn send_long_write(key: &[u8], array: &Arc<Array>, range: Range<u64>, then: 
 }
 
 fn send(fill: Fill) {
-    let mut fills = fills();
+    let mut fills = FILLS.lock();
     fills.push(fill);
     if fills.len() == 1 {
         set_timer(PAUSE);
     }
 }
 
-fn fills() -> MutexGuard<'static, Vec<Fill>> {
-    FILLS.lock()
-}
-
 /// How many files are on their way to replicas, and how many bytes of them have not been sent.
 pub fn under_way() -> (u64, u64) {
-    let fills = fills();
+    let fills = FILLS.lock();
     let left = fills.iter().map(|fill| {
         let end = fill.array.head() + fill.array.published_count();
         let end = match fill.part {
@@ -136,7 +134,7 @@ pub fn under_way() -> (u64, u64) {
 
 /// Sends nothing more of all that is under way.
 pub fn stop_all() {
-    let stopped = std::mem::take(&mut *fills());
+    let stopped = std::mem::take(&mut *FILLS.lock());
     stopped.into_iter().for_each(Fill::end);
 }
 
@@ -149,7 +147,7 @@ fn send_next(ctx: &Ctx) {
     if !is_listening() {
         return stop_all();
     }
-    let mut fills = fills();
+    let mut fills = FILLS.lock();
     if writes_are_paused() {
         return set_timer(LONG_PAUSE);
     }

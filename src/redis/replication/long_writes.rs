@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Sender, bounded};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::redis::mode::listening::is_listening;
 use crate::redis::replication::fill;
@@ -81,10 +81,6 @@ static BACKGROUND: Mutex<Background> = Mutex::new(Background {
     uncertain: Vec::new(),
 });
 
-fn background() -> MutexGuard<'static, Background> {
-    BACKGROUND.lock()
-}
-
 impl LongWrite {
     /// Tells replicas that a long write begins.
     pub fn begin(key: &Named<'_>, array: Arc<Array>, kind: LongWriteKind) -> Self {
@@ -92,7 +88,7 @@ impl LongWrite {
             key: key.name().into(),
             array,
             kind,
-            cancel: background().cancel.get_or_insert_default().clone(),
+            cancel: BACKGROUND.lock().cancel.get_or_insert_default().clone(),
             is_told: Arc::default(),
         };
         write.array.set_unannounced(write.array.unannounced() + 1);
@@ -116,7 +112,7 @@ impl LongWrite {
                 answer,
             };
             on_main_thread(Box::new(move || {
-                background().asks.push(ask);
+                BACKGROUND.lock().asks.push(ask);
                 after(0, Box::new(go_on));
             }));
             answered.recv().unwrap_or(false)
@@ -126,7 +122,7 @@ impl LongWrite {
     /// It has ended: replicas are told of it, unless writes are paused as soon as they are not, and then `then` is
     /// done. On the main thread.
     pub fn end(self, has_written: bool, then: Then) {
-        background().ended.push(Ended {
+        BACKGROUND.lock().ended.push(Ended {
             write: self,
             has_written,
             then,
@@ -138,7 +134,7 @@ impl LongWrite {
 
 /// Tells replicas of values that are about to go at the head, and those who ask that they may.
 fn answer_asks(ctx: &Ctx) {
-    let asks = std::mem::take(&mut background().asks);
+    let asks = std::mem::take(&mut BACKGROUND.lock().asks);
     for ask in asks {
         let may_go = !ask.cancel.is_cancelled() && store().is_bound(&ask.array);
         if may_go {
@@ -152,7 +148,7 @@ fn answer_asks(ctx: &Ctx) {
 }
 
 fn tell_of_ended(ctx: &Ctx) {
-    let ended = std::mem::take(&mut background().ended);
+    let ended = std::mem::take(&mut BACKGROUND.lock().ended);
     for Ended {
         write,
         has_written,
@@ -192,7 +188,7 @@ fn tell_of_ended(ctx: &Ctx) {
 /// Does something now or, if writes are paused, when they are not.
 pub fn when_writes_go_on(work: Then) {
     if writes_are_paused() {
-        background().held.push(work);
+        BACKGROUND.lock().held.push(work);
     } else {
         work();
     }
@@ -205,7 +201,7 @@ pub fn go_on(ctx: &Ctx) {
     }
     tell_of_ended(ctx);
     answer_asks(ctx);
-    let held = std::mem::take(&mut background().held);
+    let held = std::mem::take(&mut BACKGROUND.lock().held);
     for work in held {
         work();
     }
@@ -213,7 +209,7 @@ pub fn go_on(ctx: &Ctx) {
 
 /// This server follows a primary from now on: what is there changes by its word alone.
 pub fn stop_all() {
-    let mut background = background();
+    let mut background = BACKGROUND.lock();
     if let Some(cancel) = background.cancel.take() {
         cancel.cancel();
     }
@@ -225,7 +221,7 @@ pub fn stop_all() {
 /// This server is a primary from now on. What counts as unannounced until here is of its former primary, which has done
 /// more or less than is known here; what begins from here on is its own.
 pub fn take_over() {
-    let mut background = background();
+    let mut background = BACKGROUND.lock();
     for array in store().arrays() {
         if array.unannounced() > 0 || array.is_resent() {
             array.set_unannounced(0);
@@ -237,7 +233,7 @@ pub fn take_over() {
 
 /// Sends the contents of uncertain arrays again.
 pub fn send_uncertain(ctx: &Ctx) {
-    let uncertain = std::mem::take(&mut background().uncertain);
+    let uncertain = std::mem::take(&mut BACKGROUND.lock().uncertain);
     for array in uncertain {
         if store().is_bound(&array) {
             fill::resend(ctx, &array);
