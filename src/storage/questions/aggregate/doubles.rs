@@ -85,10 +85,32 @@ fn total_in<S: Simd, const VECTORS: usize, const SKIP_NAN: bool>(simd: S, xs: &[
             low[i] = simd.add_f64s(low[i], error);
         }
     }
-    let mut sum = Sum::default();
-    for (&high, &low) in lanes::<S>(&high).iter().zip(lanes::<S>(&low)) {
-        sum.merge(Sum::new(high, low));
+    // The halves of the lanes come together, and the halves of those: vectors as long as there are several. What is referred to as
+    // memory is made after the loop, or the compiler would store it in each turn.
+    let mut half = VECTORS / 2;
+    while half > 0 {
+        for i in 0..half {
+            let (sum, error) = two_sum(simd, high[i], high[i + half]);
+            high[i] = sum;
+            low[i] = simd.add_f64s(simd.add_f64s(low[i], error), low[i + half]);
+        }
+        half /= 2;
     }
+    let mut lanes_left = [Sum::default(); LANES];
+    let (high, low) = ([high[0]], [low[0]]);
+    let lanes = lanes::<S>(&high).iter().zip(lanes::<S>(&low));
+    for (left, (&high, &low)) in lanes_left.iter_mut().zip(lanes) {
+        *left = Sum::new(high, low);
+    }
+    let mut half = S::F64_LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            let other = lanes_left[i + half];
+            lanes_left[i].merge(other);
+        }
+        half /= 2;
+    }
+    let mut sum = lanes_left[0];
     for &x in rest {
         sum.add(if SKIP_NAN && x.is_nan() { 0.0 } else { x });
     }

@@ -22,7 +22,17 @@ fn item(name: &str) -> ItemType {
 
 /// The answers to everything, taken in as parts that end at `cuts`, each in a partial of its own.
 fn ask<T: bytemuck::Pod>(name: &str, xs: &[T], cuts: &[usize], skip_nan: bool) -> Vec<Answer> {
-    let question = Question::new(item(name), EVERYTHING.to_vec(), skip_nan);
+    ask_for(&EVERYTHING, name, xs, cuts, skip_nan)
+}
+
+fn ask_for<T: bytemuck::Pod>(
+    ops: &[Op],
+    name: &str,
+    xs: &[T],
+    cuts: &[usize],
+    skip_nan: bool,
+) -> Vec<Answer> {
+    let question = Question::new(item(name), ops.to_vec(), skip_nan);
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (xs.len() + 1)).collect();
     ends.extend([0, xs.len()]);
     ends.sort_unstable();
@@ -53,7 +63,41 @@ fn doubles() -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(number, 1..200)
 }
 
+/// Sums that are asked for alone are added up without what else is kept; the answers are the same, and so are NaN, -0 and nothing.
+fn sums_are_those_beside_others<T: bytemuck::Pod>(
+    name: &str,
+    xs: &[T],
+    cuts: &[usize],
+) -> Result<(), TestCaseError> {
+    const SUMS: [Op; 3] = [Op::Count, Op::Sum, Op::Avg];
+    let bits = |answer: &Answer| match answer {
+        Answer::Double(x) if !x.is_nan() => format!("{:x}", x.to_bits()),
+        other => format!("{other:?}"),
+    };
+    for skip_nan in [false, true] {
+        let alone = ask_for(&SUMS, name, xs, cuts, skip_nan);
+        let all = ask(name, xs, cuts, skip_nan);
+        let beside = [&all[0], &all[1], &all[4]].map(bits);
+        prop_assert_eq!(alone.iter().map(bits).collect::<Vec<_>>(), beside);
+    }
+    Ok(())
+}
+
 proptest! {
+    #[test]
+    fn sums_alone_are_those_beside_others(
+        xs in prop::collection::vec(prop_oneof![4 => -1e6..1e6, 1 => Just(-0.0), 1 => Just(f64::NAN)], 0..200),
+        numbers in doubles(),
+        integers in prop::collection::vec(any::<i32>(), 0..200),
+        cuts: [usize; 4],
+    ) {
+        let floats: Vec<f32> = xs.iter().map(|&x| x as f32).collect();
+        sums_are_those_beside_others("double", &xs, &cuts)?;
+        sums_are_those_beside_others("double", &numbers, &cuts)?;
+        sums_are_those_beside_others("float", &floats, &cuts)?;
+        sums_are_those_beside_others("int32", &integers, &cuts)?;
+    }
+
     #[test]
     fn integers_are_exact(xs in prop::collection::vec(any::<i64>(), 1..200), cuts: [usize; 4]) {
         let answers = ask("int64", &xs, &cuts, false);
