@@ -202,10 +202,20 @@ def replay(first, lines, directory, tools):
             yield shell, run(["bash", "-c", shell.typed[0]], directory, tools).splitlines()
 
 
+# What differs from machine to machine, and from server to server: `ls -l`, process ids, how `ACL DRYRUN` names the user.
+VARIABLE = [
+    (re.compile(r"(\S{10})\S? +\d+ \S+ +\S+ +(\d+) \w{3} +\d+ +[\d:]+ (.*)"), r"\1 \2 \3"),
+    (re.compile(r"\(pid \d+\)"), "(pid)"),
+    (re.compile(r"^\"(This user|User \S+) has no permissions"), '"This user has no permissions'),
+]
+
+
 def comparable(lines):
-    """Without what differs from machine to machine."""
-    listing = re.compile(r"(\S{10})\S? +\d+ \S+ +\S+ +(\d+) \w{3} +\d+ +[\d:]+ (.*)")
-    return [re.sub(r"\(pid \d+\)", "(pid)", listing.sub(r"\1 \2 \3", line.rstrip())) for line in lines]
+    """Without what may differ."""
+    lines = [line.rstrip() for line in lines]
+    for pattern, constant in VARIABLE:
+        lines = [pattern.sub(constant, line) for line in lines]
+    return lines
 
 
 def check_tables(text, server):
