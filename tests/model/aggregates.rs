@@ -3,8 +3,8 @@
 use crate::expected::Expected;
 use crate::values::{Kind, Value};
 
-pub const OPS: [&str; 9] = [
-    "COUNT", "SUM", "MIN", "MAX", "AVG", "VAR", "STD", "ARGMIN", "ARGMAX",
+pub const OPS: [&str; 10] = [
+    "COUNT", "SUM", "MIN", "MAX", "AVG", "MEAN", "VAR", "STD", "ARGMIN", "ARGMAX",
 ];
 
 /// Those that strings have.
@@ -70,7 +70,7 @@ fn of_integers(op: &str, values: impl Iterator<Item = i128> + Clone) -> Expected
     let variance = (squares - rest * rest).max(0.0);
     match op {
         // Of the sum, as the rounded mean and the rest may cancel each other out.
-        "AVG" => {
+        "AVG" | "MEAN" => {
             let mean = sum as f64 / count as f64;
             Expected::Near(mean, mean.abs() * 1e-15)
         }
@@ -97,7 +97,7 @@ fn of_floats(kind: Kind, op: &str, values: &[f64]) -> Expected {
     }
     if magnitude.is_infinite() {
         return match op {
-            "SUM" | "AVG" => Expected::Near(values.iter().filter(|x| x.is_infinite()).sum(), 0.0),
+            "SUM" | "AVG" | "MEAN" => Expected::Near(values.iter().filter(|x| x.is_infinite()).sum(), 0.0),
             _ => Expected::Near(f64::NAN, 0.0),
         };
     }
@@ -111,7 +111,7 @@ fn of_floats(kind: Kind, op: &str, values: &[f64]) -> Expected {
     let mean = sum / count;
     match op {
         "SUM" => Expected::Near(sum, sum.abs() * 3e-16 + tolerance),
-        "AVG" => Expected::Near(mean, mean.abs() * 5e-16 + tolerance),
+        "AVG" | "MEAN" => Expected::Near(mean, mean.abs() * 5e-16 + tolerance),
         _ => {
             let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
             let variance = squares / count;

@@ -205,12 +205,9 @@ impl Asked {
     }
 }
 
-/// The operation of that name; `MEAN`, as numpy calls it, is `AVG`.
+/// The operation of that name.
 fn operation(word: &[u8]) -> Option<Op> {
     let word = word.to_ascii_uppercase();
-    if word == b"MEAN" {
-        return Some(Op::Avg);
-    }
     let known = Op::ALL.iter().find(|(name, _)| word == name.as_bytes());
     known.map(|&(_, op)| op)
 }

@@ -22,20 +22,21 @@ pub enum Op {
 }
 
 impl Op {
-    /// All, by name.
-    pub const ALL: [(&'static str, Self); 9] = [
+    /// All, by name. `MEAN` is what numpy calls `AVG`.
+    pub const ALL: [(&'static str, Self); 10] = [
         ("COUNT", Self::Count),
         ("SUM", Self::Sum),
         ("MIN", Self::Min),
         ("MAX", Self::Max),
         ("AVG", Self::Avg),
+        ("MEAN", Self::Avg),
         ("VAR", Self::Var),
         ("STD", Self::Std),
         ("ARGMIN", Self::ArgMin),
         ("ARGMAX", Self::ArgMax),
     ];
 
-    /// Its name.
+    /// Its name; the first, if it has two.
     pub fn name(self) -> &'static str {
         let named = Self::ALL.iter().find(|(_, op)| *op == self);
         named.map_or("", |(name, _)| name)
