@@ -5,13 +5,12 @@ use std::collections::TryReserveError;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::storage::questions::aggregate::Extended;
 use crate::storage::questions::aggregate::compare::{Comparison, CountOnes, Mask};
 use crate::storage::questions::aggregate::kernel;
 use crate::storage::questions::aggregate::number::Number;
 use crate::storage::scan::background::Query;
 use crate::storage::types::by_type;
-use crate::storage::types::{ItemType, Kind, Place, ValueError};
+use crate::storage::types::{ItemType, Kind, LongDouble, Place, ValueError};
 
 thread_local! {
     /// One byte for each value of a chunk: 1 if it fulfils all conditions.
@@ -113,8 +112,8 @@ impl Find {
             }
             by_type!(self.item.kind(); numbers!, numbers!;
                 LongDouble => {
-                    let value = Extended::all(&condition.value)[0];
-                    mark_numbers(condition.comparison, value, &Extended::all(bytes), mask);
+                    let value = LongDouble::all(&condition.value)[0];
+                    mark_numbers(condition.comparison, value, &LongDouble::all(bytes), mask);
                 };
                 String => {
                     for (keep, item) in mask.iter_mut().zip(bytes.chunks_exact(self.item.size())) {

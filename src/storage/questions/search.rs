@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use crate::storage::array::view::View;
 use crate::storage::error::Result;
-use crate::storage::questions::aggregate::Extended;
 use crate::storage::types::{ItemType, Place, Value};
 
 /// Which index is the answer where the array has the value already.
@@ -85,9 +84,7 @@ fn order(item: ItemType, a: &[u8], b: &[u8]) -> Ordering {
         (Value::Uint(a), Value::Uint(b)) => a.cmp(&b),
         (Value::Float(a), Value::Float(b)) => nan_last(a, b),
         (Value::Double(a), Value::Double(b)) => nan_last(a, b),
-        (Value::LongDouble(a), Value::LongDouble(b)) => {
-            nan_last(Extended::from(a), Extended::from(b))
-        }
+        (Value::LongDouble(a), Value::LongDouble(b)) => nan_last(a, b),
         _ => a.cmp(b),
     }
 }

@@ -11,6 +11,7 @@ mod error;
 mod float;
 mod int;
 mod long_double;
+mod long_double_order;
 mod place;
 mod string;
 #[cfg(test)]

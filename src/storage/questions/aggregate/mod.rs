@@ -8,7 +8,6 @@ pub mod buckets;
 pub mod compare;
 mod doubles;
 mod exact;
-mod extended;
 pub mod kernel;
 mod loops;
 pub mod number;
@@ -16,8 +15,6 @@ mod op;
 mod sum;
 #[cfg(test)]
 mod tests;
-
-pub use crate::storage::questions::aggregate::extended::Extended;
 
 use crate::storage::questions::aggregate::loops::{
     CountNan, Deviation, Extremes, ExtremesOfNumbers, Squares, Total,
@@ -28,7 +25,7 @@ use crate::storage::questions::aggregate::sum::Sum;
 use ethnum::U256;
 
 use crate::storage::types::by_type;
-use crate::storage::types::{ItemType, Kind, Value};
+use crate::storage::types::{ItemType, Kind, LongDouble, Value};
 
 /// What is asked of values of one type.
 #[derive(Clone, Debug)]
@@ -109,7 +106,7 @@ impl Question {
             }};
         }
         let chunk = by_type!(self.item.kind(); numbers!, numbers!;
-            LongDouble => self.look_at(partial, index, &Extended::all(bytes));
+            LongDouble => self.look_at(partial, index, &LongDouble::all(bytes));
             String => self.look_at_strings(index, bytes)
         );
         self.merge(partial, chunk);
@@ -289,7 +286,7 @@ impl Question {
             (Value::Uint(a), Value::Uint(b)) => a < b,
             (Value::Float(a), Value::Float(b)) => a < b,
             (Value::Double(a), Value::Double(b)) => a < b,
-            (Value::LongDouble(a), Value::LongDouble(b)) => Extended::from(a) < Extended::from(b),
+            (Value::LongDouble(a), Value::LongDouble(b)) => a < b,
             _ => a < b,
         }
     }
@@ -361,7 +358,7 @@ impl Question {
     fn nan(&self) -> Answer {
         Answer::Item(match self.item.kind() {
             Kind::Float => f32::NAN.to_le_bytes().into(),
-            Kind::LongDouble => Extended::NAN.to_le_bytes().into(),
+            Kind::LongDouble => LongDouble::NAN.to_le_bytes().into(),
             _ => f64::NAN.to_le_bytes().into(),
         })
     }

@@ -4,9 +4,9 @@ use ethnum::U256;
 use pulp::Simd;
 
 use crate::storage::questions::aggregate::doubles;
-use crate::storage::questions::aggregate::extended::Extended;
 use crate::storage::questions::aggregate::kernel::LANES;
 use crate::storage::questions::aggregate::sum::Sum;
+use crate::storage::types::LongDouble;
 
 /// Values that are converted to doubles at once.
 pub(super) const TILE: usize = 1024;
@@ -242,7 +242,7 @@ floats!(
             Some(ends)
         }
     }
-    Extended: {}
+    LongDouble: {}
 );
 
 #[inline(always)]

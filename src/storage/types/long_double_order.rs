@@ -1,43 +1,21 @@
-//! `long_double` as a number.
+//! [`LongDouble`] as a number: its order, which is IEEE 754's as that of `f64` is, and the nearest `f64`.
 
 use std::cmp::Ordering;
 
 use crate::storage::types::LongDouble;
 
-const SIGN: u128 = 1 << 79;
-/// The largest exponent, and a significand of 1: anything greater is NaN.
-const INFINITY: u128 = 0x7fff << 64 | 1 << 63;
 /// What is added to the exponent of 2, and the bits behind the binary point of the significand.
 const BIAS: i32 = 16_383;
 const FRACTION: i32 = 63;
 
-/// A [`LongDouble`] that is ordered as IEEE 754 has it, exactly. For sums it is rounded to an `f64`.
-#[derive(Clone, Copy, Debug)]
-pub struct Extended {
-    bits: u128,
-}
-
-impl Extended {
-    pub const INFINITY: Self = Self { bits: INFINITY };
-    /// What an FPU makes of 0/0, but positive.
-    pub const NAN: Self = Self {
-        bits: INFINITY | 1 << 62,
-    };
-    pub const NEG_INFINITY: Self = Self {
-        bits: SIGN | INFINITY,
-    };
-
+impl LongDouble {
     /// The values that lie in `bytes`.
     pub fn all(bytes: &[u8]) -> Vec<Self> {
         let (items, _) = bytes.as_chunks();
-        let value = |&item| LongDouble::from_le_bytes(item).into();
-        items.iter().map(value).collect()
+        items.iter().map(|&item| Self::from_le_bytes(item)).collect()
     }
 
-    pub fn is_nan(self) -> bool {
-        self.magnitude() > INFINITY
-    }
-
+    /// The lesser of two, or the one that is not NaN.
     pub fn min(self, other: Self) -> Self {
         if self.is_nan() || other < self {
             other
@@ -46,6 +24,7 @@ impl Extended {
         }
     }
 
+    /// The greater of two, or the one that is not NaN.
     pub fn max(self, other: Self) -> Self {
         if self.is_nan() || other > self {
             other
@@ -54,59 +33,46 @@ impl Extended {
         }
     }
 
-    pub fn to_le_bytes(self) -> [u8; 16] {
-        self.bits.to_le_bytes()
-    }
-
-    fn magnitude(self) -> u128 {
-        self.bits & !SIGN
-    }
-
     /// A number that is ordered as the values are; `None` for NaN.
     fn key(self) -> Option<i128> {
         let magnitude = self.magnitude().cast_signed();
-        let key = if self.bits & SIGN == 0 {
-            magnitude
-        } else {
+        let key = if self.is_negative() {
             -magnitude
+        } else {
+            magnitude
         };
         (!self.is_nan()).then_some(key)
     }
 }
 
-impl From<LongDouble> for Extended {
-    fn from(value: LongDouble) -> Self {
-        Self {
-            bits: u128::from_le_bytes(value.to_le_bytes()),
-        }
-    }
-}
-
-impl PartialEq for Extended {
+/// NaN is unequal to everything, and `0` equals `-0`. [`LongDouble::to_bits`] tells those apart.
+impl PartialEq for LongDouble {
     fn eq(&self, other: &Self) -> bool {
         self.partial_cmp(other) == Some(Ordering::Equal)
     }
 }
 
-impl PartialOrd for Extended {
+impl PartialOrd for LongDouble {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.key()?.cmp(&other.key()?))
     }
 }
 
 /// The nearest `f64`; infinite beyond its range.
-impl From<Extended> for f64 {
-    fn from(value: Extended) -> f64 {
+impl From<LongDouble> for f64 {
+    fn from(value: LongDouble) -> f64 {
         if value.is_nan() {
             return f64::NAN;
         }
-        let magnitude = value.magnitude();
-        let sign = if value.bits & SIGN == 0 { 1.0 } else { -1.0 };
-        if magnitude == INFINITY {
+        let sign = if value.is_negative() { -1.0 } else { 1.0 };
+        if value.is_infinite() {
             return sign * f64::INFINITY;
         }
         // The casts pick the fields.
-        let (significand, exponent) = (magnitude as u64, (magnitude >> 64) as i32);
+        let (significand, exponent) = (
+            value.magnitude() as u64,
+            (value.magnitude() >> 64) as i32,
+        );
         // The cast rounds, to nearest; below the normal range of f64 the scaling rounds once more.
         sign * scaled(significand as f64, exponent - BIAS - FRACTION)
     }
@@ -125,8 +91,8 @@ mod tests {
 
     use super::*;
 
-    fn extended(text: &str) -> Extended {
-        LongDouble::parse(text.as_bytes()).unwrap().into()
+    fn read(text: &str) -> LongDouble {
+        LongDouble::parse(text.as_bytes()).unwrap()
     }
 
     #[test]
@@ -146,16 +112,16 @@ mod tests {
             "1e4000",
             "inf",
         ]
-        .map(extended);
+        .map(read);
         for (i, a) in ascending.iter().enumerate() {
             for (j, b) in ascending.iter().enumerate() {
                 assert_eq!(a.partial_cmp(b), Some(i.cmp(&j)), "{a:?} {b:?}");
             }
         }
-        assert_eq!(extended("-0"), extended("0"));
-        assert_eq!(extended("nan").partial_cmp(&extended("nan")), None);
-        assert_eq!(Extended::INFINITY, extended("inf"));
-        assert_eq!(Extended::NEG_INFINITY, extended("-inf"));
+        assert_eq!(read("-0"), read("0"));
+        assert_eq!(read("nan").partial_cmp(&read("nan")), None);
+        assert_eq!(LongDouble::INFINITY, read("inf"));
+        assert_eq!(LongDouble::NEG_INFINITY, read("-inf"));
     }
 
     #[test]
@@ -169,15 +135,15 @@ mod tests {
             ("5e-324", 5e-324),
             ("1.7976931348623157e308", f64::MAX),
         ] {
-            assert_eq!(f64::from(extended(text)), expected, "{text}");
+            assert_eq!(f64::from(read(text)), expected, "{text}");
         }
-        assert!(f64::from(extended("nan")).is_nan());
+        assert!(f64::from(read("nan")).is_nan());
     }
 
     proptest! {
         #[test]
         fn every_double_is_itself(value in prop::num::f64::NORMAL | prop::num::f64::ZERO) {
-            prop_assert_eq!(f64::from(extended(&format!("{value:?}"))).to_bits(), value.to_bits());
+            prop_assert_eq!(f64::from(read(&format!("{value:?}"))).to_bits(), value.to_bits());
         }
     }
 }
