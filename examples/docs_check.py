@@ -337,6 +337,23 @@ def check_citations():
                 yield f"{page.name}: a cited section", sorted(titles), [title]
 
 
+def check_files():
+    """Yields files that docs/design.md names, in its journeys (`array/append`) or with their ending, and that are not there."""
+    text = (PROJECT / "docs/design.md").read_text()
+    files = {path.relative_to(PROJECT).as_posix() for top in ("src", "tests") for path in PROJECT.glob(f"{top}/**/*.rs")}
+    files |= {path.relative_to(PROJECT).as_posix() for path in PROJECT.glob("*.rs")}
+    journeys = re.search(r"^### Journeys\n(.*?)^#", text, re.MULTILINE | re.DOTALL)[1]
+    # The last column is of another version.
+    columns = [row.split("|")[2] for row in journeys.splitlines() if row.startswith("| ")]
+    named = [f"{path}.rs" for column in columns for path in re.findall(r"`(\w+/\w+)`", column)]
+    named += re.findall(r"`([\w/]+\.rs)(?:::\w+)?`", text)
+    if not named:
+        yield "design.md: its journeys", ["names of files"], []
+    for name in named:
+        if not any(file == name or file.endswith("/" + name) for file in files):
+            yield "design.md: a file", ["a file"], [name]
+
+
 def differences(page, server, directory, tools):
     """Yields (place, expected, printed, step or None)."""
     lines = page.read_text().splitlines()
@@ -410,7 +427,7 @@ def check_server():
 def main():
     updating = "--update" in sys.argv[1:]
     found = [difference for page in PAGES for difference in check_page(page, updating)]
-    found += [*check_server(), *check_links(), *check_citations(), *check_quoted_errors()]
+    found += [*check_server(), *check_links(), *check_citations(), *check_files(), *check_quoted_errors()]
     for place, expected, printed in found:
         print(f"\n{place}")
         print("\n".join(difflib.unified_diff(expected, printed, "page", "server", lineterm="")))
