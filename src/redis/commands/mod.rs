@@ -33,7 +33,7 @@ mod vtrim;
 use crate::redis::execution::command::Registration;
 
 /// All commands but [`VADD`].
-pub const COMMANDS: [Registration; 30] = [
+pub const COMMANDS: &[Registration] = &[
     Registration::of::<mmap::Mmap>(),
     Registration::of::<vadd::VPush>(),
     Registration::of::<vget::VGet>(),

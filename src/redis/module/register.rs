@@ -8,7 +8,7 @@ use crate::redis::server::Ctx;
 /// # Errors
 /// Names the command whose name is taken, by another module say.
 pub fn register_commands(ctx: &Ctx) -> Result<bool, String> {
-    for command in &COMMANDS {
+    for command in COMMANDS {
         if !command.register(ctx) {
             return Err(format!(
                 "the command name {} is taken: is another module with it loaded?",
