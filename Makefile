@@ -12,7 +12,9 @@ help:
 	@echo 'make test-python      the Python package: types, lint, and its tests on the redis-server in the PATH (or MMAP_SERVER)'
 	@echo 'make test-python-versions  the same tests with Python 3.9, 3.10, 3.12 and 3.13, and with the oldest libraries it allows'
 	@echo 'make wheels           python/dist: wheels of the Python package, with the module where dist/lib has it'
-	@echo 'make test-crash       the long run: 200 crashes, all faults, 50 power cuts a test, an hour of each model and half an hour each of Sentinel and Cluster, or MMAP_SECONDS (needs root, FUSE, loop devices)'
+	@echo 'make test-crash       the long runs, some parts at a time, and a table at the end: an hour of each model, half an hour each of Sentinel and Cluster,'
+	@echo '                      200 rounds of crashes, all faults, 50 power cuts a test, 20000 schedules of threads (needs root, FUSE, loop devices);'
+	@echo '                      PARTS=... for some of them (tests/long_runs --list), MMAP_SECONDS and MMAP_ROUNDS for how long, MMAP_LANES for how many at a time'
 	@echo 'make fuzz             random input of every kind from outside, some minutes: files, dumps, words of a primary, commands'
 	@echo 'make test-field       under stock units of Debian (needs root), filters of system calls, overlayfs, musl, aarch64, newest servers'
 	@echo 'make bench            docs/benchmarks.md: tables and charts, on servers of its own; SUITEFLAGS=--long for long arrays'
@@ -62,17 +64,9 @@ wheels:
 	@bash .ci/packages servers
 	./python/build_wheels
 
-# The models print the seed of each episode, which MMAP_SEED repeats.
 test-crash: build
 	@bash .ci/packages server test
-	MMAP_SECONDS=$${MMAP_SECONDS:-3600} cargo test --release --lib storage::model -- --nocapture
-	MMAP_ROUNDS=20000 $(MAKE) --no-print-directory interleavings
-	MMAP_ROUNDS=200 cargo test --release --test durability -- --nocapture
-	MMAP_ROUNDS=200 cargo test --release --test faults -- --nocapture
-	MMAP_SECONDS=$${MMAP_SECONDS:-3600} cargo test --release --test model -- --nocapture
-	MMAP_ROUNDS=50 cargo test --release --test power_cut -- --nocapture
-	bash .ci/old && cargo test --release --test replication versions -- --nocapture
-	MMAP_SECONDS=$${MMAP_SECONDS:-1800} cargo test --release --test replication long_run -- --nocapture --test-threads 1
+	tests/long_runs $(PARTS)
 
 fuzz: build
 	@bash .ci/packages server test

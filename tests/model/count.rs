@@ -57,6 +57,7 @@ impl Count {
         self.commands.load(Ordering::Relaxed)
     }
 
+    /// Prints all of it, and fails if nothing was compared.
     pub fn print(&self, test: &str) {
         let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
         println!(
@@ -67,5 +68,6 @@ impl Count {
             of(&self.restarts),
             of(&self.kills)
         );
+        assert!(of(&self.values) > 0, "{test}: no value was compared");
     }
 }
