@@ -336,32 +336,34 @@ fn a_manual_failover_loses_nothing_and_the_old_primary_follows() {
     assert_same(primary, replica);
 }
 
-/// Pushes consecutive numbers from 5 on to each key while something is done, and says how many each has in the end.
+/// Pushes consecutive numbers from 5 on to each key while something is done, which begins when each has got one, and says how
+/// many each has in the end.
 #[track_caller]
 pub fn while_pushing(cluster: &Cluster, keys: &[String], work: impl FnOnce()) -> Vec<i64> {
     let stop = AtomicBool::new(false);
     let start = cluster.nodes[0].port();
+    let counts: Vec<AtomicI64> = keys.iter().map(|_| AtomicI64::new(5)).collect();
     std::thread::scope(|scope| {
-        let push = |key: &String| {
-            let (key, stop) = (key.clone(), &stop);
+        for (key, count) in keys.iter().zip(&counts) {
+            let stop = &stop;
             scope.spawn(move || {
                 let mut client = Router::new(start);
-                let mut next = 5;
                 while !stop.load(Ordering::Relaxed) {
+                    let next = count.load(Ordering::Relaxed);
                     let reply = client.ask(&format!("VPUSH {key} {next}"));
                     assert_eq!(reply, Reply::Int(1), "{key}");
-                    next += 1;
+                    count.store(next + 1, Ordering::Relaxed);
                 }
-                next
-            })
-        };
-        let writers: Vec<_> = keys.iter().map(push).collect();
+            });
+        }
         // Whatever goes wrong, the writers end.
-        let writing = StopAtEnd(&stop);
+        let _stop = StopAtEnd(&stop);
+        wait_until("all keys are written to", || {
+            counts.iter().all(|count| count.load(Ordering::Relaxed) > 5)
+        });
         work();
-        drop(writing);
-        writers.into_iter().map(|w| w.join().unwrap()).collect()
-    })
+    });
+    counts.into_iter().map(AtomicI64::into_inner).collect()
 }
 
 /// Each key holds that many consecutive numbers, and so do the files of its primary and of that one's replicas.

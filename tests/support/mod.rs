@@ -14,6 +14,7 @@ pub use client::{Client, Reply};
 pub use server::{Server, Setup, module, piped, server_program};
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longer than anything waited for should ever take, so that a slow machine is not taken for a broken module.
@@ -33,9 +34,18 @@ pub fn wait_at_most(limit: Duration, what: &str, mut condition: impl FnMut() -> 
     }
 }
 
+/// Has threads of a scope stop when it is dropped, also where a test fails: the scope would wait for them for ever.
+pub struct StopAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// How long to wait for what should happen. Time for which the machine stood still (a virtual one that was paused, a closed
 /// laptop) does not count, as nothing could happen then.
-pub(crate) struct Patience {
+pub struct Patience {
     left: Duration,
     last_look: Instant,
 }

@@ -1,12 +1,13 @@
 //! Clients of the long run: one that writes to each array, and some that read from any server.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::HEALED;
 use super::ledger::{self, Kind, Ledger, SLOTS, Tally};
 use support::random::Random;
-use support::{Client, Reply};
+use support::{Client, Patience, Reply};
 
 /// Longer than a server is ever stopped: what was sent to it is answered, or its connection is cut, so that nothing is
 /// carried out after its client has gone on.
@@ -54,6 +55,8 @@ fn words(command: &str) -> Vec<Vec<u8>> {
 pub struct Writer<'a> {
     run: &'a Run<'a>,
     ledger: &'a Ledger,
+    /// How often it has found on a new connection what was acknowledged.
+    looks: &'a AtomicU64,
     random: Random,
     connection: Option<Client>,
     /// To go to next, as a node of a Cluster said.
@@ -70,10 +73,16 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(run: &'a Run<'a>, ledger: &'a Ledger, seed: u64) -> Self {
+    pub fn new(
+        run: &'a Run<'a>,
+        ledger: &'a Ledger,
+        looks: &'a AtomicU64,
+        seed: u64,
+    ) -> Self {
         Self {
             run,
             ledger,
+            looks,
             random: Random::new(seed),
             connection: None,
             redirected: None,
@@ -94,16 +103,15 @@ impl<'a> Writer<'a> {
         }
         // Once more, at the end: what was acknowledged is there.
         self.connection = None;
-        for _ in 0..20 {
-            if self.connect().is_some() {
-                return;
+        let mut patience = Patience::of(HEALED);
+        while self.connect().is_none() {
+            if patience.is_over() {
+                let key = self.ledger.key();
+                let what = format!("{key} is not answered at the end");
+                return self.run.tally.differs(what);
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let key = self.ledger.key();
-        self.run
-            .tally
-            .differs(format!("{key} is not answered at the end"));
     }
 
     fn step(&mut self) -> Option<()> {
@@ -263,6 +271,7 @@ impl<'a> Writer<'a> {
             Kind::Table if count < SLOTS => self.fill_table(count)?,
             Kind::Table => self.look_at_table()?,
         }
+        self.looks.fetch_add(1, Ordering::Relaxed);
         Some(())
     }
 

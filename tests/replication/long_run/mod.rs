@@ -8,7 +8,7 @@ mod ledger;
 mod sentinel;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clients::{Find, Run, Writer, read};
@@ -18,7 +18,7 @@ use crate::cluster::{Cluster, address, redis_cli};
 use sentinel::Sentinel;
 use support::mounts::{self, Mounted, format_ext4};
 use support::random::{Random, seed};
-use support::{Reply, Server, Setup, cannot_run, wait_at_most};
+use support::{Reply, Server, Setup, StopAtEnd, cannot_run, wait_at_most};
 
 /// How long each run takes if nothing else is said.
 const SHORT: Duration = Duration::from_secs(12);
@@ -317,6 +317,20 @@ impl Nemesis<'_> {
         self.hold.store(false, Ordering::Relaxed);
     }
 
+    /// Waits until each replica has applied all that its primary sent before.
+    fn wait_for_the_streams(&self) {
+        let servers = self.deployment.servers();
+        let offset = |server: &Server, name: &str| replication(server, name).parse::<u64>().ok();
+        wait_at_most(HEALED, "replicas have what was sent to them", || {
+            servers.iter().filter(|server| !is_primary(server)).all(|replica| {
+                let port = replication(replica, "master_port");
+                let primary = servers.iter().find(|server| server.port().to_string() == port);
+                let sent = primary.and_then(|primary| offset(primary, "master_repl_offset"));
+                sent.is_some() && offset(replica, "slave_repl_offset") >= sent
+            })
+        });
+    }
+
     /// Does something, and says what.
     fn strike(&mut self) -> Option<&'static str> {
         let count = self.deployment.servers().len() as u64;
@@ -436,6 +450,7 @@ fn run(name: &str, deployment: &mut dyn Deployment, disks: &Disks) {
         AtomicBool::new(false),
         AtomicBool::new(false),
     );
+    let looks: Vec<AtomicU64> = ledgers.iter().map(|_| AtomicU64::default()).collect();
     let find = deployment.find();
     let clients = Run {
         find: &*find,
@@ -443,23 +458,23 @@ fn run(name: &str, deployment: &mut dyn Deployment, disks: &Disks) {
         stop: &stop,
         hold: &hold,
     };
+    let mut nemesis = Nemesis {
+        deployment: &mut *deployment,
+        disks,
+        tally: &tally,
+        hold: &hold,
+        random: Random::new(seed),
+    };
     std::thread::scope(|scope| {
-        let _stop = crate::writer::StopAtEnd(&stop);
-        for (i, ledger) in (1..).zip(&ledgers) {
-            let writer = Writer::new(&clients, ledger, seed + i);
+        let _stop = StopAtEnd(&stop);
+        for (i, (ledger, looks)) in (1..).zip(ledgers.iter().zip(&looks)) {
+            let writer = Writer::new(&clients, ledger, looks, seed + i);
             scope.spawn(move || writer.work());
         }
         for i in 0..READERS {
             let (clients, ledgers) = (&clients, &ledgers);
             scope.spawn(move || read(clients, ledgers, seed + 100 + i));
         }
-        let mut nemesis = Nemesis {
-            deployment,
-            disks,
-            tally: &tally,
-            hold: &hold,
-            random: Random::new(seed),
-        };
         let start = Instant::now();
         while start.elapsed() < length && !tally.has_differences() {
             sleep(&mut nemesis.random, 200..1500);
@@ -473,16 +488,22 @@ fn run(name: &str, deployment: &mut dyn Deployment, disks: &Disks) {
         }
         nemesis.wait_until_linked();
         nemesis.wait_until_whole();
-        // Writers look once more at what is there, each on a new connection.
+        // Writers look once more at what is there, each on a new connection, and go on.
+        let now = || looks.iter().map(|looks| looks.load(Ordering::Relaxed));
+        let before: Vec<u64> = now().collect();
         for server in nemesis.deployment.servers() {
             text(server, "CLIENT KILL TYPE normal");
         }
-        sleep(&mut nemesis.random, 1000..1500);
-        hold.store(true, Ordering::Relaxed);
-        sleep(&mut nemesis.random, 2000..2500);
-        nemesis.wait_until_whole();
+        wait_at_most(HEALED, "all writers have connected again", || {
+            tally.has_differences() || now().zip(&before).all(|(now, before)| now > *before)
+        });
         stop.store(true, Ordering::Relaxed);
     });
+    // Nothing is written any more: what was written reaches all, and then they hold the same.
+    if !tally.has_differences() {
+        nemesis.wait_until_whole();
+        nemesis.wait_for_the_streams();
+    }
     compare_all(deployment, &ledgers, &tally);
     if tally.has_differences() {
         for server in deployment.servers() {
