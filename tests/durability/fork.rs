@@ -1,16 +1,15 @@
 //! `BGSAVE` and `BGREWRITEAOF` fork while the worker may hold any lock: each child must end, and nothing may hang.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use support::random::rounds;
-use support::{Client, Reply, Server};
+use support::{Client, Reply, Server, StopAtEnd, wait_until};
 
-/// Bursts with growths, pauses with trims, pops and clears, until told to stop; says how many values there are.
-fn load(mut client: Client, key: &str, stop: &AtomicBool) -> i64 {
+/// Bursts with growths, pauses with trims, pops and clears, until told to stop; says how many values there are. Counts its rounds.
+fn load(mut client: Client, key: &str, stop: &AtomicBool, rounds: &AtomicU64) -> i64 {
     let mut count = 0;
-    let mut round = 0;
     while !stop.load(Ordering::Relaxed) {
-        round += 1;
+        let round = rounds.fetch_add(1, Ordering::Relaxed) + 1;
         client.push_one_by_one(key, 0..5000);
         count += 5000;
         if round % 5 == 0 {
@@ -36,13 +35,19 @@ fn fork_again_and_again(command: &str, times: u64, (setting, value): (&str, &str
         db.say(&format!("MMAP k{k} f{k}"));
     }
     let stop = AtomicBool::new(false);
+    let rounds = [const { AtomicU64::new(0) }; 3];
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..3)
-            .map(|k| {
+            .zip(&rounds)
+            .map(|(k, rounds)| {
                 let (client, stop) = (db.client(), &stop);
-                scope.spawn(move || load(client, &format!("k{k}"), stop))
+                scope.spawn(move || load(client, &format!("k{k}"), stop, rounds))
             })
             .collect();
+        let _stop = StopAtEnd(&stop);
+        wait_until("all keys are under load", || {
+            rounds.iter().all(|rounds| rounds.load(Ordering::Relaxed) > 0)
+        });
         for _ in 0..times {
             let reply = db.ask(command);
             assert!(!reply.is_error(), "{command}: {reply}");

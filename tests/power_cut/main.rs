@@ -121,7 +121,7 @@ fn write_for_a_while(
 ) -> Vec<Told> {
     let mut told = Vec::new();
     let mut count = 0;
-    while !stop.load(Ordering::SeqCst) {
+    loop {
         let mut buffer = Vec::new();
         let first = count;
         for i in 0..writer.commands {
@@ -140,10 +140,12 @@ fn write_for_a_while(
                 at: Instant::now(),
             });
         }
+        if stop.load(Ordering::SeqCst) {
+            return told;
+        }
         // The pace of the load, not a wait for anything.
         std::thread::sleep(Duration::from_millis(writer.rest_ms));
     }
-    told
 }
 
 struct Recorded {

@@ -1,9 +1,9 @@
 //! Queries: `VAGG`, `VBUCKETS`, `VFIND`, `VSEARCH`. Long ones keep no other client waiting.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use support::cache::{evict_all, resident_pages};
-use support::{Client, Reply, Server, doubles, wait_until};
+use support::{Client, Reply, Server, StopAtEnd, doubles, wait_until};
 
 /// More than a command goes over while the server waits.
 const MANY: u64 = 4_000_000;
@@ -440,29 +440,25 @@ fn long_work_is_done_in_the_background_with_the_same_answer() {
     assert_eq!(db.stat("scans"), 4);
 }
 
-/// Ends a thread also where a test fails: the scope would wait for it for ever.
-struct SetOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for SetOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Runs `write` over and over while another client asks; every answer must be one of the array at some moment.
+/// Runs `write` over and over while another client asks, each at least 20 times; every answer must be one of the array at some
+/// moment.
 #[track_caller]
 fn ask_while(db: &Server, mut write: impl FnMut(&mut Client) + Send, check: impl Fn(Reply)) {
-    let stop = AtomicBool::new(false);
+    const TIMES: u64 = 20;
+    let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
     let (mut writer, mut reader) = (db.client(), db.client());
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let writing = scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 write(&mut writer);
+                written.fetch_add(1, Ordering::Relaxed);
             }
         });
-        let _stop = SetOnDrop(&stop);
-        for _ in 0..20 {
+        let _stop = StopAtEnd(&stop);
+        let mut asked = 0;
+        while asked < TIMES || written.load(Ordering::Relaxed) < TIMES && !writing.is_finished() {
             check(reader.ask("VAGG db 0 -1 SUM COUNT"));
+            asked += 1;
         }
     });
 }

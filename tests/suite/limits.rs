@@ -144,11 +144,13 @@ fn slack_does_not_pass_the_limit() {
     std::thread::scope(|scope| {
         let longest = scope.spawn(|| {
             let mut longest = 0;
-            while !ended.load(Ordering::Relaxed) {
+            loop {
                 longest = longest.max(file_len(&path));
+                if ended.load(Ordering::Relaxed) {
+                    return longest;
+                }
                 std::thread::yield_now();
             }
-            longest
         });
         let mut client = db.client();
         wait_until("the file is ahead of its values once", || {
