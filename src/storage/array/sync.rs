@@ -96,16 +96,16 @@ impl Array {
         let mut locked = self.lock();
         match synced {
             Ok(()) => {
-                if !locked.durability.end_sync() {
+                let Some(ended) = locked.durability.end_sync() else {
                     return Err(Error::Refused {
                         path: self.path.to_string(),
                         reason: locked.durability.refusal().unwrap_or_default().to_owned(),
                     });
-                }
+                };
                 if !locked.open.is(&work.file) {
                     return Ok(false);
                 }
-                if work.again && locked.durability.allow() {
+                if work.again && locked.durability.allow(ended) {
                     tracing::warn!(
                         "file '{}': sync succeeds again, writes are allowed",
                         self.path

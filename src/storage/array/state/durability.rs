@@ -40,6 +40,9 @@ pub(in crate::storage) struct Begun {
     pub again: bool,
 }
 
+/// That a sync has put on disk what it was about, which alone allows writes that were refused.
+pub(in crate::storage) struct EndedSync(());
+
 /// What was not on disk when an array was closed.
 pub(in crate::storage) struct Unsynced {
     from: u64,
@@ -175,11 +178,11 @@ impl Durability {
         })
     }
 
-    /// The sync under way has put on disk what it was about; whether that counts. It does not if another sync has
-    /// failed at the same time: that one got the error, which may be about these pages.
-    pub fn end_sync(&mut self) -> bool {
+    /// The sync under way has put on disk what it was about. That counts for nothing if another sync has failed at the same time:
+    /// that one got the error, which may be about these pages.
+    pub fn end_sync(&mut self) -> Option<EndedSync> {
         self.syncing_from = None;
-        !self.rewrite
+        (!self.rewrite).then_some(EndedSync(()))
     }
 
     /// The pages could not even be marked as changed again.
@@ -209,7 +212,7 @@ impl Durability {
     }
 
     /// Writes are allowed; whether they were refused.
-    pub fn allow(&mut self) -> bool {
+    pub fn allow(&mut self, _: EndedSync) -> bool {
         self.refusal.take().is_some()
     }
 
@@ -256,7 +259,7 @@ mod tests {
         assert_eq!(d.begin_sync().unwrap().from, 16);
         assert!(!d.is_settled(), "it is under way");
         write(&mut d, 40..48);
-        assert!(d.end_sync());
+        assert!(d.end_sync().is_some());
         assert_eq!(d.dirty_from(), Some(40));
     }
 
@@ -282,10 +285,11 @@ mod tests {
         assert!(d.refuse(64, "no room".to_owned()));
         assert!(!d.refuse(64, "still none".to_owned()), "that is no news");
         assert_eq!(d.dirty_from(), Some(8), "both are written again");
-        assert!(!d.may_vouch() && !d.note_synced(2) && !d.end_sync());
+        assert!(!d.may_vouch() && !d.note_synced(2) && d.end_sync().is_none());
         assert_eq!(d.refusal(), Some("still none"));
         let again = d.begin_sync().unwrap();
-        assert!(again.again && d.end_sync() && d.allow());
+        let ended = d.end_sync().unwrap();
+        assert!(again.again && d.allow(ended));
         assert_eq!(d.refusal(), None);
     }
 
