@@ -353,7 +353,8 @@ fn one_round(round: u64, seed: u64) -> (usize, Vec<String>) {
             // A random moment, which is what this test is about; at the last, some values were acknowledged before.
             std::thread::sleep(wait);
             let mut patience = Patience::of(Duration::from_secs(60));
-            while kill == KILLS && acknowledged.load(Ordering::Relaxed) == 0 && !patience.is_over() {
+            while kill == KILLS && acknowledged.load(Ordering::Relaxed) == 0 && !patience.is_over()
+            {
                 std::thread::sleep(Duration::from_millis(1));
             }
             db.kill_9();

@@ -46,7 +46,9 @@ fn fork_again_and_again(command: &str, times: u64, (setting, value): (&str, &str
             .collect();
         let _stop = StopAtEnd(&stop);
         wait_until("all keys are under load", || {
-            rounds.iter().all(|rounds| rounds.load(Ordering::Relaxed) > 0)
+            rounds
+                .iter()
+                .all(|rounds| rounds.load(Ordering::Relaxed) > 0)
         });
         for _ in 0..times {
             let reply = db.ask(command);

@@ -97,7 +97,9 @@ fn of_floats(kind: Kind, op: &str, values: &[f64]) -> Expected {
     }
     if magnitude.is_infinite() {
         return match op {
-            "SUM" | "AVG" | "MEAN" => Expected::Near(values.iter().filter(|x| x.is_infinite()).sum(), 0.0),
+            "SUM" | "AVG" | "MEAN" => {
+                Expected::Near(values.iter().filter(|x| x.is_infinite()).sum(), 0.0)
+            }
             _ => Expected::Near(f64::NAN, 0.0),
         };
     }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::TcpListener;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::pair::{assert_same, catch_up};
-use crate::writer::{LONG, StopAtEnd, while_writing};
-use support::{Client, Reply, Server, Setup, wait_at_most};
+use crate::writer::{LONG, while_writing};
+use support::{Client, Reply, Server, Setup, StopAtEnd, wait_at_most, wait_until};
 
 /// Six servers and their clients keep a machine busy, and nodes that answer late pass for dead.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

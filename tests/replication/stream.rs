@@ -99,7 +99,10 @@ fn nothing_but_bindings_reaches_the_aof_of_either() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             text += &String::from_utf8_lossy(&bytes);
         }
-        assert!(text.contains("REDIS") || text.contains("MMAP"), "the AOF: {text}");
+        assert!(
+            text.contains("REDIS") || text.contains("MMAP"),
+            "the AOF: {text}"
+        );
         for word in ["VREPLICATE", "VPUSH", "VSET", "VPOP"] {
             assert!(!text.contains(word), "{word} is in the AOF:\n{text}");
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use support::random::Random;
-use support::{Client, Reply, wait_at_most};
+use support::{Client, Reply, StopAtEnd, wait_at_most};
 
 /// How long a failover may take.
 pub const LONG: Duration = Duration::from_secs(180);
@@ -170,4 +170,3 @@ pub fn while_writing(
         writers.into_iter().map(|w| w.join().unwrap()).collect()
     })
 }
-

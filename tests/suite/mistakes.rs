@@ -47,8 +47,7 @@ fn thirty_typical_mistakes_are_answered_with_what_to_do() {
     let root = root.to_str().unwrap();
     let types = "use int8, uint8, int16, uint16, int32, uint32, int64, uint64, float, double, long_double, or string, or a \
                  dtype of numpy's: i1 to i8, u1 to u8, f4, f8, f16 and S1 to S65535";
-    let ops =
-        "use COUNT, SUM, MIN, MAX, AVG, MEAN, VAR, STD, ARGMIN, ARGMAX, and SKIPNAN to leave NaN out";
+    let ops = "use COUNT, SUM, MIN, MAX, AVG, MEAN, VAR, STD, ARGMIN, ARGMAX, and SKIPNAN to leave NaN out";
     let find = "expected VFIND key start stop comparison value [comparison value] [LIMIT offset count | COUNT n] [WITHVALUES] \
                 [LEN], where a comparison is one of = != < <= > >=";
     let mistakes = [

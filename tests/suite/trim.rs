@@ -348,17 +348,17 @@ fn a_dump_taken_while_the_head_goes_is_whole() {
         let mut client = db.client();
         let mut dumps = 0;
         while dumps < 40 || trims.load(Ordering::Relaxed) <= 10 && !trimmer.is_finished() {
-                dumps += 1;
-                let dump = client.ask("DUMP db").bytes();
-                let restore = [b"RESTORE", &b"db"[..], b"0", &dump, b"REPLACE"];
-                assert_eq!(other.run(&restore).to_string(), "OK");
-                let [count, least, greatest] = ["COUNT", "MIN", "MAX"].map(|op| {
-                    let answer = other.say(&format!("VAGG db 0 -1 {op}"));
-                    let digits = answer.trim_matches(|c: char| !c.is_ascii_digit());
-                    digits.parse::<u64>().unwrap()
-                });
-                assert_eq!(count, greatest - least + 1, "from {least} to {greatest}");
-                let _ = std::fs::remove_file(other.path("f.replaced"));
+            dumps += 1;
+            let dump = client.ask("DUMP db").bytes();
+            let restore = [b"RESTORE", &b"db"[..], b"0", &dump, b"REPLACE"];
+            assert_eq!(other.run(&restore).to_string(), "OK");
+            let [count, least, greatest] = ["COUNT", "MIN", "MAX"].map(|op| {
+                let answer = other.say(&format!("VAGG db 0 -1 {op}"));
+                let digits = answer.trim_matches(|c: char| !c.is_ascii_digit());
+                digits.parse::<u64>().unwrap()
+            });
+            assert_eq!(count, greatest - least + 1, "from {least} to {greatest}");
+            let _ = std::fs::remove_file(other.path("f.replaced"));
         }
     });
 }

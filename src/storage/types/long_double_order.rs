@@ -12,7 +12,10 @@ impl LongDouble {
     /// The values that lie in `bytes`.
     pub fn all(bytes: &[u8]) -> Vec<Self> {
         let (items, _) = bytes.as_chunks();
-        items.iter().map(|&item| Self::from_le_bytes(item)).collect()
+        items
+            .iter()
+            .map(|&item| Self::from_le_bytes(item))
+            .collect()
     }
 
     /// The lesser of two, or the one that is not NaN.
@@ -69,10 +72,7 @@ impl From<LongDouble> for f64 {
             return sign * f64::INFINITY;
         }
         // The casts pick the fields.
-        let (significand, exponent) = (
-            value.magnitude() as u64,
-            (value.magnitude() >> 64) as i32,
-        );
+        let (significand, exponent) = (value.magnitude() as u64, (value.magnitude() >> 64) as i32);
         // The cast rounds, to nearest; below the normal range of f64 the scaling rounds once more.
         sign * scaled(significand as f64, exponent - BIAS - FRACTION)
     }

@@ -73,12 +73,7 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(
-        run: &'a Run<'a>,
-        ledger: &'a Ledger,
-        looks: &'a AtomicU64,
-        seed: u64,
-    ) -> Self {
+    pub fn new(run: &'a Run<'a>, ledger: &'a Ledger, looks: &'a AtomicU64, seed: u64) -> Self {
         Self {
             run,
             ledger,

@@ -322,12 +322,17 @@ impl Nemesis<'_> {
         let servers = self.deployment.servers();
         let offset = |server: &Server, name: &str| replication(server, name).parse::<u64>().ok();
         wait_at_most(HEALED, "replicas have what was sent to them", || {
-            servers.iter().filter(|server| !is_primary(server)).all(|replica| {
-                let port = replication(replica, "master_port");
-                let primary = servers.iter().find(|server| server.port().to_string() == port);
-                let sent = primary.and_then(|primary| offset(primary, "master_repl_offset"));
-                sent.is_some() && offset(replica, "slave_repl_offset") >= sent
-            })
+            servers
+                .iter()
+                .filter(|server| !is_primary(server))
+                .all(|replica| {
+                    let port = replication(replica, "master_port");
+                    let primary = servers
+                        .iter()
+                        .find(|server| server.port().to_string() == port);
+                    let sent = primary.and_then(|primary| offset(primary, "master_repl_offset"));
+                    sent.is_some() && offset(replica, "slave_repl_offset") >= sent
+                })
         });
     }
 
