@@ -12,13 +12,13 @@ fn load(mut client: Client, key: &str, stop: &AtomicBool, rounds: &AtomicU64) ->
         let round = rounds.fetch_add(1, Ordering::Relaxed) + 1;
         client.push_one_by_one(key, 0..5000);
         count += 5000;
-        if round % 5 == 0 {
+        if round.is_multiple_of(5) {
             assert_eq!(client.int(&format!("VCLEAR {key}")), count);
             count = 0;
-        } else if round % 3 == 0 {
+        } else if round.is_multiple_of(3) {
             assert_eq!(client.ask(&format!("VPOP {key} 1000")).items().len(), 1000);
             count -= 1000;
-        } else if round % 4 == 0 {
+        } else if round.is_multiple_of(4) {
             assert_eq!(client.int(&format!("VTRIM {key} 10 -1")), 10);
             count -= 10;
         }
