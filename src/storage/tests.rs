@@ -958,7 +958,10 @@ fn nothing_is_said_of_a_file_that_is_no_array() {
     let store = store_in(dir.path());
     let file = dir.path().join("f");
     fs::write(&file, "somebody's own").unwrap();
-    assert!(store.note_former(&path("f")));
+    assert_eq!(
+        store.note_former(&path("f")),
+        Some(store::filling::FormerNote::Made)
+    );
     let mut names = [0; 256];
     let len = rustix::fs::listxattr(&file, &mut names[..]).unwrap();
     let names = String::from_utf8_lossy(&names[..len]);

@@ -25,13 +25,19 @@ fn ends(cluster: &Cluster) -> (usize, usize) {
 /// Waits until a node answers what its primary does. Until then it may answer with errors only.
 #[track_caller]
 fn heals(primary: &Server, replica: &Server) {
+    key_heals(primary, replica, "k");
+}
+
+#[track_caller]
+fn key_heals(primary: &Server, replica: &Server, key: &str) {
+    let values = format!("VALL {key}");
     replica.say("READONLY");
     wait_at_most(LONG, "the replica answers", || {
         catch_up(primary, replica);
-        match replica.ask("VALL k") {
+        match replica.ask(&values) {
             Reply::Error(_) => false,
             found => {
-                let (found, expected) = (found.items(), primary.ask("VALL k").items());
+                let (found, expected) = (found.items(), primary.ask(&values).items());
                 let first = found.iter().zip(&expected).position(|(a, b)| a != b);
                 assert!(
                     found == expected,
@@ -78,6 +84,20 @@ fn a_node_asks_its_primary_for_a_key_whose_file_is_gone() {
     std::fs::remove_file(node.path("f")).unwrap();
     node.start_again_at_its_port();
     heals(&cluster.nodes[primary], &cluster.nodes[replica]);
+}
+
+#[test]
+fn a_node_asks_for_a_key_by_the_name_that_it_has_by_then() {
+    let mut cluster = Cluster::start();
+    let (primary, replica) = ends(&cluster);
+    let node = &mut cluster.nodes[replica];
+    node.wait_for_background_jobs();
+    assert_eq!(node.say("SAVE"), "OK");
+    node.kill_9();
+    std::fs::remove_file(node.path("f")).unwrap();
+    assert_eq!(cluster.nodes[primary].say("RENAME k {k}2"), "OK");
+    cluster.nodes[replica].start_again_at_its_port();
+    key_heals(&cluster.nodes[primary], &cluster.nodes[replica], "{k}2");
 }
 
 /// What was overwritten and not synced is gone after a power cut, while the RDB file says that it was there.

@@ -113,5 +113,9 @@ fn a_replica_that_restarts_by_its_aof_follows_again_and_passes_everything_on() {
     assert_same(&middle, &last);
     middle.kill_9();
     middle.start_again();
+    // By its configuration it is a replica, which does not show what it wrote as a primary.
+    let error = middle.error(&format!("VALL {}", KEYS[0]));
+    assert!(error.contains("it was a primary"), "{error}");
+    assert_eq!(middle.say("REPLICAOF NO ONE"), "OK");
     assert_holds(&middle, &written);
 }

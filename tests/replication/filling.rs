@@ -168,3 +168,18 @@ fn a_failover_in_a_cluster_while_the_replica_is_filled() {
         });
     });
 }
+
+/// The array that was being sent is another one then.
+#[test]
+fn a_primary_that_reloads_its_data_goes_on_to_send_it() {
+    let pair = Pair::start();
+    let bytes = bytes();
+    bind_and_hold(&pair.primary, &pair.replica, &bytes);
+    assert_eq!(pair.primary.say("CLIENT UNPAUSE"), "OK");
+    // The replica cannot have all of it by now.
+    pair.replica.stop();
+    assert_eq!(pair.primary.say("DEBUG RELOAD"), "OK");
+    pair.replica.go_on();
+    heals(&pair.primary, &pair.replica, "k");
+    has(&pair.replica, &written(bytes));
+}

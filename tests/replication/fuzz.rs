@@ -4,7 +4,6 @@
 //! `MMAP_ROUNDS` says how many are tried, `MMAP_SEED` with which chance.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::contents::{dump, sign};
 use support::random::{Random, rounds, seed};
@@ -148,7 +147,6 @@ fn a_damaged_dump_neither_harms_the_server_nor_leaves_a_trace() {
     std::fs::write(data.join("outside"), "not yours").unwrap();
     let server = setup.start();
     let mut client = server.client();
-    client.set_patience(Some(Duration::from_secs(20)));
     let memory = peak(&server);
     let mut accepted = 0;
     for round in 0..rounds {

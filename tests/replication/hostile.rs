@@ -3,12 +3,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
 
 use rustix::fs::{XattrFlags, setxattr};
 
 use crate::contents::{restore, sign};
 use crate::pair::follow;
+use crate::writer::LONG;
 use support::{Client, Reply, Server, Setup, doubles, wait_until};
 
 /// The number of values dropped from the head, as the server writes it: a mark and, in the form for large ones, the number.
@@ -263,9 +263,7 @@ fn synchronise(listener: &TcpListener) -> TcpStream {
     });
     let mut stream = stream.unwrap();
     stream.set_nonblocking(false).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     loop {
         let command = words(&mut reader);
@@ -421,7 +419,7 @@ fn contents_of_which_a_piece_never_came_are_not_shown() {
         // What is said of values 0 and 1 goes elsewhere.
         primary.send(&[
             b"VREPLICATE",
-            b"k",
+            b"x",
             b"FILL/2",
             b"elsewhere",
             b"0",

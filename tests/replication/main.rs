@@ -1,5 +1,6 @@
 //! What leaves a server: to replicas, in dumps, in backups, to other nodes of a Cluster.
 
+mod chain;
 mod chaos;
 mod cluster;
 mod cluster_faults;
@@ -15,6 +16,7 @@ mod long_run;
 mod long_writes;
 mod migrate;
 mod pair;
+mod restarts;
 mod restore;
 mod rights;
 mod slots;

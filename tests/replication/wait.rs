@@ -2,7 +2,7 @@
 
 use crate::incomplete::{heals, pair, send_beyond_a_gap};
 use crate::pair::Pair;
-use support::Reply;
+use support::{Reply, Server};
 
 /// The server counts what a replica has read, and asks no module whether that could be applied.
 #[test]
@@ -34,5 +34,36 @@ fn a_long_write_is_waited_for_after_another_command() {
         assert_eq!(pair.replica.int("VGET k -1"), 7);
         let count = pair.primary.int("VSIZE k");
         assert_eq!(pair.replica.int("VSIZE k"), count);
+    }
+}
+
+/// With `mmap.fsync always` what a replica has read is on its disk.
+#[test]
+fn a_replica_syncs_each_write_that_it_acknowledges() {
+    let pair = Pair::of(
+        Server::setup(),
+        Server::setup().config("mmap.fsync", "always"),
+    );
+    pair.primary.write("f", vec![0; 8 << 20]);
+    pair.primary.ask("MMAP k f int64 WRITABLE");
+    heals(&pair.primary, &pair.replica, "k");
+    for write in [
+        "VPUSH k 1",
+        "VSET k 0 5",
+        "VINCRBY k 0 5",
+        "VPOP k 3",
+        "VFILL k 10 20 7",
+        "VFILL k 0 -1 7",
+        "VTRIM k 0 -2",
+        "VTRIM k 1000 -1",
+    ] {
+        let syncs = pair.replica.stat("syncs");
+        let mut client = pair.primary.client();
+        let reply = client.ask(write);
+        assert!(!reply.is_error(), "{write}: {reply}");
+        client.ask("PING");
+        assert_eq!(client.ask("WAIT 1 60000"), Reply::Int(1), "{write}");
+        assert_eq!(pair.replica.stat("arrays_unsynced"), 0, "{write}");
+        assert!(pair.replica.stat("syncs") > syncs, "{write}");
     }
 }

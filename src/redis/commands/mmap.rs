@@ -7,6 +7,7 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::keys::binding;
 use crate::redis::keys::binding::{Binding, KeyTarget};
 use crate::redis::keys::lookup;
+use crate::redis::keys::unavailable::not_received;
 use crate::redis::mode::role::is_replica;
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Key, Mode, Outcome};
@@ -53,10 +54,12 @@ impl Command for Mmap {
         args.expect_at_most(7)?;
         let wish = MmapArguments::parse(args)?;
         let mut key = Key::open(ctx, args, Mode::Write);
-        let count = if key.is_empty() {
+        let count = if ctx.is_loading() && wish.incomplete {
+            load_out_of_date(&mut key, wish)?
+        } else if key.is_empty() {
             bind(ctx, &mut key, wish)?
         } else {
-            rebind(&mut key, &wish)?
+            rebind(ctx, &mut key, &wish)?
         };
         ctx.reply_count(count);
         Ok(())
@@ -161,7 +164,11 @@ fn bind(ctx: &Ctx, key: &mut Key<'_>, wish: MmapArguments) -> Result<u64, Failur
     let access = wish.access();
     let binding = if ctx.is_loading() {
         // The AOF is history: if a file that it names is gone, no empty one is created.
-        Binding::restore_from_aof(wish.path, item, access)
+        let binding = Binding::restore_from_aof(wish.path, item, access);
+        if binding.target_array().is_ok_and(|array| array.went_down()) {
+            replication::doubt_stream("its machine went down");
+        }
+        binding
     } else {
         store().has_room_for(&wish.path)?;
         let bound = store().bind(&wish.path, item, access, true)?;
@@ -182,8 +189,20 @@ fn bind(ctx: &Ctx, key: &mut Key<'_>, wish: MmapArguments) -> Result<u64, Failur
     Ok(count)
 }
 
+/// In an AOF `INCOMPLETE` says that what the primary wrote was not received: the file that is there is something else.
+fn load_out_of_date(key: &mut Key<'_>, wish: MmapArguments) -> Result<u64, Failure> {
+    if !key.is_empty() && lookup::value(key).is_none() {
+        return Err(Failure::WrongType);
+    }
+    let (access, item) = (wish.access(), wish.item()?);
+    let (reason, name) = (not_received(&wish.path), key.full_name());
+    let binding = Binding::unavailable(wish.path, item, access, 0, reason, Some(name));
+    lookup::set_value(key, binding);
+    Ok(0)
+}
+
 /// The key is bound already. The same wish again is answered; any other is an error.
-fn rebind(key: &mut Key<'_>, wish: &MmapArguments) -> Result<u64, Failure> {
+fn rebind(ctx: &Ctx, key: &mut Key<'_>, wish: &MmapArguments) -> Result<u64, Failure> {
     let Some(binding) = lookup::value(key) else {
         return Err(Failure::WrongType);
     };
@@ -199,8 +218,10 @@ fn rebind(key: &mut Key<'_>, wish: &MmapArguments) -> Result<u64, Failure> {
                     store().reopen(bound, &binding.path, binding.access)?;
                     replication::bound(key, binding, true);
                 }
-                if wish.incomplete && !is_replica() {
+                if wish.incomplete && !is_replica() && bound.is_incomplete() {
                     take_as_it_is(bound, true)?;
+                    // A replica may have applied what could not be applied here.
+                    replication::resend(ctx, bound);
                 }
                 // The key may have had another name, or its database another number.
                 binding::note_owner(key, binding);
@@ -217,8 +238,9 @@ fn rebind(key: &mut Key<'_>, wish: &MmapArguments) -> Result<u64, Failure> {
         }
         KeyTarget::Unavailable { reason, .. } if wish.path == binding.path && fits => {
             let bound = store().bind(&binding.path, binding.item, binding.access, false)?;
-            // The file that is there is not what the primary told of, and a full disk may have had no room to note that.
-            if reason.is_wanted() && bound.is_alone() {
+            // The file that is there is not what the primary told of, and a full disk may have had no room to note that. In an AOF
+            // this is how its contents came later.
+            if reason.is_wanted() && bound.is_alone() && !ctx.is_loading() {
                 bound.miss(&reason.to_string());
             }
             take_as_it_is(&bound, wish.incomplete)?;
@@ -239,7 +261,7 @@ fn rebind(key: &mut Key<'_>, wish: &MmapArguments) -> Result<u64, Failure> {
 
 /// A file that lacks values is only bound where that is wanted.
 fn take_as_it_is(bound: &Bound, incomplete: bool) -> Result<(), Failure> {
-    if !bound.is_incomplete() || !bound.is_alone() {
+    if !bound.is_incomplete() || !incomplete && !bound.is_alone() {
         return Ok(());
     }
     let (path, why) = (bound.path(), bound.why_incomplete());

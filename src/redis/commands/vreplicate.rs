@@ -7,7 +7,7 @@ use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::keys::binding;
 use crate::redis::keys::binding::Binding;
 use crate::redis::keys::lookup;
-use crate::redis::keys::unavailable::shared_directory;
+use crate::redis::keys::unavailable::{Unavailable, not_received, shared_directory};
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication;
 use crate::redis::replication::{copy, followed, missing};
@@ -16,7 +16,7 @@ use crate::redis::server::{Args, Ctx, Failure, Key, Mode, Outcome};
 use crate::redis::store;
 use crate::storage::types::{ItemType, excerpt};
 use crate::storage::{
-    Above, Access, Array, Bound, Error, FilePath, Former, Undo, can_hold, parse_position,
+    Access, Array, Bound, Completeness, Error, FilePath, can_hold, parse_position,
 };
 
 /// `VREPLICATE key operation ...`: carries out what the primary did. Only a primary may send it.
@@ -75,16 +75,19 @@ fn carry_out(ctx: &Ctx, args: Args<'_>) -> Outcome {
         b"LENGTH" => length(ctx, args),
         b"FILL" => {
             let (position, bytes) = (number(args, 4)?, values(args, 5)?);
-            change_file(&path(args, 3)?, |array| copy::fill(array, position, bytes))
+            let path = path(args, 3)?;
+            change_file(ctx, args, &path, |array| copy::fill(array, position, bytes))
         }
         b"FILLED" => {
             let position = number(args, 4)?;
-            change_file(&path(args, 3)?, |array| copy::fill_up(array, position))
+            let path = path(args, 3)?;
+            change_file(ctx, args, &path, |array| copy::fill_up(array, position))
         }
         b"REFILL" => refill(args),
         b"HEAD" => {
             let position = number(args, 4)?;
-            change_file(&path(args, 3)?, |array| copy::drop_head(array, position))
+            let path = path(args, 3)?;
+            change_file(ctx, args, &path, |array| copy::drop_head(array, position))
         }
         b"FAILED" => Err(Failure::Message(failure(args)?)),
         b"BEGIN" => long_writes(args, |writes| writes + 1),
@@ -118,17 +121,21 @@ fn carry_out_legacy(ctx: &Ctx, args: Args<'_>, operation: &[u8]) -> Outcome {
         b"FILL" => {
             expect(5)?;
             let (position, bytes) = (number(args, 3)?, values(args, 4)?);
-            change_file(&path()?, |array| copy::fill(array, position, bytes))
+            change_file(ctx, args, &path()?, |array| {
+                copy::fill(array, position, bytes)
+            })
         }
         b"FILLED" => {
             expect(4)?;
             let position = number(args, 3)?;
-            change_file(&path()?, |array| copy::fill_up(array, position))
+            change_file(ctx, args, &path()?, |array| copy::fill_up(array, position))
         }
         b"HEAD" => {
             expect(4)?;
             let position = number(args, 3)?;
-            change_file(&path()?, |array| copy::drop_head(array, position))
+            change_file(ctx, args, &path()?, |array| {
+                copy::drop_head(array, position)
+            })
         }
         _ => Err(unknown(args, 2)),
     }
@@ -171,9 +178,19 @@ fn change(
     change: impl FnOnce(&Arc<Array>) -> Result<(), Error>,
 ) -> Outcome {
     let key = Key::open(ctx, args, Mode::Write);
-    let Some(bound) = lookup::value(&key).and_then(|binding| binding.target_array().ok()) else {
+    let binding = lookup::value(&key);
+    let Some(bound) = binding.and_then(|binding| binding.target_array().ok()) else {
         // The key answers with the reason, or was deleted by what this server has read already.
         copy::pass_over();
+        // Other keys of that file would show it without this change.
+        if let Some(path) = binding
+            .filter(|_| is_replica())
+            .map(|binding| &binding.path)
+            && Unavailable::wants(path)
+            && let Some(array) = store().find_copy(path)?
+        {
+            missing::miss(&array, "a change was of a key that is unavailable");
+        }
         return Ok(());
     };
     copy::apply(bound, change)?;
@@ -182,10 +199,29 @@ fn change(
 }
 
 /// A change of the array of a file, whatever key has it by now.
-fn change_file(path: &FilePath, change: impl FnOnce(&Arc<Array>) -> Result<(), Error>) -> Outcome {
-    match copy::array_at(path)? {
-        Some(array) => copy::apply(&array, change)?,
-        None => copy::pass_over(),
+fn change_file(
+    ctx: &Ctx,
+    args: Args<'_>,
+    path: &FilePath,
+    change: impl FnOnce(&Arc<Array>) -> Result<(), Error>,
+) -> Outcome {
+    if let Some(array) = copy::array_at(path)? {
+        copy::apply(&array, change)?;
+        // What is not whole yet is not vouched for.
+        return match array.completeness() {
+            Completeness::Whole => sync_as_set(&array),
+            _ => Ok(()),
+        };
+    }
+    copy::pass_over();
+    // A file of two names may have got the other one at the primary.
+    let key = Key::open(ctx, args, Mode::Write);
+    let binding = lookup::value(&key).filter(|_| is_replica());
+    if let Some(array) = binding.and_then(|binding| binding.target_array().ok()) {
+        missing::miss(
+            array,
+            &format!("a change was of file '{path}', which is not open here"),
+        );
     }
     Ok(())
 }
@@ -215,9 +251,9 @@ fn length(ctx: &Ctx, args: Args<'_>) -> Outcome {
 }
 
 /// With `mmap.fsync always` a replica, too, goes on when it is on disk.
-fn sync_as_set(bound: &Bound) -> Outcome {
+fn sync_as_set(array: &Arc<Array>) -> Outcome {
     if store().settings().fsync() == crate::storage::Fsync::Always {
-        bound.sync()?;
+        array.sync()?;
     }
     Ok(())
 }
@@ -228,6 +264,10 @@ fn refill(args: Args<'_>) -> Outcome {
     let (head, unannounced) = (number(args, 4)?, number(args, 5)? as u32);
     let Some(array) = copy::array_at(&path)? else {
         copy::pass_over();
+        if !Unavailable::wants(&path) {
+            tracing::warn!("the primary sends file '{path}' again, which is not open here");
+            missing::miss_something();
+        }
         return Ok(());
     };
     if let Err(error) = copy::refill(&array, head, unannounced) {
@@ -293,15 +333,20 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
     let identity = word(args, 10)?;
     let mut key = Key::open(ctx, args, Mode::Write);
     let owner = binding::owner(key.database(), key.name());
-    let make_file = |contents| make_file((&path, &owner), item, access, count, head, contents);
+    let make_file =
+        |contents| copy::make_file((&path, &owner), item, access, count, head, contents);
     let is_shared = store().is_that_file(&path, identity);
     let bound = match state {
         _ if is_shared => Err(shared_directory(&path)),
+        // What was to become that file had no room: another file is there.
+        b"SHARED" if Unavailable::wants(&path) && store().find_copy(&path)?.is_none() => {
+            Err(not_received(&path))
+        }
         b"SHARED" => store()
             .check_array(&path)
             .and_then(|()| store().bind(&path, item, access, false))
             .map_err(|error| error.to_string()),
-        b"AGAIN" => bind_again(&path, item, access, head)
+        b"AGAIN" => copy::bind_again(&path, item, access, head)
             .transpose()
             .unwrap_or_else(|| make_file(true))
             .map_err(|error| error.to_string()),
@@ -314,7 +359,9 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
         Err(reason) if !is_replica() => return Err(Failure::Message(reason)),
         Err(reason) => {
             copy::pass_over();
-            let _ = is_shared || store().note_former(&path);
+            if !is_shared {
+                store().note_former(&path);
+            }
             let key = (!is_shared).then(|| key.full_name());
             Binding::unavailable(path, item, access, count, reason, key)
         }
@@ -324,58 +371,6 @@ fn bind(ctx: &Ctx, args: Args<'_>) -> Outcome {
     key.signal_modified();
     key.notify(c"mmap");
     Ok(())
-}
-
-/// Binds a file that another key has here already; its contents are sent again all the same.
-fn bind_again(
-    path: &FilePath,
-    item: ItemType,
-    access: Access,
-    head: u64,
-) -> Result<Option<Bound>, Error> {
-    let Some(array) = store().find_copy(path)? else {
-        return Ok(None);
-    };
-    let bound = store().bind(path, item, access, false)?;
-    copy::refill(&array, head, array.unannounced())?;
-    Ok(Some(bound))
-}
-
-/// The file as a replica has it: of as many values as the primary's, all still zeros. A replica's files are copies, which
-/// may be replaced; those of a node that takes slots over are its own.
-fn make_file(
-    (path, owner): (&FilePath, &[u8]),
-    item: ItemType,
-    access: Access,
-    count: u64,
-    head: u64,
-    values_follow: bool,
-) -> Result<Bound, Error> {
-    let is_replica = is_replica();
-    if !is_replica {
-        store().has_room_for(path)?;
-    }
-    store().check_unowned(path, is_replica)?;
-    let mut import = store().import(path, item, Above::IsMade)?;
-    import.set_owner(owner);
-    import.set_head(head)?;
-    import.extend_to(count)?;
-    if is_replica && values_follow {
-        return import.finish_by_and_by(store());
-    }
-    if is_replica {
-        return import.finish(store(), access, Former::Replaced);
-    }
-    let mut former = None;
-    let access = if values_follow {
-        import.expect_contents()?;
-        Access::Writable
-    } else {
-        access
-    };
-    let bound = import.finish(store(), access, Former::SetAside(&mut former));
-    former.iter().for_each(Undo::report);
-    bound
 }
 
 /// The argument at a position, which a primary of this version always sends.

@@ -170,6 +170,24 @@ impl Binding {
         }
     }
 
+    /// The path by which other servers know the file. A file that has two names (hard links, a symbolic link to its directory)
+    /// has one array, and must have one there, too: it is that of the name by which it was opened.
+    pub fn path_for_peers(&self) -> &FilePath {
+        match &self.target {
+            KeyTarget::Open(bound) if !bound.path().is_same(&self.path) => bound.path(),
+            _ => &self.path,
+        }
+    }
+
+    /// Whether the file at the path, if there is one, lacks what the primary wrote: the key was unavailable while its writes
+    /// went by. It takes no lock, for the child that saves.
+    pub fn is_out_of_date(&self) -> bool {
+        match &self.target {
+            KeyTarget::Open(_) => false,
+            KeyTarget::Unavailable { reason, .. } => is_replica() || reason.is_wanted(),
+        }
+    }
+
     /// Number of values, without waiting for a lock: this is for the child that saves.
     pub fn published_count(&self) -> u64 {
         match &self.target {

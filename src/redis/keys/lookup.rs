@@ -137,6 +137,17 @@ pub fn missing_key(args: Args<'_>) -> Failure {
     ))
 }
 
+/// Something happened to a key: if it is one that waits for its primary, this may be a new name of it.
+pub fn note_name(ctx: &Ctx, name: &[u8]) {
+    Key::with(ctx, name, Mode::Read, |key| {
+        if let Some(binding) = value(key)
+            && let KeyTarget::Unavailable { reason, .. } = &binding.target
+        {
+            reason.set_name(key.full_name());
+        }
+    });
+}
+
 /// The type of such keys.
 pub static DATA_TYPE: TypeHandle<Binding> = TypeHandle::new();
 

@@ -25,6 +25,7 @@ static WANTED: Mutex<BTreeMap<u64, Wanted>> = Mutex::new(BTreeMap::new());
 pub struct Unavailable {
     reason: String,
     number: u64,
+    is_wanted: bool,
 }
 
 impl Unavailable {
@@ -33,12 +34,14 @@ impl Unavailable {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         COUNT.fetch_add(1, Ordering::Relaxed);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let is_wanted = wanted.is_some();
         if let Some(wanted) = wanted {
             WANTED.lock().insert(number, wanted);
         }
         Self {
             reason: reason.to_string(),
             number,
+            is_wanted,
         }
     }
 
@@ -47,9 +50,21 @@ impl Unavailable {
         COUNT.load(Ordering::Relaxed)
     }
 
-    /// Whether a replica has not got its contents from its primary.
+    /// Whether a replica has not got its contents from its primary. A child that saves asks this, so it takes no lock.
     pub fn is_wanted(&self) -> bool {
-        WANTED.lock().contains_key(&self.number)
+        self.is_wanted
+    }
+
+    /// Says under which key it is, if its contents are wanted.
+    pub fn set_name(&self, key: KeyName) {
+        if let Some(wanted) = WANTED.lock().get_mut(&self.number) {
+            wanted.key = key;
+        }
+    }
+
+    /// Whether there is such a key of a file: what is found under that path is something else.
+    pub fn wants(path: &FilePath) -> bool {
+        WANTED.lock().values().any(|wanted| wanted.path == *path)
     }
 
     /// Those whose contents may be asked for.
@@ -75,5 +90,12 @@ impl fmt::Display for Unavailable {
 pub fn shared_directory(path: &FilePath) -> String {
     format!(
         "file '{path}' is the primary's own: this replica has the same directory; give it one of its own by mmap.dir"
+    )
+}
+
+/// Why a key goes on to be unavailable after a restart, whatever file is there.
+pub fn not_received(path: &FilePath) -> String {
+    format!(
+        "file '{path}' is not what the primary had: its contents had not been received when this server was saved"
     )
 }

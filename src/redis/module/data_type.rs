@@ -4,12 +4,13 @@ use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 
 use crate::redis::keys::binding::Binding;
-use crate::redis::keys::remembered;
+use crate::redis::keys::unavailable::Unavailable;
+use crate::redis::keys::{lookup, remembered};
 use crate::redis::mode::phase::is_saving_aof;
 use crate::redis::persistence::restored;
-use crate::redis::server::Aof;
 use crate::redis::server::data_type::{DataType, Digest};
 use crate::redis::server::rdb::{RdbReader, RdbWriter};
+use crate::redis::server::{Aof, Ctx};
 use crate::redis::{persistence, replication};
 use crate::storage::Bound;
 use crate::storage::types::excerpt;
@@ -61,7 +62,10 @@ impl DataType for Binding {
         restored::keep();
     }
 
-    fn touched(key: &[u8]) {
+    fn touched(ctx: &Ctx, key: &[u8]) {
         remembered::forget(key);
+        if Unavailable::count() > 0 {
+            lookup::note_name(ctx, key);
+        }
     }
 }

@@ -54,6 +54,7 @@ fn end_loading(ctx: &Ctx) {
     Phase::Idle.enter();
     match before {
         Phase::LoadingFile => replication::loaded_from_disk(ctx),
+        Phase::LoadingAof => replication::loaded_from_aof(ctx),
         Phase::LoadingFromPrimary => replication::loaded_from_primary(),
         _ => {}
     }

@@ -146,6 +146,10 @@ pub struct Origin {
     pub unannounced: u32,
     /// As [`Array::is_incomplete_unnoted`](crate::storage::Array::is_incomplete_unnoted).
     pub is_incomplete_unnoted: bool,
+    /// As [`Binding::is_out_of_date`](crate::redis::keys::binding::Binding::is_out_of_date).
+    pub is_out_of_date: bool,
+    /// Whether it is [`Doubted`](crate::storage::Completeness::Doubted): no file says so.
+    pub is_doubted: bool,
 }
 
 impl Origin {
@@ -154,6 +158,8 @@ impl Origin {
             | u64::from(self.is_resent) << 1
             | u64::from(self.unannounced) << 2
             | u64::from(self.is_incomplete_unnoted) << 34
+            | u64::from(self.is_out_of_date) << 35
+            | u64::from(self.is_doubted) << 36
     }
 
     fn of_number(number: u64) -> Self {
@@ -162,6 +168,8 @@ impl Origin {
             is_resent: number & 2 != 0,
             unannounced: (number >> 2) as u32,
             is_incomplete_unnoted: number & 1 << 34 != 0,
+            is_out_of_date: number & 1 << 35 != 0,
+            is_doubted: number & 1 << 36 != 0,
         }
     }
 }
@@ -250,6 +258,8 @@ mod tests {
                 is_resent: false,
                 unannounced: u32::MAX,
                 is_incomplete_unnoted: true,
+                is_out_of_date: true,
+                is_doubted: true,
             },
             saver: Saver {
                 is_for_replicas: true,
@@ -270,7 +280,7 @@ mod tests {
             Number(1),
             Number(5),
         ];
-        let origin = vec![Number(1 | u64::from(u32::MAX) << 2 | 1 << 34)];
+        let origin = vec![Number(1 | u64::from(u32::MAX) << 2 | 7 << 34)];
         let saver = vec![Number(1), Bytes(b"me".to_vec())];
         let contents = vec![Number(contents::VALUES)];
         for (version, fields) in [

@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 
 use crate::redis::keys::binding::Binding;
+use crate::redis::keys::unavailable::{Unavailable, not_received};
 use crate::redis::mode::phase::Phase;
 use crate::redis::mode::role::is_replica;
 use crate::redis::persistence::format;
@@ -66,7 +67,8 @@ impl Header {
         } = saved;
         // What was saved by another server, for this one, is what this one goes on from.
         let is_own = !saver.is_for_replicas || saver.identity == store().identity();
-        if origin.is_primary && is_own && Phase::now() == Phase::LoadingFile {
+        let is_loading = matches!(Phase::now(), Phase::LoadingFile | Phase::LoadingAof);
+        if origin.is_primary && is_own && is_loading {
             doubt_stream("it was a primary when it saved its RDB file");
         }
         Ok(Self {
@@ -87,6 +89,14 @@ impl Header {
         if let Some(flaw) = self.flaw.take() {
             return self.without_file(phase, flaw);
         }
+        // The values that came with an earlier key may have had no room.
+        let came_to_nothing = self.contents == format::contents::EARLIER
+            && Unavailable::wants(&self.path)
+            && !matches!(store().find_copy(&self.path), Ok(Some(_)));
+        if self.origin.is_out_of_date || came_to_nothing {
+            let reason = not_received(&self.path);
+            return self.without_file(phase, reason);
+        }
         if phase == Phase::Idle {
             store().has_room_for(&self.path)?;
         }
@@ -97,13 +107,19 @@ impl Header {
             Err(Error::TypeConflict { .. }) => self.bind_in_place_of_former(rdb),
             bound => bound,
         };
+        let is_loading = matches!(phase, Phase::LoadingFile | Phase::LoadingAof);
         match bound {
             Ok(bound) => {
-                if phase == Phase::LoadingFile && bound.went_down() {
+                if is_loading && bound.went_down() {
                     doubt_stream("its machine went down");
                 }
                 if phase == Phase::LoadingFile && bound.was_cut() {
                     bound.doubt_contents("its file was cut while the server was down");
+                }
+                if phase == Phase::LoadingFile && bound.published_count() < self.count {
+                    bound.doubt_length(
+                        "its file holds fewer values than when the RDB file was saved",
+                    );
                 }
                 if self.access == Access::Writable {
                     bound.set_owner(&owner(rdb));
@@ -138,8 +154,14 @@ impl Header {
         if is_replica() && Phase::now() != Phase::Idle {
             bound.set_unannounced(self.origin.unannounced);
             bound.set_resent(self.origin.is_resent);
-            if self.origin.is_incomplete_unnoted && Phase::now() == Phase::LoadingFile {
+        }
+        // Whatever the server is by now, there is nothing else that says so.
+        if matches!(Phase::now(), Phase::LoadingFile | Phase::LoadingAof) {
+            if self.origin.is_incomplete_unnoted {
                 missing::miss(&bound, "it lacked values when the RDB file was saved");
+            }
+            if self.origin.is_doubted {
+                bound.doubt_contents("it was not known to be complete when the RDB file was saved");
             }
         }
         Binding::open(self.path, self.item, self.access, bound)
@@ -159,7 +181,7 @@ impl Header {
         if phase == Phase::LoadingFromPrimary {
             store().note_former(&self.path);
         }
-        let is_wanted = is_replica() && phase != Phase::LoadingAof;
+        let is_wanted = self.origin.is_out_of_date || is_replica() && phase != Phase::LoadingAof;
         Ok(self.unavailable(reason, is_wanted))
     }
 }

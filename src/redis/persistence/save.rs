@@ -30,8 +30,14 @@ fn takes_contents(phase: Phase) -> bool {
 fn save_binding(rdb: &RdbWriter, binding: &Binding) -> Result<(), Damaged> {
     let phase = Phase::now();
     let array = binding.target_array().ok();
+    let is_out_of_date = binding.is_out_of_date();
     let mut header = SavedHeader {
-        path: binding.path.as_bytes().to_vec(),
+        path: match phase {
+            Phase::SavingForReplicas => binding.path_for_peers(),
+            _ => &binding.path,
+        }
+        .as_bytes()
+        .to_vec(),
         type_name: binding.item.name().into(),
         item_size: binding.item.size() as u64,
         is_writable: binding.access == Access::Writable,
@@ -40,7 +46,16 @@ fn save_binding(rdb: &RdbWriter, binding: &Binding) -> Result<(), Damaged> {
             is_primary: !is_replica(),
             is_resent: array.is_some_and(|array| array.is_resent()),
             unannounced: array.map_or(0, |array| array.unannounced()),
-            is_incomplete_unnoted: array.is_some_and(|array| array.is_incomplete_unnoted()),
+            // That is what 0.3.0 knows of a file that it is not to show.
+            is_incomplete_unnoted: is_out_of_date
+                || array.is_some_and(|array| array.is_incomplete_unnoted()),
+            is_out_of_date,
+            is_doubted: array.is_some_and(|array| {
+                matches!(
+                    array.completeness(),
+                    Completeness::Doubted | Completeness::Unconfirmed
+                )
+            }),
         },
         saver: Saver {
             is_for_replicas: phase == Phase::SavingForReplicas,
@@ -90,7 +105,13 @@ fn save_values(rdb: &RdbWriter, array: &Bound, moment: &Moment<'_>) -> Result<()
         identity: moment.identity().to_vec(),
         head: moment.span().head,
         state: match array.completeness() {
-            Completeness::Whole | Completeness::Doubted => state::WHOLE,
+            // What this server does not vouch for, its replicas must not show either.
+            Completeness::Doubted | Completeness::Unconfirmed
+                if Phase::now() == Phase::SavingForReplicas =>
+            {
+                state::MISSED
+            }
+            Completeness::Whole | Completeness::Doubted | Completeness::Unconfirmed => state::WHOLE,
             Completeness::Filling => state::FILLING,
             Completeness::Gap | Completeness::Missed => state::MISSED,
         },

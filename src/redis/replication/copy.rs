@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication::missing;
 use crate::redis::store;
-use crate::storage::{Array, Completeness, Error, FilePath, can_hold};
+use crate::storage::types::ItemType;
+use crate::storage::{
+    Above, Access, Array, Bound, Completeness, Error, FilePath, Former, Undo, can_hold,
+};
 
 /// How much of a repeated value is written at a time, in bytes.
 const REPEATED_AT_ONCE: u64 = 1 << 20;
@@ -156,6 +159,9 @@ pub fn shorten(array: &Arc<Array>, position: u64) -> Result<(), Error> {
 }
 
 fn cut(array: &Arc<Array>, position: u64) -> Result<(), Error> {
+    if position <= end_of(array) {
+        array.confirm_length();
+    }
     array.writer()?.truncate_at(position)?;
     array.forget_gap_behind(position)
 }
@@ -208,12 +214,14 @@ pub fn fill_up(array: &Arc<Array>, position: u64) -> Result<(), Error> {
 
 /// The primary has values of an array at these positions, and this server should have the same.
 pub fn compare(array: &Arc<Array>, head: u64, end: u64) -> Result<(), Error> {
-    if array.is_incomplete() || array.is_resent() {
+    let is_unconfirmed = array.completeness() == Completeness::Unconfirmed;
+    if array.is_incomplete() && !is_unconfirmed || array.is_resent() {
         return Ok(());
     }
     // Looking at it finds out whether it is what it was left as.
     drop(array.view()?);
     if (array.head(), end_of(array)) == (head, end) {
+        array.confirm_length();
         return Ok(());
     }
     Err(Error::Differs {
@@ -235,4 +243,56 @@ pub fn array_at(path: &FilePath) -> Result<Option<Arc<Array>>, Error> {
         store().make_writable(path, array.item())?;
     }
     Ok(array)
+}
+
+/// Binds a file that another key has here already; its contents are sent again all the same.
+pub fn bind_again(
+    path: &FilePath,
+    item: ItemType,
+    access: Access,
+    head: u64,
+) -> Result<Option<Bound>, Error> {
+    let Some(array) = store().find_copy(path)? else {
+        return Ok(None);
+    };
+    let bound = store().bind(path, item, access, false)?;
+    refill(&array, head, array.unannounced())?;
+    Ok(Some(bound))
+}
+
+/// The file as a replica has it: of as many values as the primary's, all still zeros. A replica's files are copies, which
+/// may be replaced; those of a node that takes slots over are its own.
+pub fn make_file(
+    (path, owner): (&FilePath, &[u8]),
+    item: ItemType,
+    access: Access,
+    count: u64,
+    head: u64,
+    values_follow: bool,
+) -> Result<Bound, Error> {
+    let is_replica = is_replica();
+    if !is_replica {
+        store().has_room_for(path)?;
+    }
+    store().check_unowned(path, is_replica)?;
+    let mut import = store().import(path, item, Above::IsMade)?;
+    import.set_owner(owner);
+    import.set_head(head)?;
+    import.extend_to(count)?;
+    if is_replica && values_follow {
+        return import.finish_by_and_by(store());
+    }
+    if is_replica {
+        return import.finish(store(), access, Former::Replaced);
+    }
+    let mut former = None;
+    let access = if values_follow {
+        import.expect_contents()?;
+        Access::Writable
+    } else {
+        access
+    };
+    let bound = import.finish(store(), access, Former::SetAside(&mut former));
+    former.iter().for_each(Undo::report);
+    bound
 }

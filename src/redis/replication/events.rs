@@ -28,6 +28,7 @@ pub fn look_for_replicas(ctx: &Ctx) {
         (true, true) => {
             missing::take_over();
             long_writes::take_over();
+            followed::be_primary();
         }
         (false, false) => {
             long_writes::stop_all();
@@ -44,6 +45,13 @@ pub fn loaded_from_disk(ctx: &Ctx) {
     followed::loaded_from_disk();
     doubt::doubt_what_was_loaded();
     joining::loaded_from_disk();
+}
+
+/// The server has loaded its AOF, which says nothing of its primary's stream.
+pub fn loaded_from_aof(ctx: &Ctx) {
+    look_for_replicas(ctx);
+    followed::loaded_from_disk();
+    doubt::doubt_what_was_loaded();
 }
 
 /// The server has loaded what its primary has sent.

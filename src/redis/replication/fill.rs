@@ -61,6 +61,8 @@ enum Sending {
     Waits,
     /// All is sent, or there is nothing to be sent any more.
     Ended,
+    /// No key is bound to that array any more.
+    Unbound,
 }
 
 /// Sends all that an array holds, which replicas have made room for.
@@ -151,6 +153,7 @@ fn send_next(ctx: &Ctx) {
     if writes_are_paused() {
         return set_timer(LONG_PAUSE);
     }
+    let mut unbound = Vec::new();
     let (chunks, pause) = pace(ctx);
     if pause == LONG_PAUSE {
         let waiting = fills.iter_mut().filter_map(|fill| fill.then.take());
@@ -164,8 +167,11 @@ fn send_next(ctx: &Ctx) {
             match fill.send_chunk(ctx) {
                 Sending::Sent => {}
                 Sending::Waits => break,
-                Sending::Ended => {
+                end @ (Sending::Ended | Sending::Unbound) => {
                     let fill = fills.remove(0);
+                    if matches!(end, Sending::Unbound) {
+                        unbound.push(fill.array.path().clone());
+                    }
                     if fill.part != Portion::All {
                         announce_end(ctx, &fill.key, &fill.array);
                     }
@@ -182,6 +188,16 @@ fn send_next(ctx: &Ctx) {
     }
     if !fills.is_empty() {
         set_timer(pause);
+    }
+    drop(fills);
+    // Its key may have been loaded again (DEBUG RELOAD), and replicas go on to wait for the rest.
+    for path in unbound {
+        if let Ok(Some(array)) = store().find(&path)
+            && store().is_bound(&array)
+            && !is_being_sent(&array)
+        {
+            resend(ctx, &array);
+        }
     }
 }
 
@@ -225,7 +241,7 @@ impl Fill {
         let item_size = self.array.item().size() as u64;
         let per_chunk = (CHUNK / item_size).max(1);
         if !store().is_bound(&self.array) {
-            return Sending::Ended;
+            return Sending::Unbound;
         }
         let Ok(mut view) = self.array.view() else {
             // The key answers with the error, and MMAP starts a new fill.

@@ -7,6 +7,8 @@
 
 use parking_lot::Mutex;
 
+use crate::redis::mode::role::is_replica;
+use crate::redis::replication::doubt::doubt_stream;
 use crate::redis::server::Ctx;
 use crate::redis::store;
 
@@ -21,10 +23,28 @@ struct Point {
 /// Where this server was before its restart; nothing where it has got its data otherwise since.
 static BEFORE_RESTART: Mutex<Option<Point>> = Mutex::new(None);
 
-/// The server has loaded its RDB file, from which it goes on.
+/// In place of a point: the server is a primary, or was one when it was last known to follow no other.
+const WAS_PRIMARY: &[u8] = b"primary";
+
+/// The server has loaded its RDB file or AOF, from which it goes on. What it wrote since as a primary is in its files, and no
+/// other server may have it.
 pub fn loaded_from_disk() {
     let noted = store().followed();
+    if !is_replica() {
+        return be_primary();
+    }
+    if noted.as_deref() == Some(WAS_PRIMARY) {
+        doubt_stream("it was a primary when it stopped");
+    }
     *BEFORE_RESTART.lock() = noted.and_then(|noted| Point::decode(&noted));
+}
+
+/// The server is a primary from now on.
+pub fn be_primary() {
+    *BEFORE_RESTART.lock() = None;
+    if store().followed().as_deref() != Some(WAS_PRIMARY) {
+        store().note_followed(WAS_PRIMARY);
+    }
 }
 
 /// The server has loaded what its primary sent: it has a history from here on.
@@ -87,6 +107,7 @@ mod tests {
         for garbage in [
             &b""[..],
             b"abc",
+            WAS_PRIMARY,
             b"abc ",
             b"abc -1",
             b"abc 18446744073709551616",

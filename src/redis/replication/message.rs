@@ -31,7 +31,7 @@ pub fn bind_words<'a>(
     [
         Word::Bytes(key),
         Word::Bytes(b"BIND/2"),
-        Word::Bytes(binding.path.as_bytes()),
+        Word::Bytes(binding.path_for_peers().as_bytes()),
         Word::Bytes(binding.item.name().as_bytes()),
         Word::Number(binding.item.size() as u64),
         Word::Bytes(match binding.access {
@@ -45,7 +45,7 @@ pub fn bind_words<'a>(
     ]
 }
 
-/// The words of the `MMAP` that would be typed for a binding.
+/// The words of the `MMAP` that stands for a binding in an AOF. There, `INCOMPLETE` says that the file lacks what the primary wrote.
 pub fn mmap_words<'a>(key: &'a [u8], binding: &'a Binding) -> Vec<Word<'a>> {
     let mut words = vec![
         Word::Bytes(key),
@@ -55,6 +55,9 @@ pub fn mmap_words<'a>(key: &'a [u8], binding: &'a Binding) -> Vec<Word<'a>> {
     ];
     if binding.access == Access::Writable {
         words.push(Word::Bytes(b"WRITABLE"));
+    }
+    if binding.is_out_of_date() {
+        words.push(Word::Bytes(b"INCOMPLETE"));
     }
     words
 }

@@ -28,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// How long a replica may take to catch up once its link is up. After that it considers gaps permanent. A primary says when
 /// its replica has caught up, but not when the replica of its replica has.
 const LONGEST_CATCH_UP: Duration = Duration::from_secs(300);
+/// How long a replica waits, once its link is up, for its primary to say that an array has become shorter.
+const LONGEST_CONFIRMATION: Duration = Duration::from_secs(5);
 /// With less room on the disk than this, in bytes, nothing is asked for that could not be stored.
 const LEAST_ROOM: u64 = 1 << 20;
 /// The message by which a node of a Cluster asks for an array.
@@ -137,7 +139,8 @@ pub fn take_over() {
     IS_CATCHING_UP.store(false, Ordering::Relaxed);
     for array in store().arrays() {
         array.trust_contents();
-        if array.completeness() == Completeness::Filling {
+        // What was found out while it was a replica, though not by the clock yet, stays so.
+        if look_at(&array) == Completeness::Filling {
             miss(&array, NO_LONGER_SENT);
         }
     }
@@ -162,12 +165,19 @@ pub fn tick(ctx: &Ctx) {
     store().forget_fillings();
     let replication = ctx.server_info(c"replication");
     let is_linked = replication.field(c"master_link_status") == Some(b"up");
+    let mut may_be_confirmed = is_catching_up();
     if is_linked && is_catching_up() {
         let linked = *ASKING.lock().linked.get_or_insert(now);
+        may_be_confirmed = now - linked < LONGEST_CONFIRMATION;
         if now - linked > LONGEST_CATCH_UP {
             has_caught_up();
         }
     }
+    let is_missing = |array: &Arc<Array>| match look_at(array) {
+        Completeness::Missed | Completeness::Doubted => true,
+        Completeness::Unconfirmed => !may_be_confirmed,
+        _ => false,
+    };
     let missing: Vec<Arc<Array>> = store().arrays().into_iter().filter(is_missing).collect();
     let wanted = Unavailable::wanted();
     let mut asking = ASKING.lock();
@@ -208,15 +218,12 @@ pub fn tick(ctx: &Ctx) {
     }
 }
 
-/// Whether an array lacks values that are not on their way. One whose file was changed behind our back lacks them from now on.
-fn is_missing(array: &Arc<Array>) -> bool {
+/// Whether an array lacks values. One whose file was changed behind our back lacks them from now on.
+fn look_at(array: &Arc<Array>) -> Completeness {
     if let Some(why) = array.why_lost() {
         miss(array, &why);
     }
-    matches!(
-        array.completeness(),
-        Completeness::Missed | Completeness::Doubted
-    )
+    array.completeness()
 }
 
 impl ContentsRequest {
@@ -287,7 +294,9 @@ pub fn send_what_was_asked_for(ctx: &Ctx) {
             Some(key) if ctx.select(key.database) => {
                 Key::with(ctx, &key.name, Mode::Read, |key| {
                     let binding = lookup::value(key);
-                    if let Some(binding) = binding.filter(|binding| binding.path == *path) {
+                    if let Some(binding) =
+                        binding.filter(|binding| binding.path_for_peers() == path)
+                    {
                         bind_again(key, binding);
                     }
                 });

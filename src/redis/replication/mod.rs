@@ -48,10 +48,10 @@ mod tell;
 pub use bind::{bound, write_to_aof};
 pub use doubt::doubt_stream;
 pub use events::{
-    export_begins, export_ends, loaded_from_disk, loaded_from_primary, look_for_replicas,
-    replica_online, replicas_changed, tick,
+    export_begins, export_ends, loaded_from_aof, loaded_from_disk, loaded_from_primary,
+    look_for_replicas, replica_online, replicas_changed, tick,
 };
-pub use fill::under_way as fills_under_way;
+pub use fill::{resend, under_way as fills_under_way};
 pub use long_writes::{LongWrite, LongWriteKind, when_writes_go_on};
 pub use message::mmap_words;
 pub use received::received;

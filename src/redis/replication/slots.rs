@@ -11,7 +11,7 @@ use crate::redis::server::{Aof, Word};
 pub fn export(aof: &Aof, key: &[u8], binding: &Binding) {
     let send = |words: &[Word<'_>]| aof.emit(COMMAND, words);
     let send_of_file = |operation: &[u8], what: &[Word<'_>]| {
-        send(&file_words(key, operation, &binding.path, what));
+        send(&file_words(key, operation, binding.path_for_peers(), what));
     };
     // The other node answers that with an error, which ends the migration.
     let give_up = |reason: &str| send_of_file(b"FAILED/2", &[Word::Bytes(reason.as_bytes())]);

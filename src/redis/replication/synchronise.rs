@@ -20,12 +20,20 @@ pub fn synchronise_again(ctx: &Ctx, why: &str) {
 
 /// Has this server synchronised in full by its primary.
 fn synchronise(ctx: &Ctx, host: &[u8], port: &[u8]) {
-    let is_doubted = |array: &Arc<Array>| array.completeness() == Completeness::Doubted;
+    let is_doubted = |array: &Arc<Array>| {
+        matches!(
+            array.completeness(),
+            Completeness::Doubted | Completeness::Unconfirmed
+        )
+    };
     let doubted: Vec<_> = store().arrays().into_iter().filter(is_doubted).collect();
     let why: Vec<_> = doubted.iter().map(|array| array.why_incomplete()).collect();
+    // It is a primary for this moment alone.
+    let followed = store().followed();
     // What has no history of its own has nothing to go on with.
     ctx.call(c"REPLICAOF", &[Word::Bytes(b"NO"), Word::Bytes(b"ONE")]);
     ctx.call(c"REPLICAOF", &[Word::Bytes(host), Word::Bytes(port)]);
+    store().note_followed(&followed.unwrap_or_default());
     // As a primary it has trusted what it has.
     for (array, why) in doubted.iter().zip(why) {
         array.doubt_contents(&why);

@@ -38,7 +38,7 @@ pub trait DataType: Sized {
     /// A key of the type is unlinked, before its value is given up.
     fn unlinked(key: &[u8]);
     /// Something happened to a key of any type that it outlives: it may have been given a time to live, say.
-    fn touched(key: &[u8]);
+    fn touched(ctx: &Ctx, key: &[u8]);
 }
 
 /// Registers a type, while the module is being loaded; `false` if the server does not take it.
@@ -158,14 +158,14 @@ pub fn listen_to_keys<T: DataType>(ctx: &Ctx) -> bool {
 }
 
 extern "C" fn touched<T: DataType>(
-    _ctx: *mut raw::RedisModuleCtx,
+    ctx: *mut raw::RedisModuleCtx,
     _kind: c_int,
     _event: *const c_char,
     key: *mut raw::RedisModuleString,
 ) -> c_int {
-    // SAFETY: the server keeps the string during this call, and it is used in it alone.
-    guarded("a keyspace event", || {
-        T::touched(unsafe { string_bytes(key) })
+    // SAFETY: the server keeps context and string during this call, and they are used in it alone.
+    guarded("a keyspace event", || unsafe {
+        T::touched(&Ctx::new(ctx), string_bytes(key))
     });
     raw::REDISMODULE_OK as c_int
 }

@@ -59,14 +59,34 @@ impl Array {
 
     /// This server may have missed changes, and cannot know. A file that says that values are missing goes on to say so.
     pub fn doubt_contents(&self, why: &str) {
-        if self.completeness() == Completeness::Whole {
+        if matches!(
+            self.completeness(),
+            Completeness::Whole | Completeness::Unconfirmed
+        ) {
             self.become_(Completeness::Doubted, why);
+        }
+    }
+
+    /// The file holds fewer values than it did: not those that are there are in doubt, but whether they are all.
+    pub fn doubt_length(&self, why: &str) {
+        if self.completeness() == Completeness::Whole {
+            self.become_(Completeness::Unconfirmed, why);
+        }
+    }
+
+    /// The primary says that there are no more values.
+    pub fn confirm_length(&self) {
+        if self.completeness() == Completeness::Unconfirmed {
+            self.become_(Completeness::Whole, "");
         }
     }
 
     /// There is no other server any more that knows better.
     pub fn trust_contents(&self) {
-        if self.completeness() == Completeness::Doubted {
+        if matches!(
+            self.completeness(),
+            Completeness::Doubted | Completeness::Unconfirmed
+        ) {
             self.become_(Completeness::Whole, "");
         }
     }
@@ -87,7 +107,10 @@ impl Array {
     /// # Errors
     /// If it cannot be noted in the file.
     pub fn note_gap(self: &Arc<Self>, position: u64, why: &str) -> Result<()> {
-        if self.completeness() == Completeness::Whole {
+        if matches!(
+            self.completeness(),
+            Completeness::Whole | Completeness::Unconfirmed
+        ) {
             self.note_incomplete(why)?;
             self.become_(Completeness::Gap, why);
         }
@@ -171,6 +194,11 @@ impl Array {
     /// Whether values are missing and the file cannot say so.
     pub fn is_incomplete_unnoted(&self) -> bool {
         self.is_incomplete() && self.peers.unnoted.load(Ordering::Relaxed)
+    }
+
+    /// The file that has the array's name does not say that it lacks values.
+    pub(in crate::storage) fn set_unnoted(&self) {
+        self.peers.unnoted.store(true, Ordering::Relaxed);
     }
 
     /// Number of long writes of which not all is announced: another server that has this array, too, may have more of

@@ -31,15 +31,19 @@ pub enum Completeness {
     /// The server was not reachable for a while and does not know what it missed. No file says so: made a primary, it
     /// has what it has.
     Doubted,
+    /// The file is shorter than it was: either its primary says that its own is, too, or values are missing. Otherwise as
+    /// `Doubted`.
+    Unconfirmed,
 }
 
 impl Completeness {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Whole,
         Self::Filling,
         Self::Gap,
         Self::Missed,
         Self::Doubted,
+        Self::Unconfirmed,
     ];
 
     pub(super) fn of_number(number: u8) -> Self {
@@ -134,11 +138,11 @@ pub(super) fn note(
     }
 }
 
-/// Notes in a file that is found under a name, without opening it, that it lacks values.
+/// Notes in a file that is found under a name, without opening it, that it lacks values; `false` where there are no attributes.
 ///
 /// # Errors
 /// Any I/O error of the operating system.
-pub(in crate::storage) fn note_former(found: &Found, why: &str) -> rustix::io::Result<()> {
+pub(in crate::storage) fn note_former(found: &Found, why: &str) -> rustix::io::Result<bool> {
     let link = found.link();
-    note(why, |why| disk::set_attribute_at(&link, INCOMPLETE, why)).map(drop)
+    note(why, |why| disk::set_attribute_at(&link, INCOMPLETE, why))
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use crate::storage::error::{Error, Result};
 
@@ -57,6 +57,19 @@ impl FilePath {
     /// The path as it was given.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether both are spellings of one name: `a//b` and `./a/b`.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let parts = |path: &Self| -> Vec<_> {
+            let path: &Path = path.as_ref();
+            let named = |part: &Component<'_>| *part != Component::CurDir;
+            path.components()
+                .filter(named)
+                .map(|part| part.as_os_str().to_owned())
+                .collect()
+        };
+        self == other || parts(self) == parts(other)
     }
 
     /// What is kept of a path, or of what was to be bound there, that cannot be used: it is no path that anybody could give.
@@ -120,6 +133,17 @@ mod tests {
         assert_eq!(shown(b"a\nb\xffc"), "a\\nb\\xffc");
         assert_eq!(shown("é".as_bytes()), "é");
         assert_eq!(shown(&[b'x'; 10_000]).len(), SHOWN_LEN + 3);
+    }
+
+    #[test]
+    fn spellings_of_one_name_are_the_same() {
+        let path = |text: &str| FilePath::new(text.as_bytes()).unwrap();
+        for same in ["a/b", "./a/b", "a//b", "a/./b", "a/b/"] {
+            assert!(path("a/b").is_same(&path(same)), "{same}");
+        }
+        for other in ["b", "a", "a/c", "a/../a/b", "a/b/c"] {
+            assert!(!path("a/b").is_same(&path(other)), "{other}");
+        }
     }
 
     #[test]

@@ -18,6 +18,14 @@ use crate::storage::types::ItemType;
 /// What a file says of itself while the one that is to replace it is not whole.
 const OUT_OF_DATE: &str = "new contents that were to replace it have not all arrived";
 
+/// Whether a former file says that it is out of date.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FormerNote {
+    Made,
+    /// A full disk may have no room for it. A server that starts is to know it otherwise.
+    Failed,
+}
+
 impl Store {
     /// The array that a primary means by a path: the one that is being filled to get it, or that of the file there.
     ///
@@ -71,13 +79,16 @@ impl Store {
             array.make_exact_now()?;
         }
         let (file, id, place) = self.root.create_nameless(path, Above::IsMade)?;
-        self.note_former(path);
+        let former = self.note_former(path);
         let owner = array.owner();
         array.set_unnamed(true);
         self.registry.replace_file(array, file, id)?;
         array.set_owner(&owner);
         array.set_head(head)?;
         array.expect_contents(copies::ON_THEIR_WAY)?;
+        if former == Some(FormerNote::Failed) {
+            array.set_unnoted();
+        }
         self.fillings.add(array, place);
         Ok(())
     }
@@ -142,17 +153,20 @@ impl Store {
     }
 
     /// Has the file that is at a path, if there is one, say of itself that it is out of date; nothing is said of one that is
-    /// no array. Answers whether there is a file.
-    pub fn note_former(&self, path: &FilePath) -> bool {
-        let Ok(Some(found)) = self.root.find(path) else {
-            return false;
-        };
-        if self.check_array(path).is_ok()
-            && let Err(errno) = copies::note_former(&found, OUT_OF_DATE)
-        {
+    /// no array. `None` if there is no file.
+    pub fn note_former(&self, path: &FilePath) -> Option<FormerNote> {
+        let found = self.root.find(path).ok().flatten()?;
+        if self.check_array(path).is_err() {
+            return Some(FormerNote::Made);
+        }
+        let noted = copies::note_former(&found, OUT_OF_DATE);
+        if let Err(errno) = noted {
             tracing::error!("{}", Error::io("mark", path, errno));
         }
-        true
+        Some(match noted {
+            Ok(true) => FormerNote::Made,
+            _ => FormerNote::Failed,
+        })
     }
 }
 
@@ -164,11 +178,14 @@ impl Import {
     /// If it cannot be noted in the file that it is incomplete, or the file cannot take its name.
     pub fn finish_by_and_by(self, store: &Store) -> Result<Bound> {
         self.expect_contents()?;
-        if !store.note_former(&self.path) {
+        let Some(former) = store.note_former(&self.path) else {
             return self.finish(store, Access::Writable, Former::Replaced);
-        }
+        };
         let Self { bound, place, .. } = self;
         bound.make_exact_now()?;
+        if former == FormerNote::Failed {
+            bound.set_unnoted();
+        }
         store.fillings.add(&bound, place);
         Ok(bound)
     }
