@@ -1,7 +1,7 @@
 //! The storage layer as a whole: what a file holds after each step, and after a crash at each step.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -1035,4 +1035,88 @@ fn an_array_that_no_key_is_bound_to_is_let_go_of_before_the_next_sync() {
     let array = std::sync::Arc::downgrade(&bound.share());
     drop(bound);
     wait_until("its mapping is gone", || array.upgrade().is_none());
+}
+
+#[test]
+fn a_file_whose_name_and_last_key_are_gone_is_not_synced_before_it_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    store.set_fsync(crate::storage::Fsync::No);
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&[1; 8]).unwrap();
+    let (array, syncs) = (Arc::downgrade(&bound.share()), store.stats().syncs.get());
+    fs::remove_file(dir.path().join("f")).unwrap();
+    drop(bound);
+    wait_until("its mapping is gone", || array.upgrade().is_none());
+    assert_eq!(store.stats().syncs.get(), syncs);
+}
+
+#[test]
+fn a_file_that_a_new_one_replaced_is_closed_once_no_thread_works_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&[1; 8]).unwrap();
+    let array = bound.share();
+    let worked_on = array.lock().file().unwrap();
+    let file = Arc::downgrade(&worked_on);
+    store.fill_again(&array, 0).unwrap();
+    drop(worked_on);
+    assert!(file.upgrade().is_some());
+    store.fill_again(&array, 0).unwrap();
+    assert!(file.upgrade().is_none());
+}
+
+#[test]
+fn what_a_killed_server_had_allocated_behind_the_end_is_freed_when_the_file_is_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    fs::write(&path, [1; 8]).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let behind = rustix::fs::FallocateFlags::KEEP_SIZE;
+    if rustix::fs::fallocate(&file, behind, 8, 4 << 20).is_err() {
+        return;
+    }
+    let allocated = || fs::metadata(&path).unwrap().blocks() * 512;
+    assert!(allocated() >= 4 << 20);
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    assert!(allocated() < 1 << 20);
+    assert_eq!(contents(&bound), [1; 8]);
+    // The same while it is open, when another array needs the room.
+    rustix::fs::fallocate(&file, behind, 8, 4 << 20).unwrap();
+    let other = bind(&store, "other", ItemType::DOUBLE);
+    assert!(other.share().have_slack_given_back());
+    assert!(allocated() < 1 << 20);
+    assert!(!other.share().have_slack_given_back());
+    assert_eq!(contents(&bound), [1; 8]);
+}
+
+#[test]
+fn the_worker_syncs_at_once_where_much_waits_for_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    // Else in half a minute.
+    store.set_fsync(crate::storage::Fsync::No);
+    store.settings().set_max_dirty_bytes(1000);
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    for round in 0..20 {
+        bound.append(&[1; 800]).unwrap();
+        wait_until("it is on disk", || store.dirty_bytes() == 0);
+        assert!(store.stats().syncs.get() > round);
+    }
+}
+
+#[test]
+fn an_array_that_another_has_taken_over_is_let_go_of_before_the_next_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    store.set_fsync(crate::storage::Fsync::No);
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&[1; 800]).unwrap();
+    let former = Arc::downgrade(&bound.share());
+    drop(bound);
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    wait_until("the former is gone", || former.upgrade().is_none());
+    assert_eq!(contents(&bound), [1; 800]);
 }

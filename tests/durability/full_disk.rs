@@ -174,3 +174,56 @@ fn a_disk_is_full_when_it_is_full_of_values() {
         }
     }
 }
+
+/// The copy of an array whose head is dropped needs room that other arrays hold ahead of need.
+fn a_head_is_dropped_in_what_others_give_back(mount: &Mounted) {
+    const OTHERS: usize = 6;
+    const VALUES: i64 = 300_000;
+    let db = Server::setup()
+        .module_args(&format!("dir {}", mount.path().display()))
+        .start();
+    std::fs::write(mount.join("f"), vec![1; VALUES as usize * 8]).unwrap();
+    assert_eq!(db.int("MMAP k f int64 WRITABLE"), VALUES);
+    for k in 0..OTHERS {
+        assert_eq!(db.int(&format!("MMAP k{k} f{k} int64 WRITABLE")), 0);
+    }
+    let free = || {
+        let system = rustix::fs::statvfs(mount.path()).unwrap();
+        system.f_bavail * system.f_frsize
+    };
+    let mut client = db.client();
+    let (mut trimmed, mut was_needed) = (0, false);
+    let mut rounds = 0;
+    while !was_needed {
+        rounds += 1;
+        assert!(rounds < 1000, "no slack was in the way");
+        for k in 0..OTHERS {
+            let words = ["VPUSH".to_owned(), format!("k{k}"), "1".to_owned()];
+            client.pipeline(&vec![words.to_vec(); 1000]);
+        }
+        // What is free at this moment is less than the copy takes.
+        let before = free();
+        let reply = client.ask("VTRIM k 1 -1");
+        assert_eq!(reply, Reply::Int(1), "with {before} bytes free");
+        trimmed += 1;
+        was_needed = before < (VALUES - trimmed) as u64 * 8;
+    }
+    println!("needed in round {rounds}");
+    assert_eq!(db.int("VSIZE k"), VALUES - trimmed);
+}
+
+#[test]
+fn a_head_is_dropped_where_the_disk_is_full_of_slack() {
+    if let Err(why) = mounts::be_private() {
+        return cannot_run(&why);
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let image = temp.path().join("image");
+    format_ext4(&image, 30).unwrap();
+    for mount in [Mounted::image(&image), Mounted::tmpfs(12)] {
+        match mount {
+            Ok(mount) => a_head_is_dropped_in_what_others_give_back(&mount),
+            Err(why) => return cannot_run(&why),
+        }
+    }
+}

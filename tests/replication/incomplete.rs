@@ -143,6 +143,37 @@ fn appends_to_a_full_disk_are_no_zeros_later() {
     });
 }
 
+/// "No space left" is no reason while other arrays hold space ahead of need.
+#[test]
+fn a_replica_has_its_other_arrays_give_back_their_slack_before_it_misses_a_write() {
+    const ARRAYS: u64 = 4;
+    on_small_disks(24, |mount| {
+        let pair = pair_on(mount);
+        for k in 0..ARRAYS {
+            pair.primary.ask(&format!("MMAP k{k} f{k} int64 WRITABLE"));
+        }
+        catch_up(&pair.primary, &pair.replica);
+        let stat = rustix::fs::statvfs(mount.path()).unwrap();
+        let room = stat.f_bavail * stat.f_frsize / 10 * 9;
+        // In turns, each as a burst, so that each of them has slack.
+        let values = (0..1000).map(|_| "1".to_owned());
+        let values: Vec<String> = values.collect();
+        let mut client = pair.primary.client();
+        for turn in 0..room / (10 * 8000) {
+            let words = ["VPUSH".to_owned(), format!("k{}", turn % ARRAYS)];
+            let words: Vec<String> = words.into_iter().chain(values.iter().cloned()).collect();
+            for reply in client.pipeline(&vec![words; 10]) {
+                assert_eq!(reply, Reply::Int(1000));
+            }
+        }
+        catch_up(&pair.primary, &pair.replica);
+        assert_eq!(pair.replica.stat("writes_not_applied"), 0);
+        for k in 0..ARRAYS {
+            heals(&pair.primary, &pair.replica, &format!("k{k}"));
+        }
+    });
+}
+
 #[test]
 fn a_head_that_cannot_be_dropped_is_not_shown() {
     on_small_disks(24, |mount| {

@@ -159,10 +159,10 @@ pub fn tick(ctx: &Ctx) {
         }
         asking.looked = Some(now);
     }
+    store().forget_fillings();
     if !is_replica() {
         return;
     }
-    store().forget_fillings();
     let replication = ctx.server_info(c"replication");
     let is_linked = replication.field(c"master_link_status") == Some(b"up");
     let mut may_be_confirmed = is_catching_up();

@@ -54,10 +54,15 @@ impl Writer<'_> {
 
     #[inline(never)]
     fn append_elsewhere(self, bytes: &[u8]) -> Result<Self> {
+        self.have_room_made(|writer| writer.append_to_what_is_free(bytes))
+    }
+
+    /// Carries out a write; once more if the disk was full, and other arrays have given back what they held ahead of need.
+    fn have_room_made(self, write: impl Fn(Self) -> Result<Self>) -> Result<Self> {
         let array = self.array;
-        match self.append_to_what_is_free(bytes) {
+        match write(self) {
             Err(error) if error.is_full() && array.have_slack_given_back() => {
-                array.writer()?.append_to_what_is_free(bytes)
+                write(array.writer()?)
             }
             result => result,
         }
@@ -124,13 +129,7 @@ impl Writer<'_> {
     /// # Errors
     /// As [`Array::append`].
     pub fn extend_to(self, count: u64) -> Result<Self> {
-        let array = self.array;
-        match self.extend_to_what_is_free(count) {
-            Err(error) if error.is_full() && array.have_slack_given_back() => {
-                array.writer()?.extend_to_what_is_free(count)
-            }
-            result => result,
-        }
+        self.have_room_made(|writer| writer.extend_to_what_is_free(count))
     }
 
     fn extend_to_what_is_free(mut self, count: u64) -> Result<Self> {
@@ -166,7 +165,11 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// If there is no value before the position, the array cannot be written to or the disk is full.
-    pub fn put(mut self, position: u64, bytes: &[u8]) -> Result<Self> {
+    pub fn put(self, position: u64, bytes: &[u8]) -> Result<Self> {
+        self.have_room_made(|writer| writer.put_in_what_is_free(position, bytes))
+    }
+
+    fn put_in_what_is_free(mut self, position: u64, bytes: &[u8]) -> Result<Self> {
         let size = self.array.item_size();
         if !(bytes.len() as u64).is_multiple_of(size) {
             return Err(Error::NotWhole {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::fs::{FallocateFlags, fallocate, fstat};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use crate::storage::array::handle::Array;
@@ -59,7 +59,7 @@ fn is_more_than_is_free(plan: &GrowthPlan, len: u64) -> bool {
         return false;
     }
     // What was allocated before is not asked for again.
-    let allocated = fstat(&*plan.file).map_or(0, |stat| stat.st_blocks.cast_unsigned() * 512);
+    let allocated = disk::allocated_bytes(&plan.file);
     let new = len.saturating_sub(allocated.saturating_sub(plan.file_len));
     disk::free_bytes(&plan.file).is_some_and(|free| new > free)
 }

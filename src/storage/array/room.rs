@@ -10,6 +10,7 @@ use crate::storage::array::locked::Locked;
 use crate::storage::array::state::tail::End;
 use crate::storage::array::writer::Writer;
 use crate::storage::error::Result;
+use crate::storage::files::calls as disk;
 
 impl Writer<'_> {
     /// Makes room for `bytes` more, growing the file here and now if the worker has not done so. While it waits,
@@ -82,12 +83,22 @@ impl Array {
         any
     }
 
-    /// Gives the file its exact length, calling off a growth; whether there was anything to give back.
-    fn give_back_slack(self: &Arc<Self>) -> bool {
-        let locked = self.lock();
-        let has_some = locked.extent.has_slack() || !locked.tail.is_free();
-        if !has_some || !locked.usage.is_writable() || locked.loss.is_lost() {
+    /// Gives the file its exact length, calling off a growth, and frees what is behind its end; whether there was anything to
+    /// give back.
+    pub(in crate::storage) fn give_back_slack(self: &Arc<Self>) -> bool {
+        let mut locked = self.lock();
+        if !locked.usage.is_writable() || locked.loss.is_lost() || locked.open.is_closed() {
             return false;
+        }
+        if !locked.extent.has_slack() && locked.tail.is_free() {
+            // A growth that ended after the file was closed, and opened again, may have left it that.
+            let has_some = locked
+                .file()
+                .is_ok_and(|file| disk::has_blocks_behind_end(&file));
+            if has_some {
+                locked.free_unused();
+            }
+            return has_some;
         }
         let given = locked.claim_end().and_then(|mut locked| {
             // It is the worker's again when the next values come.

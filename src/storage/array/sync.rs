@@ -53,12 +53,12 @@ impl SyncWork {
 
 impl Array {
     /// Puts all of it on disk and gives the file its exact length, whatever the settings say: no client waits for that. One that no
-    /// key is bound to and that never had a name is gone with its descriptor.
+    /// key is bound to and that has no name, or none any more, is gone with its descriptor.
     ///
     /// # Errors
     /// As [`Self::sync`].
     pub(in crate::storage) fn sync_and_trim(self: &Arc<Self>, is_bound: bool) -> Result<()> {
-        if self.is_unnamed() && !is_bound {
+        if !is_bound && (self.is_unnamed() || self.lock().is_deleted() == Some(true)) {
             return Ok(());
         }
         self.sync()?;

@@ -83,7 +83,7 @@ impl Locked<'_> {
     }
 
     /// Whether the file has no name at all any more; `None` if it is closed or cannot be looked at.
-    fn is_deleted(&self) -> Option<bool> {
+    pub(in crate::storage) fn is_deleted(&self) -> Option<bool> {
         let stat = fstat(self.open.file()?).ok()?;
         Some(stat.st_nlink == 0)
     }

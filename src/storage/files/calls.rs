@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use memmap2::MmapRaw;
 use rustix::fs::{
-    XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstatfs, fstatvfs, getxattr, setxattr,
+    XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstat, fstatfs, fstatvfs, getxattr, setxattr,
 };
 use rustix::io::{Errno, pread};
 
@@ -22,6 +22,9 @@ use crate::storage::power_cut::{change, give, in_order, store, sync, touch};
 const EXT4_SUPER_MAGIC: u64 = 0xef53;
 const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
 const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
+
+/// Unit of `st_blocks`, in bytes (inode(7)).
+const SECTOR: u64 = 512;
 
 /// The right to set the length of a file. What implements it says why no other thread is at the file's end.
 pub trait MaySetLength {}
@@ -110,6 +113,19 @@ pub fn remove_attribute(file: &File, name: &str) -> rustix::io::Result<()> {
 pub fn free_bytes(file: &File) -> Option<u64> {
     let system = attempt(Call::Statfs, || fstatvfs(file)).ok().flatten()?;
     system.f_bavail.checked_mul(system.f_frsize)
+}
+
+/// How many bytes a file takes on its file system, those behind its end included; 0 if that is not known.
+pub fn allocated_bytes(file: &File) -> u64 {
+    fstat(file).map_or(0, |stat| stat.st_blocks.cast_unsigned() * SECTOR)
+}
+
+/// Whether a file has blocks behind its end. Attributes and lists of blocks take some, too.
+pub fn has_blocks_behind_end(file: &File) -> bool {
+    const BESIDE: u64 = 64 << 10;
+    fstat(file).is_ok_and(|stat| {
+        stat.st_blocks.cast_unsigned() * SECTOR > stat.st_size.cast_unsigned() + BESIDE
+    })
 }
 
 /// Whether a file is another one's, that another file system has, and only that one's pages are in RAM.

@@ -54,6 +54,11 @@ impl Contents {
             if let Some(why) = why {
                 contents.slack = false;
                 contents.cut(file, path, layout, why)?;
+            } else if disk::has_blocks_behind_end(file)
+                && let Err(error) = disk::set_len(file, contents.file_len, disk::NoArrayYet)
+            {
+                // A server that was killed while it grew the file has left them. They do no harm but for the room.
+                tracing::warn!("{}", Error::io("free unused space of", path, error));
             }
         }
         Ok(contents)

@@ -170,7 +170,12 @@ impl HeadDrop {
             let part = self.todo.start..self.todo.end.min(self.todo.start + COPIED_IN_TURN);
             left = left.saturating_sub(part.end.saturating_sub(part.start));
             if !part.is_empty() {
-                self.copy(part.clone(), self.shift())?;
+                match self.copy(part.clone(), self.shift()) {
+                    Err(error) if error.is_full() && self.have_room_made() => {
+                        self.copy(part.clone(), self.shift())?;
+                    }
+                    copied => copied?,
+                }
                 self.sync()?;
             }
             if part.end < self.todo.end {
@@ -178,21 +183,28 @@ impl HeadDrop {
                 continue;
             }
             self.synced_to = self.synced_to.max(self.todo.end);
-            match self.finish(registry)? {
-                None => {
+            match self.finish(registry) {
+                Ok(true) => {
                     // Until this is on disk, a power cut brings back the old file.
                     self.new.sync_directory(&self.array.path)?;
                     return Ok(true);
                 }
-                Some(more) if is_much(&more) => self.todo = more,
-                Some(more) => {
-                    self.ask()?;
-                    self.todo = more;
-                }
+                Ok(false) if is_much(&self.todo) => {}
+                Ok(false) => self.ask()?,
+                // What the locks kept from giving room is asked for it now.
+                Err(error) if error.is_full() && self.have_room_made() => {}
+                Err(error) => return Err(error),
             }
             self.rounds_left -= 1;
         }
         Err(self.given_up("it is written to faster than it can be copied"))
+    }
+
+    /// Has all arrays on the same file system, this one too, give back what they hold ahead of need; whether there was
+    /// anything. To be called without any lock.
+    fn have_room_made(&self) -> bool {
+        let own = self.array.give_back_slack();
+        self.array.have_slack_given_back() || own
     }
 
     /// Asks whether the values may go.
@@ -279,17 +291,18 @@ impl HeadDrop {
         Ok(())
     }
 
-    /// Puts the copy in the place of the array's file, if it lacks little and `may_go` has agreed or is not set; else says what it lacks,
-    /// in bytes of the old file.
-    fn finish(&mut self, registry: &Registry) -> Result<Option<Range<u64>>> {
+    /// Puts the copy in the place of the array's file, if it lacks little and `may_go` has agreed or is not set, and answers
+    /// whether it did. If not, what it lacks is to be copied.
+    fn finish(&mut self, registry: &Registry) -> Result<bool> {
         let array = &Arc::clone(&self.array);
         let syncing = array.syncing.lock();
         let mut entries = registry.lock_under(&syncing);
         let mut writer = array.writer()?.claim_end()?;
         self.not_cancelled()?;
         let (missing, lowest) = self.missing(&mut writer)?;
+        self.todo = missing.clone();
         if is_much(&missing) || self.may_go.is_some() {
-            return Ok(Some(missing));
+            return Ok(false);
         }
         if !missing.is_empty() {
             self.copy(missing.clone(), self.shift())?;
@@ -307,7 +320,7 @@ impl HeadDrop {
         let id = self.new.put_in_place(&array.path)?;
         registry.renamed(&mut entries, array, id);
         self.adopt(writer, map, kept, synced);
-        Ok(None)
+        Ok(true)
     }
 
     /// What was written since the last round, and the least number of values since then.

@@ -38,6 +38,15 @@ pub(in crate::storage) struct Entries {
     lingering: Vec<(FileId, Arc<File>)>,
 }
 
+impl Entries {
+    /// Closes the files that nobody works on any more, and that no array has.
+    fn let_go(&mut self) {
+        let open = &self.open;
+        self.lingering
+            .retain(|(id, file)| open.contains_key(id) || Arc::strong_count(file) > 1);
+    }
+}
+
 pub(in crate::storage) struct Entry {
     array: Arc<Array>,
     /// Number of keys bound to it. At 0 it waits for the worker to close it.
@@ -229,6 +238,7 @@ impl Registry {
             entries.lingering.push((old, file));
         });
         self.renamed(&mut entries, array, id);
+        entries.let_go();
         result
     }
 
@@ -324,9 +334,8 @@ impl Registry {
         let (file, unsynced) = array.close()?;
         let id = array.id();
         entries.open.remove(&id);
-        let Entries { open, lingering } = entries;
-        lingering.extend(file.map(|file| (id, file)));
-        lingering.retain(|(id, file)| open.contains_key(id) || Arc::strong_count(file) > 1);
+        entries.lingering.extend(file.map(|file| (id, file)));
+        entries.let_go();
         Ok(unsynced)
     }
 

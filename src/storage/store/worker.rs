@@ -263,8 +263,9 @@ impl Worker {
         if let Err(error) = closed {
             tracing::error!("while closing: {error}; it will be retried");
             self.try_again(Arc::clone(array), Retry::Retire);
-        } else if !self.registry.is_bound(array.id()) {
-            // It is closed. Its mapping, and so the room of a file without a name, goes with it.
+        } else if self.registry.bindings_of(array) == 0 {
+            // It is closed, even where another array has its file by now. Its mapping, and so the room of a file without a
+            // name, goes with it.
             self.dirty.retain(|other| !Arc::ptr_eq(other, array));
             self.written.retain(|other| !Arc::ptr_eq(other, array));
         }
@@ -360,9 +361,10 @@ impl Worker {
         self.next_name_check = Instant::now() + NAME_CHECK;
     }
 
+    /// When arrays are synced next. That is past where so much waits for the disk that they are to be at once.
     fn next_sync(&self) -> Instant {
         if self.shared.dirty.should_sync(&self.shared.settings) {
-            return Instant::now();
+            return self.last_sync;
         }
         self.last_sync + sync_interval(self.shared.settings.fsync())
     }

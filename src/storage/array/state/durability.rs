@@ -46,6 +46,8 @@ pub(in crate::storage) struct EndedSync(());
 /// What was not on disk when an array was closed.
 pub(in crate::storage) struct Unsynced {
     from: u64,
+    /// Counts towards what waits for the disk.
+    dirty: Share,
     rewrite: bool,
     refusal: Option<String>,
 }
@@ -218,9 +220,11 @@ impl Durability {
 
     /// What may not be on disk when the file is closed. A sync that is under way may still fail, and no client would learn of it.
     pub fn close(&mut self) -> Option<Unsynced> {
+        let dirty = self.dirty.take();
         let from = self.dirty_from.into_iter().chain(self.syncing_from).min()?;
         Some(Unsynced {
             from,
+            dirty,
             rewrite: self.rewrite || self.syncing_from.is_some(),
             refusal: self.refusal.take(),
         })
@@ -229,6 +233,7 @@ impl Durability {
     /// Takes over what an array of the same file left when it was closed; whether that refused writes.
     pub fn take_over(&mut self, unsynced: Unsynced) -> bool {
         self.mark_dirty(unsynced.from);
+        self.dirty.join(unsynced.dirty);
         self.rewrite = unsynced.rewrite;
         let refused = unsynced.refusal.is_some();
         self.refusal = unsynced.refusal.or(self.refusal.take());
@@ -310,6 +315,25 @@ mod tests {
         assert!(last.take_over(next.close().unwrap()));
         assert_eq!(last.refusal(), Some("no room"));
         assert!(!last.is_settled());
+    }
+
+    #[test]
+    fn a_closed_file_counts_no_more_towards_what_waits_unless_it_is_taken_over() {
+        let (all, settings) = (Dirty::default(), Settings::default());
+        let durability = || Durability::found(0, None, all.share());
+        let mut d = durability();
+        d.wrote(0..10_000, &settings);
+        let left = d.close().unwrap();
+        assert_eq!(all.bytes(), 10_000);
+        let mut next = durability();
+        next.take_over(left);
+        drop(d);
+        assert_eq!(all.bytes(), 10_000);
+        drop(next.begin_sync().unwrap().dirty);
+        assert_eq!(all.bytes(), 0);
+        next.wrote(0..10_000, &settings);
+        assert!(next.close().is_some());
+        assert_eq!(all.bytes(), 0, "nobody takes it over");
     }
 
     #[test]

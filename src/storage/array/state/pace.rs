@@ -75,6 +75,12 @@ impl Share {
         before <= much && before + bytes > much
     }
 
+    /// Counts what another array had counted, too.
+    pub fn join(&mut self, mut other: Self) {
+        self.announced += std::mem::take(&mut other.announced);
+        self.unannounced += std::mem::take(&mut other.unannounced);
+    }
+
     /// What was counted so far, to be dropped once it is on disk.
     pub fn take(&mut self) -> Self {
         Self {
