@@ -14,7 +14,7 @@ fn cluster_with_keys() -> Option<(Cluster, Vec<String>)> {
         // Only Valkey has this command.
         return None;
     }
-    let cluster = Cluster::start();
+    let cluster = Cluster::steady();
     let keys = keys_in_first_slots(&cluster);
     Some((cluster, keys))
 }

@@ -70,6 +70,13 @@ impl Ledger {
         )
     }
 
+    /// Whether it is a key that was given up.
+    pub fn is_former(&self, key: &str) -> bool {
+        let generation = key.strip_prefix(&format!("{{{}}}.", self.name));
+        let generation = generation.and_then(|text| text.parse::<u64>().ok());
+        generation.is_some_and(|number| number < self.generation.load(Ordering::SeqCst))
+    }
+
     /// The number before the first of a log.
     pub fn base(&self) -> u64 {
         match self.kind {
@@ -155,13 +162,11 @@ impl Tally {
         !lock(&self.differences).is_empty()
     }
 
-    /// Prints all of it, and fails if anything differed.
-    #[track_caller]
-    pub fn report(&self, name: &str) {
+    /// Prints all of it.
+    pub fn print(&self, name: &str) {
         for (what, count) in &*lock(&self.counts) {
             println!("{name}: {count} x {what}");
         }
-        let differences = lock(&self.differences);
         let [compared, writes, acknowledged, given_up] = [
             &self.compared,
             &self.writes,
@@ -172,8 +177,15 @@ impl Tally {
         println!(
             "{name}: {writes} writes, {acknowledged} of them acknowledged by WAIT; {compared} values compared; \
              {given_up} arrays given up with an error; {} differences",
-            differences.len()
+            lock(&self.differences).len()
         );
+    }
+
+    /// Prints all of it, and fails if anything differed.
+    #[track_caller]
+    pub fn report(&self, name: &str) {
+        self.print(name);
+        let differences = lock(&self.differences);
         assert!(differences.is_empty(), "{differences:#?}");
     }
 }

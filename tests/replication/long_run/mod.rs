@@ -4,6 +4,7 @@
 //! `MMAP_SECONDS` says how long each takes; `MMAP_SEED` repeats the faults, if not their moments.
 
 mod clients;
+mod disks;
 mod ledger;
 mod sentinel;
 
@@ -12,13 +13,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clients::{Find, Run, Writer, read};
+use disks::Disks;
 use ledger::{Ledger, Tally};
 
 use crate::cluster::{Cluster, address, redis_cli};
 use sentinel::Sentinel;
-use support::mounts::{self, Mounted, format_ext4};
 use support::random::{Random, seed};
-use support::{Reply, Server, Setup, StopAtEnd, cannot_run, wait_at_most};
+use support::{Patience, Reply, Server, StopAtEnd, cannot_run, wait_at_most};
 
 /// How long each run takes if nothing else is said.
 const SHORT: Duration = Duration::from_secs(12);
@@ -27,8 +28,8 @@ const HEALED: Duration = Duration::from_secs(180);
 /// For how long of that clients go on to write.
 const UNDER_LOAD: Duration = Duration::from_secs(20);
 const READERS: u64 = 2;
-/// The size of the file system of each server, in MiB.
-const DISK: u64 = 160;
+/// How often servers are looked at while they are waited for.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Servers, and who is what.
 trait Deployment {
@@ -63,6 +64,10 @@ fn field(server: &Server, command: &str, name: &str) -> String {
 
 fn replication(server: &Server, name: &str) -> String {
     field(server, "INFO replication", name)
+}
+
+fn process_id(server: &Server) -> String {
+    field(server, "INFO server", "process_id")
 }
 
 fn is_primary(server: &Server) -> bool {
@@ -190,62 +195,10 @@ impl Deployment for OfCluster {
     }
 }
 
-/// A file system for each server, and how it is set up there.
-struct Disks(Vec<(Mounted, tempfile::TempDir)>);
-
-impl Disks {
-    fn new(count: usize) -> Result<Disks, String> {
-        mounts::be_private()?;
-        let disk = |_| {
-            let temp = tempfile::tempdir().unwrap();
-            let image = temp.path().join("image");
-            format_ext4(&image, DISK)?;
-            Ok((Mounted::image(&image)?, temp))
-        };
-        (0..count).map(disk).collect::<Result<_, _>>().map(Disks)
-    }
-
-    fn setup(&self, i: usize) -> Setup {
-        let dir = self.0[i].0.path().display();
-        // Some restart by their AOF, some by the RDB file of their last synchronisation.
-        let aof = if i.is_multiple_of(3) { "yes" } else { "no" };
-        Server::setup()
-            .module_args(&format!("dir {dir}"))
-            .config("appendonly", aof)
-            .config("appendfsync", "always")
-            .config("repl-diskless-sync-delay", "0")
-            .config("repl-backlog-size", "4mb")
-    }
-
-    fn fill_up(&self, i: usize) -> std::path::PathBuf {
-        use std::io::Write;
-        let path = self.0[i].0.join("ballast");
-        if let Ok(mut file) = std::fs::File::create(&path) {
-            for size in [1 << 20, 4096] {
-                let block = vec![1; size];
-                while file.write(&block).is_ok_and(|written| written > 0) {}
-            }
-        }
-        path
-    }
-
-    /// One of the files of arrays of a server.
-    fn file(&self, i: usize, random: &mut Random) -> Option<std::path::PathBuf> {
-        let files: Vec<_> = std::fs::read_dir(self.0[i].0.path())
-            .unwrap()
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| {
-                path.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with('{'))
-            })
-            .collect();
-        (!files.is_empty()).then(|| random.pick(&files).clone())
-    }
-}
-
 struct Nemesis<'a> {
     deployment: &'a mut dyn Deployment,
     disks: &'a Disks,
+    ledgers: &'a [Ledger],
     tally: &'a Tally,
     /// Has clients pause that write.
     hold: &'a AtomicBool,
@@ -280,41 +233,102 @@ impl Nemesis<'_> {
         });
     }
 
+    /// What a server lacks, and its number, if any does.
+    fn lacks(&self) -> Option<(usize, String)> {
+        let servers = self.deployment.servers().iter().enumerate();
+        let mut lacking = servers.filter_map(|(i, server)| {
+            let told = [
+                "arrays_incomplete",
+                "keys_unavailable",
+                "fills",
+                "catching_up",
+            ]
+            .map(|name| {
+                let value = field(server, "INFO mmap", &format!("mmap_{name}"));
+                format!("{name}={value}")
+            });
+            let is_whole = told.iter().all(|told| told.ends_with("=0"));
+            (!is_whole).then(|| (i, format!("{}: {}", server.port(), told.join(" "))))
+        });
+        lacking.next()
+    }
+
     /// Waits until no array of any server lacks anything.
     fn wait_until_whole(&self) {
         let mut last = String::new();
-        let start = Instant::now();
-        wait_at_most(HEALED, "all arrays are whole", || {
+        let (start, mut patience, mut told) = (Instant::now(), Patience::of(HEALED), 0);
+        loop {
             // With writers that bind files again and again, some array is always on its way. But only they give up what a
             // primary lacks, after a takeover that was forced on a replica that did not have it.
             let turn = start.elapsed().as_secs() / UNDER_LOAD.as_secs();
             self.hold.store(turn % 2 == 1, Ordering::Relaxed);
-            let lacks = self.deployment.servers().iter().find_map(|server| {
-                let told = [
-                    "arrays_incomplete",
-                    "keys_unavailable",
-                    "fills",
-                    "catching_up",
-                ]
-                .map(|name| {
-                    format!(
-                        "{name}={}",
-                        field(server, "INFO mmap", &format!("mmap_{name}"))
-                    )
-                })
-                .join(" ");
-                let is_whole = told.split(' ').all(|told| told.ends_with("=0"));
-                (!is_whole).then(|| format!("{}: {told}", server.port()))
-            });
-            if let Some(lacks) = &lacks
-                && *lacks != last
-            {
-                println!("  {lacks}");
-                last.clone_from(lacks);
+            let lacks = self.lacks();
+            if let Some((i, lacks)) = &lacks {
+                if *lacks != last {
+                    println!("  {lacks}");
+                    last.clone_from(lacks);
+                }
+                if turn > told {
+                    told = turn;
+                    println!(
+                        "  after {} s, {}",
+                        start.elapsed().as_secs(),
+                        self.usage(*i)
+                    );
+                }
+            } else if self.deployment.is_linked() {
+                break;
             }
-            lacks.is_none() && self.deployment.is_linked()
-        });
+            if patience.is_over() {
+                for i in 0..self.deployment.servers().len() {
+                    println!("  {}", self.usage(i));
+                }
+                panic!("waited {HEALED:?} in vain until all arrays are whole");
+            }
+            std::thread::sleep(LOOK);
+        }
         self.hold.store(false, Ordering::Relaxed);
+        self.remove_given_up();
+    }
+
+    /// What takes the room of a server's disk.
+    fn usage(&self, i: usize) -> String {
+        let server = &self.deployment.servers()[i];
+        let usage = self.disks.usage(i, &process_id(server));
+        format!("{}: {usage}", server.port())
+    }
+
+    /// `DEL` leaves the files of keys that were given up, and so does a slot that moves: an operator removes them.
+    fn remove_given_up(&self) {
+        for (i, server) in self.deployment.servers().iter().enumerate() {
+            if let Some(Reply::Array(keys)) = server.try_ask("KEYS *") {
+                let keys = keys.into_iter().map(Reply::text).collect();
+                let is_given_up = |key: &str| self.ledgers.iter().any(|it| it.is_former(key));
+                self.disks.remove_given_up(i, &keys, is_given_up);
+            }
+        }
+    }
+
+    /// Room that no array needs is given back, once all are whole and no client writes.
+    fn check_room(&self) {
+        for (i, server) in self.deployment.servers().iter().enumerate() {
+            let pid = process_id(server);
+            let mut patience = Patience::of(HEALED);
+            loop {
+                let kept = self.disks.kept_for_nothing(i, &pid);
+                if kept.is_empty() {
+                    break;
+                }
+                if patience.is_over() {
+                    self.tally.differs(format!(
+                        "{} takes room for nothing: {kept:#?}",
+                        server.port()
+                    ));
+                    break;
+                }
+                std::thread::sleep(LOOK);
+            }
+        }
     }
 
     /// Waits until each replica has applied all that its primary sent before.
@@ -442,6 +456,20 @@ fn compare_all(deployment: &dyn Deployment, ledgers: &[Ledger], tally: &Tally) {
     }
 }
 
+/// Prints what a run has seen that fails before its end.
+struct ToldAtAFailure<'a> {
+    name: &'a str,
+    tally: &'a Tally,
+}
+
+impl Drop for ToldAtAFailure<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tally.print(self.name);
+        }
+    }
+}
+
 fn run(name: &str, deployment: &mut dyn Deployment, disks: &Disks) {
     let seed = seed();
     println!("MMAP_SEED={seed}");
@@ -456,6 +484,10 @@ fn run(name: &str, deployment: &mut dyn Deployment, disks: &Disks) {
         AtomicBool::new(false),
     );
     let looks: Vec<AtomicU64> = ledgers.iter().map(|_| AtomicU64::default()).collect();
+    let _told_at_a_failure = ToldAtAFailure {
+        name,
+        tally: &tally,
+    };
     let find = deployment.find();
     let clients = Run {
         find: &*find,
@@ -466,6 +498,7 @@ fn run(name: &str, deployment: &mut dyn Deployment, disks: &Disks) {
     let mut nemesis = Nemesis {
         deployment: &mut *deployment,
         disks,
+        ledgers: &ledgers,
         tally: &tally,
         hold: &hold,
         random: Random::new(seed),
@@ -508,6 +541,7 @@ fn run(name: &str, deployment: &mut dyn Deployment, disks: &Disks) {
     if !tally.has_differences() {
         nemesis.wait_until_whole();
         nemesis.wait_for_the_streams();
+        nemesis.check_room();
     }
     compare_all(deployment, &ledgers, &tally);
     if tally.has_differences() {
