@@ -151,6 +151,54 @@ fn who_reads_a_whole_array_reads_that_of_one_moment_though_its_head_is_dropped()
     assert!(now.head > 300_000 && now.end() == 400_000, "{now:?}");
 }
 
+/// What a read in pieces finds of an array that is cut off and appended to between them. Says whether some of it was of before.
+fn is_read_of_two_times() -> bool {
+    const COUNT: u64 = 400_000;
+    const LEAST: u64 = 380_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::parse(b"uint64", None).unwrap());
+    let append = |numbers: std::ops::Range<u64>| {
+        let bytes: Vec<u8> = numbers.flat_map(u64::to_le_bytes).collect();
+        bound.append(&bytes).unwrap();
+    };
+    // No number is 0, as space is that was never written.
+    append(1..COUNT + 1);
+    bound.lock().load.bursts();
+    bound.grow_ahead();
+    let mut read = Vec::new();
+    let (count, result) = bound.moment().unwrap().read_in_pieces(|first, bytes| {
+        let values = bytes.chunks_exact(8);
+        read.extend(values.map(|value| u64::from_le_bytes(value.try_into().unwrap())));
+        // Pieces are of a megabyte. The third one ends behind the least end, and before what is appended after it.
+        match first {
+            131_072 => {
+                bound.pop(COUNT - LEAST).unwrap();
+                append(COUNT + 1..COUNT + 10_001);
+            }
+            262_144 => append(COUNT + 10_001..COUNT + 20_001),
+            _ => {}
+        }
+        true
+    });
+    result.unwrap();
+    assert!(LEAST < count && count <= COUNT, "{count}");
+    let read = &read[..count as usize];
+    for (index, &value) in (0..).zip(read) {
+        let is_old = value == index + 1;
+        let is_new = value == index + 1 + COUNT - LEAST || value == 0;
+        assert!(is_old || is_new && index >= LEAST, "{value} at {index}");
+    }
+    !read.is_sorted()
+}
+
+/// As of a child that saves for a replica: the writes beside it come to that replica afterwards.
+#[test]
+fn what_is_cut_off_and_appended_again_beside_a_read_is_of_either_time_and_the_rest_is_right() {
+    // The worker may give the slack back in between: then nothing is left of before.
+    wait_until("values of two times are read", is_read_of_two_times);
+}
+
 #[test]
 fn a_growth_that_was_called_off_gives_back_what_it_allocated_afterwards() {
     let dir = tempfile::tempdir().unwrap();
