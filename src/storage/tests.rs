@@ -231,6 +231,39 @@ fn an_append_that_outruns_the_worker_grows_inline() {
 }
 
 #[test]
+fn a_large_append_to_slack_does_not_make_a_file_longer_that_others_cut() {
+    for left in [0, 8, 4096, 40_000] {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = bind(&store, "f", ItemType::DOUBLE);
+        bound.append(&[1; 80_000]).unwrap();
+        bound.grow_ahead();
+        let file = fs::File::options()
+            .write(true)
+            .open(dir.path().join("f"))
+            .unwrap();
+        file.set_len(left).unwrap();
+        let error = bound.append(&[2; 80_000]).unwrap_err();
+        assert!(matches!(error, Error::Lost { .. }), "{error}");
+        assert_eq!(file.metadata().unwrap().len(), left, "the file was touched");
+    }
+}
+
+#[test]
+fn a_name_that_cannot_be_looked_up_is_reported() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.check_name(&store.root).unwrap();
+    assert_eq!(bound.last_error(), None);
+    fs::rename(dir.path().join("f"), dir.path().join("g")).unwrap();
+    fs::create_dir(dir.path().join("f")).unwrap();
+    bound.check_name(&store.root).unwrap();
+    let error = bound.last_error().unwrap();
+    assert!(error.contains("'f' is a directory"), "{error}");
+}
+
+#[test]
 fn one_step_of_growth_is_bounded() {
     let dir = TempDir::new().unwrap();
     let store = store_in(dir.path());

@@ -239,6 +239,7 @@ faults! {
     ftruncate_fails_where_much_is_freed: Ftruncate EIO 1, Ftruncate EIO FOR_GOOD;
     fallocate_fails_where_much_is_freed: Fallocate ENOSPC 1, Fallocate ENOSPC FOR_GOOD;
     pwrite_fails_where_much_is_freed: Pwrite EIO 1, Pwrite EIO FOR_GOOD;
+    pwrite_is_short_where_much_is_written: Pwrite SHORT 1, Pwrite SHORT FOR_GOOD;
 }
 
 /// A server starts while the n-th call fails, for each n: with a file that a record might end, one with slack that a

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use rustix::param::page_size;
 
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::{Array, PAGE};
@@ -14,6 +15,12 @@ use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
 use crate::storage::format::record;
 use crate::storage::system::limits;
+
+/// From so many bytes on, pages that are new are written by a call: below, the page faults cost less than that.
+const MUCH: usize = if cfg!(test) { 64 } else { 32 << 10 };
+
+/// So much is written by one call, in bytes: for more, the kernel takes larger blocks of memory, which are seldom at hand.
+const WRITTEN_AT_ONCE: usize = 64 << 10;
 
 /// How values are to be appended that there is room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +51,11 @@ impl Writer<'_> {
     fn append_within_slack(&mut self, record_at: u64, bytes: &[u8]) -> Result<()> {
         let from = self.extent.end();
         let end = from + bytes.len() as u64;
-        self.append_to_slack(record_at, bytes)?;
+        if bytes.len() >= MUCH && self.must_be_written(record_at, end) {
+            self.write_to_slack(bytes)?;
+        } else {
+            self.append_to_slack(record_at, bytes)?;
+        }
         if self.extent.is_anything_due(end) {
             self.ask_for_more(end);
         }
@@ -115,8 +126,16 @@ impl Writer<'_> {
             // More than a page is not written at once, but must be appended at once: the record's count does it.
             Room::Momentary => {
                 let record_at = self.make_momentary_room(end)?;
-                self.append_to_slack(record_at, bytes)?;
-                self.trim_now_or_later();
+                let appended = if bytes.len() >= MUCH {
+                    self.write_to_slack(bytes)
+                } else {
+                    self.append_to_slack(record_at, bytes)
+                };
+                if !self.loss.is_lost() {
+                    self.trim_now_or_later();
+                }
+                // The trim finds out what others did to the file during the call.
+                appended.and_then(|()| self.not_lost())?;
             }
         }
         self.wrote(from);
@@ -255,6 +274,31 @@ impl Writer<'_> {
         written.map_err(|fault| self.mark_lost(fault))?;
         self.publish(count);
         Ok(())
+    }
+
+    /// Whether the worker has not taken the page faults up to a byte of the slack, so that a store would have the kernel fill each
+    /// page with zeros first.
+    ///
+    /// While the worker is at the end of the file, a call would wait for what it does there. And of a file that others cut a call
+    /// makes a longer one: the store to the record, which must lie in a later page, is to find that out.
+    #[inline(never)]
+    fn must_be_written(&self, record_at: u64, end: u64) -> bool {
+        !self.extent.is_prefaulted(end)
+            && self.tail.is_free()
+            && end <= record_at - record_at % page_size() as u64
+    }
+
+    /// Appends much to slack by a call. What a failed one leaves lies behind the values.
+    #[cold]
+    fn write_to_slack(&mut self, bytes: &[u8]) -> Result<()> {
+        let file = self.file_as_left()?;
+        let mut at = self.extent.end();
+        for piece in bytes.chunks(WRITTEN_AT_ONCE) {
+            disk::write_all_at(&file, piece, at).map_err(|e| self.array.failed("append to", e))?;
+            at += piece.len() as u64;
+        }
+        let count = self.extent.count() + self.array.values_in(bytes);
+        self.set_count(count)
     }
 
     /// Appends to a file of exact length, where that leaves all in one page.

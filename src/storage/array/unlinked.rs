@@ -45,10 +45,22 @@ impl Array {
             return Ok(());
         }
         // Without the lock, first: a path may lead over a slow network.
-        let leads_here = matches!(root.find(&self.path), Ok(Some(found)) if found.id == self.id());
+        let found = root.find(&self.path);
         let mut locked = self.lock();
-        if leads_here && locked.loss.unlinked().is_none() {
-            return Ok(());
+        match found {
+            Ok(found) => {
+                locked.loss.set_name_unknown(false);
+                let leads_here = found.is_some_and(|found| found.id == self.id());
+                if leads_here && locked.loss.unlinked().is_none() {
+                    return Ok(());
+                }
+            }
+            Err(error) if locked.loss.set_name_unknown(true) => tracing::warn!(
+                "whether file '{}' still has its name is not known: {}",
+                self.path,
+                self.noted(error)
+            ),
+            Err(_) => {}
         }
         // Another file may have taken the place of this one just then, by `VTRIM`, which holds the lock for that.
         let name = locked.look_for_name(root);
@@ -84,8 +96,13 @@ impl Locked<'_> {
 
     /// Whether the file has no name at all any more; `None` if it is closed or cannot be looked at.
     pub(in crate::storage) fn is_deleted(&self) -> Option<bool> {
-        let stat = fstat(self.open.file()?).ok()?;
-        Some(stat.st_nlink == 0)
+        match fstat(self.open.file()?) {
+            Ok(stat) => Some(stat.st_nlink == 0),
+            Err(errno) => {
+                tracing::warn!("{}", self.array.failed("look at", errno));
+                None
+            }
+        }
     }
 
     pub(in crate::storage) fn not_unlinked(&self) -> Result<()> {

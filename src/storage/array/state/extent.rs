@@ -301,6 +301,14 @@ impl Extent {
         Some(end.max(slack.prefaulted_to)..window_behind(end, self.len()))
     }
 
+    /// Whether page faults were taken up to that byte.
+    pub fn is_prefaulted(&self, end: u64) -> bool {
+        match &self.form {
+            Form::Exact { .. } => false,
+            Form::Slack(slack) => end <= slack.prefaulted_to,
+        }
+    }
+
     /// Page faults were taken up to that byte.
     pub fn prefaulted(&mut self, to: u64) {
         let len = self.len();

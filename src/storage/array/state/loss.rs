@@ -9,6 +9,8 @@ pub(in crate::storage) struct Loss {
     lost: Option<String>,
     /// Why the file cannot be found by its name, as far as was checked.
     unlinked: Option<&'static str>,
+    /// Whether the file is found by its name could not be told when that was last looked at.
+    name_unknown: bool,
     /// When the file's length was last compared with what it should be.
     checked_at: u64,
 }
@@ -37,6 +39,11 @@ impl Loss {
         self.unlinked = why;
     }
 
+    /// Notes whether it can be told that the file is found by its name; whether that is news.
+    pub fn set_name_unknown(&mut self, unknown: bool) -> bool {
+        std::mem::replace(&mut self.name_unknown, unknown) != unknown
+    }
+
     /// Whether the length is to be compared at that moment: it was not yet, or the file is lost.
     #[inline]
     pub fn is_check_due(&mut self, now: u64) -> bool {
@@ -51,6 +58,7 @@ impl Loss {
     pub fn reopened(&mut self) {
         self.lost = None;
         self.unlinked = None;
+        self.name_unknown = false;
     }
 }
 
