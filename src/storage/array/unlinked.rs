@@ -55,12 +55,12 @@ impl Array {
                     return Ok(());
                 }
             }
-            Err(error) if locked.loss.set_name_unknown(true) => tracing::warn!(
-                "whether file '{}' still has its name is not known: {}",
-                self.path,
-                self.noted(error)
-            ),
-            Err(_) => {}
+            Err(error) => {
+                if locked.loss.set_name_unknown(true) {
+                    let error = self.noted(error);
+                    tracing::warn!("{error}: whether it still has its name is not known");
+                }
+            }
         }
         // Another file may have taken the place of this one just then, by `VTRIM`, which holds the lock for that.
         let name = locked.look_for_name(root);
@@ -99,7 +99,8 @@ impl Locked<'_> {
         match fstat(self.open.file()?) {
             Ok(stat) => Some(stat.st_nlink == 0),
             Err(errno) => {
-                tracing::warn!("{}", self.array.failed("look at", errno));
+                let error = self.array.failed("look at", errno);
+                tracing::warn!("{error}");
                 None
             }
         }
