@@ -88,11 +88,15 @@ fn use_long_array(_: &Server, array: &mut Array) {
     array.look_at_all();
 }
 
-/// What is done with an array while a call fails, and which array it is.
-type Work = (fn(&Server, &mut Array), for<'a> fn(Array<'a>) -> Array<'a>);
+/// What is done with an array while a call fails, which array it is, and whether one append is many writes.
+type Work = (
+    fn(&Server, &mut Array),
+    for<'a> fn(Array<'a>) -> Array<'a>,
+    bool,
+);
 
-const ALL_KINDS: Work = (use_array, |array| array);
-const LONG: Work = (use_long_array, |array| array.of_long_items());
+const ALL_KINDS: Work = (use_array, |array| array, false);
+const LONG: Work = (use_long_array, |array| array.of_long_items(), true);
 
 #[derive(Clone, Copy, Debug)]
 enum Ending {
@@ -106,10 +110,13 @@ enum Ending {
 
 const ENDINGS: [Ending; 3] = [Ending::Heals, Ending::Killed, Ending::ShutDown];
 
-/// The short run tries every fourth turn, and of faults that stay, and of calls that each command makes, every 13th.
-/// Neither is a multiple of the number of endings.
-fn stride(call: Call, times: i64) -> usize {
-    if std::env::var_os("MMAP_ROUNDS").is_some() {
+/// The short run tries every fourth turn, and of faults that stay, and of calls that each command makes, every 13th. Of the writes
+/// that one large append consists of, few are enough. None is a multiple of the number of endings.
+fn stride(work: Work, call: Call, times: i64) -> usize {
+    let is_long_run = std::env::var_os("MMAP_ROUNDS").is_some();
+    if call == Call::Pwrite && work.2 {
+        if is_long_run { 31 } else { 101 }
+    } else if is_long_run {
         1
     } else if times == FOR_GOOD || call == Call::Fstat {
         13
@@ -123,7 +130,7 @@ fn fail_each(work: Work, call: Call, errno: i32, times: i64) {
     let (mut db, plan) = server();
     assert_eq!(db.int("MMAP other other"), 0);
     let mut hit = 0;
-    for n in (0..).step_by(stride(call, times)) {
+    for n in (0..).step_by(stride(work, call, times)) {
         let ending = ENDINGS[n as usize % ENDINGS.len()];
         let what = format!("{call:?} {n}, errno {errno}, {times} times, {ending:?}");
         let was_hit = named(&what, || {
@@ -150,7 +157,7 @@ fn named<T>(case: &str, test: impl FnOnce() -> T) -> T {
 fn fail_once(
     db: &mut Server,
     plan: &Plan,
-    (work, array_of): Work,
+    (work, array_of, _): Work,
     (call, errno, skip, times): (Call, i32, i64, i64),
     ending: Ending,
 ) -> bool {
