@@ -47,15 +47,15 @@ fn a_replica_syncs_each_write_that_it_acknowledges() {
     pair.primary.write("f", vec![0; 8 << 20]);
     pair.primary.ask("MMAP k f int64 WRITABLE");
     heals(&pair.primary, &pair.replica, "k");
-    for write in [
-        "VPUSH k 1",
-        "VSET k 0 5",
-        "VINCRBY k 0 5",
-        "VPOP k 3",
-        "VFILL k 10 20 7",
-        "VFILL k 0 -1 7",
-        "VTRIM k 0 -2",
-        "VTRIM k 1000 -1",
+    for (write, pieces) in [
+        ("VPUSH k 1", 1),
+        ("VSET k 0 5", 1),
+        ("VINCRBY k 0 5", 1),
+        ("VPOP k 3", 1),
+        ("VFILL k 10 20 7", 1),
+        // It is sent in pieces of 1 MiB.
+        ("VFILL k 0 -1 7", 8),
+        ("VTRIM k 0 -2", 1),
     ] {
         let syncs = pair.replica.stat("syncs");
         let mut client = pair.primary.client();
@@ -63,7 +63,6 @@ fn a_replica_syncs_each_write_that_it_acknowledges() {
         assert!(!reply.is_error(), "{write}: {reply}");
         client.ask("PING");
         assert_eq!(client.ask("WAIT 1 60000"), Reply::Int(1), "{write}");
-        assert_eq!(pair.replica.stat("arrays_unsynced"), 0, "{write}");
-        assert!(pair.replica.stat("syncs") > syncs, "{write}");
+        assert!(pair.replica.stat("syncs") >= syncs + pieces, "{write}");
     }
 }
