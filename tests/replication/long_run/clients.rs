@@ -14,6 +14,8 @@ use support::{Client, Patience, Reply};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long an array may be refused by a primary until it is given up.
 const REFUSED: Duration = Duration::from_secs(6);
+/// The same where the disk is full, as it is for much shorter.
+const FULL: Duration = Duration::from_secs(30);
 /// A log is trimmed when it has more values than this.
 const LONG_LOG: u64 = 60_000;
 
@@ -188,16 +190,19 @@ impl<'a> Writer<'a> {
             .count(&format!("write answered by {what}..."));
         let harmless = [
             "became a replica",
-            "No space left",
             "another client is removing",
             "writes are paused",
         ];
         if harmless.iter().any(|part| text.contains(part)) {
             return;
         }
-        // What a primary refuses does not heal by itself.
+        // What a primary refuses does not heal by itself. An array that a full disk has made incomplete says so for ever.
+        let limit = match text.contains("No space left") {
+            true => FULL,
+            false => REFUSED,
+        };
         let since = *self.refused_since.get_or_insert_with(Instant::now);
-        if since.elapsed() > REFUSED {
+        if since.elapsed() > limit {
             println!("{} is given up: {text}", self.ledger.key());
             self.run.tally.given_up.fetch_add(1, Ordering::Relaxed);
             self.give_up();
