@@ -143,7 +143,9 @@ mod tests {
     proptest! {
         #[test]
         fn every_double_is_itself(value in prop::num::f64::NORMAL | prop::num::f64::ZERO) {
-            prop_assert_eq!(f64::from(read(&format!("{value:?}"))).to_bits(), value.to_bits());
+            // With so many digits the nearest long double is the value itself; the shortest text would be rounded twice.
+            let text = format!("{value:.30e}");
+            prop_assert_eq!(f64::from(read(&text)).to_bits(), value.to_bits());
         }
     }
 }
