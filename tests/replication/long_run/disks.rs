@@ -76,7 +76,11 @@ impl Disks {
 
     /// One of the files of arrays of a server.
     pub fn file(&self, i: usize, random: &mut Random) -> Option<PathBuf> {
-        let files: Vec<_> = self.names(i).into_iter().filter(is_of_array).collect();
+        let files: Vec<_> = self
+            .names(i)
+            .into_iter()
+            .filter(|path| is_of_array(path))
+            .collect();
         (!files.is_empty()).then(|| random.pick(&files).clone())
     }
 
@@ -88,7 +92,7 @@ impl Disks {
         keys: &BTreeSet<String>,
         is_given_up: impl Fn(&str) -> bool,
     ) {
-        for path in self.names(i).into_iter().filter(is_of_array) {
+        for path in self.names(i).into_iter().filter(|path| is_of_array(path)) {
             let name = path.file_name().unwrap().to_string_lossy();
             let key = name.strip_suffix(".replaced").unwrap_or(&name);
             if is_given_up(key) && !keys.contains(key) {
@@ -162,7 +166,7 @@ impl Disks {
     }
 }
 
-fn is_of_array(path: &PathBuf) -> bool {
+fn is_of_array(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with('{'))
 }
