@@ -115,7 +115,7 @@ const ENDINGS: [Ending; 3] = [Ending::Heals, Ending::Killed, Ending::ShutDown];
 fn stride(work: Work, call: Call, times: i64) -> usize {
     let is_long_run = std::env::var_os("MMAP_ROUNDS").is_some();
     if call == Call::Pwrite && work.2 {
-        if is_long_run { 31 } else { 101 }
+        if is_long_run { 31 } else { 301 }
     } else if is_long_run {
         1
     } else if times == FOR_GOOD || call == Call::Fstat {
