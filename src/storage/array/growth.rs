@@ -248,7 +248,7 @@ impl Locked<'_> {
             slack: self.extent.has_slack(),
             file_len: self.extent.len(),
             end: self.extent.end(),
-            dirty_from: self.durability.dirty_from().unwrap_or(u64::MAX),
+            dirty_from: self.durability.dirty_from().unwrap_or(self.extent.end()),
             needed,
             wanted,
         })
