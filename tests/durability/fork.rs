@@ -100,3 +100,43 @@ fn every_rewrite_of_the_aof_ends_under_load() {
         status,
     );
 }
+
+/// A child reads the file of the second key after values of both were cut off and others appended in their place. They are not
+/// of the moment of the snapshot, and neither are the zeros that a file may have there in between.
+#[test]
+fn values_that_replaced_others_during_a_save_are_not_saved() {
+    const KEYS: [&str; 2] = ["a", "b"];
+    let setup = Server::setup()
+        .config("mmap.rdb-contents", "yes")
+        .config("rdb-key-save-delay", "3000000");
+    let mut db = setup.start();
+    for key in KEYS {
+        assert_eq!(db.int(&format!("MMAP {key} {key} int64 WRITABLE")), 0);
+        db.client().push_one_by_one(key, 0..1000);
+    }
+    db.ask("BGSAVE");
+    for key in KEYS {
+        assert_eq!(db.ask(&format!("VPOP {key} 900")).items().len(), 900);
+        db.client().push_one_by_one(key, 5000..5900);
+        assert_eq!(db.ask(&format!("VPOP {key} 100")).items().len(), 100);
+    }
+    assert_eq!(
+        db.info("persistence", "rdb_bgsave_in_progress"),
+        "1",
+        "the child reads only then"
+    );
+    db.wait_for_background_jobs();
+    assert_eq!(db.info("persistence", "rdb_last_bgsave_status"), "ok");
+    db.kill_9();
+    for key in KEYS {
+        std::fs::remove_file(db.path(key)).unwrap();
+    }
+    db.start_again();
+    let old = |count: i64| (0..count).map(Reply::Int).collect::<Vec<_>>();
+    let found = KEYS.map(|key| db.ask(&format!("VALL {key}")).items());
+    for (key, found) in KEYS.iter().zip(&found) {
+        let is_right = *found == old(1000) || *found == old(100);
+        assert!(is_right, "{key} has {} values: {found:?}", found.len());
+    }
+    assert!(found.contains(&old(100)), "both were read before");
+}

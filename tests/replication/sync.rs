@@ -1,6 +1,7 @@
 //! Full synchronisations: a fresh replica gets the same files, whatever is written during the transfer.
 
-use crate::pair::{Pair, arrays, assert_same, follow};
+use crate::incomplete::push;
+use crate::pair::{Pair, arrays, assert_same, follow, knows_it_has_caught_up};
 use support::random::Random;
 use support::{Server, Setup, doubles, wait_until};
 
@@ -52,6 +53,41 @@ fn a_fresh_replica_gets_the_contents_by_disk_and_without() {
             assert_same(&primary, &replica);
             assert_eq!(replica.say("VALL d"), "[1.5, 2.5, 3.5]");
         }
+    }
+}
+
+/// The child that saves for a replica reads the second key after values of both were replaced, and saves none of these: they come
+/// by the stream, after which there is no gap and nothing to ask for.
+#[test]
+fn values_that_are_replaced_while_they_are_saved_come_by_the_stream() {
+    for diskless in ["no", "yes"] {
+        let primary = primary(diskless)
+            .config("rdb-key-save-delay", "1000000")
+            .start();
+        for key in ["a", "b"] {
+            assert_eq!(primary.int(&format!("MMAP {key} {key} int64 WRITABLE")), 0);
+            push(&primary, key, 0..1000);
+        }
+        let replica = Server::start();
+        let address = format!("REPLICAOF 127.0.0.1 {}", primary.port());
+        assert_eq!(replica.say(&address), "OK");
+        wait_until("the primary saves", || {
+            primary.info("persistence", "rdb_bgsave_in_progress") == "1"
+        });
+        for key in ["a", "b"] {
+            push(&primary, key, 1000..1010);
+            primary.ask(&format!("VPOP {key} 910"));
+            push(&primary, key, 5000..5950);
+            primary.ask(&format!("VPOP {key} 40"));
+        }
+        wait_until("the replica follows", || {
+            replica.info("replication", "master_link_status") == "up"
+        });
+        knows_it_has_caught_up(&replica);
+        assert_same(&primary, &replica);
+        assert_eq!(primary.info("stats", "sync_full"), "1");
+        assert_eq!(replica.stat("arrays_incomplete"), 0);
+        assert!(!replica.log().contains("incomplete"), "{}", replica.log());
     }
 }
 

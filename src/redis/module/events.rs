@@ -38,7 +38,9 @@ impl Listener for Events {
             }
             Event::LoadsFromPrimary => Phase::LoadingFromPrimary.enter(),
             Event::LoadingEnds => end_loading(ctx),
-            Event::RoleChange | Event::ReplicaOffline | Event::Fork => {
+            Event::RoleChange | Event::ReplicaOffline => replication::replicas_changed(ctx),
+            Event::Fork => {
+                store().note_fork();
                 replication::replicas_changed(ctx);
             }
             Event::ReplicaOnline => replication::replica_online(ctx),

@@ -79,6 +79,8 @@ impl Writer<'_> {
     /// If the lower mark or the shorter length cannot be set; then nothing was removed.
     fn shorten(&mut self, left: u64) -> Result<()> {
         self.before_cut(left);
+        let (array, end) = (self.array, self.extent.head() + left);
+        array.shared.shortest.note(array.number, end);
         let len = self.array.layout.offset(left);
         let freed = self.extent.len() - len;
         // The worker may be allocating behind exact values, and a truncation would free that again.

@@ -38,6 +38,8 @@ pub struct Array {
     pub(in crate::storage) attendant: Arc<dyn Attendant<Self>>,
     /// What a forked child may know of it.
     pub(in crate::storage) published: Published,
+    /// Its number among the [`Shortest`](crate::storage::array::shortest::Shortest).
+    pub(super) number: usize,
     pub(super) went_down: bool,
     pub(super) left: Option<u64>,
     pub(in crate::storage) peers: Peers,

@@ -25,6 +25,7 @@ pub(in crate::storage) mod prefault;
 pub(in crate::storage) mod published;
 pub(in crate::storage) mod room;
 pub(in crate::storage) mod shared;
+pub(in crate::storage) mod shortest;
 pub(in crate::storage) mod state;
 pub(in crate::storage) mod status;
 pub(in crate::storage) mod sync;

@@ -141,8 +141,8 @@ impl Moment<'_> {
     /// Reads all values as the file has them by then, and hands `take` whole ones in pieces, with the index of the first
     /// of each, for as long as it wants more. Says how many of those that were read count: if the array becomes
     /// shorter during the read, what lies behind its end does not. After an error of the system's, which comes
-    /// along, they are those before. If it became shorter and longer again, values behind the shortest end may be of either
-    /// time, or 0: who reads beside writers must be told of these writes afterwards, as replicas are by the stream.
+    /// along, they are those before. If it became shorter and longer again, values behind the lowest end may be of either
+    /// time, or 0. To a forked child these do not count; who reads beside writers in this process must be told of these writes afterwards.
     pub fn read_in_pieces(
         &self,
         mut take: impl FnMut(u64, &[u8]) -> bool,
@@ -170,6 +170,8 @@ impl Moment<'_> {
         }
         let counted = Contents::look(&self.file, &self.array.path, &self.array.layout)
             .map_or(done, |now| now.count.min(done));
-        (counted, result)
+        let untouched = self.array.shared.shortest.since_fork(self.array.number);
+        let untouched = untouched.map_or(done, |end| end.saturating_sub(self.span.head));
+        (counted.min(untouched), result)
     }
 }

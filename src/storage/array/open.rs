@@ -63,6 +63,7 @@ impl Array {
             layout,
             attendant,
             published: Published::new(&file, extent.span()),
+            number: shared.shortest.number(),
             went_down: contents.went_down,
             left: contents.left,
             peers,

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use crate::storage::array::shortest::Shortest;
 use crate::storage::array::state::pace::Dirty;
 use crate::storage::error::{Error, Result};
 use crate::storage::memory::window::Windows;
@@ -14,6 +15,7 @@ pub struct Shared {
     pub(in crate::storage) stats: Stats,
     pub(in crate::storage) dirty: Dirty,
     pub(in crate::storage) windows: Windows,
+    pub(in crate::storage) shortest: Shortest,
     /// The process that the threads are of.
     process: u32,
     death: OnceLock<String>,
@@ -26,6 +28,7 @@ impl Shared {
             stats: Stats::default(),
             dirty: Dirty::default(),
             windows: Windows::default(),
+            shortest: Shortest::new(),
             process: std::process::id(),
             death: OnceLock::new(),
         }

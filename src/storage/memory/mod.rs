@@ -12,3 +12,4 @@ pub(in crate::storage) mod presence;
 pub(in crate::storage) mod residency;
 pub(in crate::storage) mod stream;
 pub(in crate::storage) mod window;
+pub(in crate::storage) mod words;

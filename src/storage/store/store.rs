@@ -251,6 +251,11 @@ impl Store {
         }
     }
 
+    /// The process has forked, or a child has ended: a child that saves tells what happened to the files since then from what was before.
+    pub fn note_fork(&self) {
+        self.shared.shortest.forked();
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
     }
