@@ -289,9 +289,16 @@ fn appends_and_trims(db: &Server, name: &str) {
     let (dropped, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let mut drop_one = || dropped.fetch_add(trimmer.run(&trim).int() as u64, Ordering::Relaxed);
     let commands = std::thread::scope(|scope| {
+        // Where trims are slow, each further command waits for one: appends that outran them would fill reply and disk.
         let goes_on = |commands| {
-            let is_trimmed = dropped.load(Ordering::Relaxed) >= TRIMS;
-            commands < COMMANDS || !is_trimmed && !stop.load(Ordering::Relaxed)
+            let before = dropped.load(Ordering::Relaxed);
+            if commands < COMMANDS || before >= TRIMS {
+                return commands < COMMANDS;
+            }
+            wait_until("a value was dropped", || {
+                dropped.load(Ordering::Relaxed) > before || stop.load(Ordering::Relaxed)
+            });
+            !stop.load(Ordering::Relaxed)
         };
         let appending = scope.spawn(move || {
             let mut command = 0;
