@@ -85,7 +85,7 @@ def page(parts, scale, minutes, folder):
         lines += ["**A quick run, which shows that the suite works. These numbers mean nothing.**", ""]
     lines += [
         "Made by `make bench`, which generates it on any machine; `PEER=path/to/module.so make bench` adds another module with "
-        "the same commands. Do not edit it.", "",
+        "the same commands. Do not edit it. [Instructions of a command](profile.md) says where the time of a command goes, and what was tried.", "",
         "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in machine(folder)), "",
         f"Each number is the median of {scale.rounds} rounds, in which all contenders take their turns in a new order; bands "
         "in the charts go from the least to the greatest. Ratios are medians of the ratios in each round, and mean more than "
