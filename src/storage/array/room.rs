@@ -92,9 +92,13 @@ impl Array {
         }
         if !locked.extent.has_slack() && locked.tail.is_free() {
             // A growth that ended after the file was closed, and opened again, may have left it that.
-            let has_some = locked
-                .file()
-                .is_ok_and(|file| disk::has_blocks_behind_end(&file));
+            let looked = locked.file().and_then(|file| {
+                disk::has_blocks_behind_end(&file).map_err(|e| self.failed("look at", e))
+            });
+            let has_some = looked.unwrap_or_else(|error| {
+                tracing::warn!("while making room for another file: {error}");
+                false
+            });
             if has_some {
                 locked.free_unused();
             }

@@ -121,11 +121,10 @@ pub fn allocated_bytes(file: &File) -> u64 {
 }
 
 /// Whether a file has blocks behind its end. Attributes and lists of blocks take some, too.
-pub fn has_blocks_behind_end(file: &File) -> bool {
+pub fn has_blocks_behind_end(file: &File) -> rustix::io::Result<bool> {
     const BESIDE: u64 = 64 << 10;
-    fstat(file).is_ok_and(|stat| {
-        stat.st_blocks.cast_unsigned() * SECTOR > stat.st_size.cast_unsigned() + BESIDE
-    })
+    let stat = fstat(file)?;
+    Ok(stat.st_blocks.cast_unsigned() * SECTOR > stat.st_size.cast_unsigned() + BESIDE)
 }
 
 /// Whether a file is another one's, that another file system has, and only that one's pages are in RAM.

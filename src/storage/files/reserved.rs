@@ -122,8 +122,9 @@ impl Names {
     }
 }
 
+/// Whether it may have: where that cannot be told, all its names are looked for.
 fn has_other_names(file: BorrowedFd<'_>) -> bool {
-    fstat(file).is_ok_and(|stat| stat.st_nlink > 1)
+    !fstat(file).is_ok_and(|stat| stat.st_nlink <= 1)
 }
 
 /// Where a file that was found lies, whatever links led to it.

@@ -1,6 +1,7 @@
 //! What a file holds when it is opened: after a clean stop, a crash of the server, or a power cut.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::fstat;
@@ -54,14 +55,20 @@ impl Contents {
             if let Some(why) = why {
                 contents.slack = false;
                 contents.cut(file, path, layout, why)?;
-            } else if disk::has_blocks_behind_end(file)
-                && let Err(error) = disk::set_len(file, contents.file_len, disk::NoArrayYet)
-            {
-                // A server that was killed while it grew the file has left them. They do no harm but for the room.
+            } else if let Err(error) = contents.free_unused(file) {
+                // It does no harm but for the room.
                 tracing::warn!("{}", Error::io("free unused space of", path, error));
             }
         }
         Ok(contents)
+    }
+
+    /// Frees the blocks behind the end that a server has left which was killed while it grew the file.
+    fn free_unused(&self, file: &File) -> io::Result<()> {
+        if disk::has_blocks_behind_end(file)? {
+            disk::set_len(file, self.file_len, disk::NoArrayYet)?;
+        }
+        Ok(())
     }
 
     /// Finds out what a file that another process writes holds at this moment.
