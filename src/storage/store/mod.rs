@@ -5,12 +5,14 @@
 pub(in crate::storage) mod background;
 pub(in crate::storage) mod bound;
 pub(in crate::storage) mod drop_head;
+mod entries;
 pub(in crate::storage) mod filling;
 pub(in crate::storage) mod fillings;
 pub(in crate::storage) mod import;
 pub(in crate::storage) mod likeness;
 pub(in crate::storage) mod post;
 pub(in crate::storage) mod registry;
+mod slow;
 #[expect(
     clippy::module_inception,
     reason = "the store is what the folder is about"

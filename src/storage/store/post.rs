@@ -24,6 +24,8 @@ pub(in crate::storage) enum WorkerMessage {
     },
     /// Unmap what is not used any more.
     Unmap(Arc<Mapping>),
+    /// Close, before long, files that no array has and others still used.
+    LetGo,
     /// End.
     Stop,
 }

@@ -1,7 +1,6 @@
 //! Which files are open. Each file is open at most once in a process, under however many keys and names:
 //! so two keys can never see two versions of one file, and no closing drops the lock of another.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Arc, Weak};
 
@@ -19,6 +18,7 @@ use crate::storage::files::root::Root;
 use crate::storage::format::npy::NpyHeader;
 use crate::storage::lock_order::{OfRegistry, OfSync, Ordered, OrderedGuard};
 use crate::storage::stats::Totals;
+use crate::storage::store::entries::{Entries, Entry};
 use crate::storage::store::post::{Post, WorkerMessage};
 use crate::storage::types::ItemType;
 
@@ -27,50 +27,6 @@ pub struct Registry {
     shared: Arc<Shared>,
     post: Arc<Post>,
     entries: Ordered<OfRegistry, Entries>,
-}
-
-/// What is known of the open files.
-#[derive(Default)]
-pub(in crate::storage) struct Entries {
-    open: HashMap<FileId, Entry>,
-    /// Files that arrays were done with while another thread still worked on them: closing one drops the lock of the
-    /// array that the same file has got since.
-    lingering: Vec<(FileId, Arc<File>)>,
-}
-
-impl Entries {
-    /// Closes the files that nobody works on any more, and that no array has.
-    fn let_go(&mut self) {
-        let open = &self.open;
-        self.lingering
-            .retain(|(id, file)| open.contains_key(id) || Arc::strong_count(file) > 1);
-    }
-}
-
-pub(in crate::storage) struct Entry {
-    array: Arc<Array>,
-    /// Number of keys bound to it. At 0 it waits for the worker to close it.
-    bindings: usize,
-    /// How many of them may write. When the last of them goes, the array becomes read-only.
-    writers: usize,
-}
-
-impl Entry {
-    /// The entry of an array that was opened for a first binding.
-    fn new(array: &Arc<Array>, access: Access) -> Self {
-        let mut entry = Self {
-            array: Arc::clone(array),
-            bindings: 0,
-            writers: 0,
-        };
-        entry.add(access);
-        entry
-    }
-
-    fn add(&mut self, access: Access) {
-        self.bindings += 1;
-        self.writers += usize::from(access == Access::Writable);
-    }
 }
 
 impl Registry {
@@ -238,8 +194,20 @@ impl Registry {
             entries.lingering.push((old, file));
         });
         self.renamed(&mut entries, array, id);
-        entries.let_go();
+        self.let_go_of(&mut entries);
         result
+    }
+
+    /// Closes the files that nobody works on any more, and that no array has; whether none is left that no array has.
+    pub(in crate::storage) fn let_go(&self) -> bool {
+        self.entries.lock().let_go()
+    }
+
+    /// As [`Self::let_go`]. What is left then, as another thread works on it, takes room on the disk until the worker closes it.
+    fn let_go_of(&self, entries: &mut Entries) {
+        if !entries.let_go() {
+            self.post().send(WorkerMessage::LetGo);
+        }
     }
 
     /// How many keys are bound to an array.
@@ -335,7 +303,7 @@ impl Registry {
         let id = array.id();
         entries.open.remove(&id);
         entries.lingering.extend(file.map(|file| (id, file)));
-        entries.let_go();
+        self.let_go_of(entries);
         Ok(unsynced)
     }
 

@@ -13,10 +13,10 @@ use crate::storage::array::handle::Array;
 use crate::storage::array::shared::Shared;
 use crate::storage::error::Error;
 use crate::storage::files::root::Root;
-use crate::storage::memory::mapping::Mapping;
 use crate::storage::settings::Fsync;
 use crate::storage::store::post::{Done, WorkerMessage};
 use crate::storage::store::registry::Registry;
+use crate::storage::store::slow::{Retry, Slow};
 
 /// How often arrays with slack are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -59,6 +59,7 @@ pub(in crate::storage) fn start(
                 slow: Vec::new(),
                 failed: Vec::new(),
                 next_retry: Instant::now(),
+                lingers: false,
                 next_tick: Instant::now(),
                 next_name_check: Instant::now(),
                 last_sync: Instant::now(),
@@ -74,28 +75,6 @@ pub(in crate::storage) fn start(
                 shared.worker_died(reason.to_owned());
             }
         })
-}
-
-/// What may wait for the disk.
-enum Slow {
-    /// Sync the array soon, without saying so.
-    SyncSoon(Arc<Array>),
-    Trim(Arc<Array>),
-    Sync {
-        array: Arc<Array>,
-        exact: bool,
-        done: Done,
-    },
-    Retire(Arc<Array>),
-    Unmap(Arc<Mapping>),
-}
-
-/// What failed and is tried again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Retry {
-    Sync,
-    Watch,
-    Retire,
 }
 
 struct Worker {
@@ -114,6 +93,8 @@ struct Worker {
     /// What is to be tried again, all at once.
     failed: Vec<(Arc<Array>, Retry)>,
     next_retry: Instant,
+    /// Whether files that no array has were still used when they were to be closed.
+    lingers: bool,
     next_tick: Instant,
     next_name_check: Instant,
     last_sync: Instant,
@@ -149,7 +130,7 @@ impl Worker {
             (!self.watched.is_empty()).then_some(self.next_tick),
             (!self.dirty.is_empty()).then_some(self.next_sync()),
             (!self.written.is_empty()).then_some(self.next_name_check),
-            (!self.failed.is_empty()).then_some(self.next_retry),
+            (!self.failed.is_empty() || self.lingers).then_some(self.next_retry),
         ];
         let job = match due.into_iter().flatten().min() {
             Some(due) => match self.jobs.recv_deadline(due) {
@@ -177,6 +158,7 @@ impl Worker {
                 self.slow.push(Slow::Sync { array, exact, done })
             }
             WorkerMessage::Unmap(map) => self.slow.push(Slow::Unmap(map)),
+            WorkerMessage::LetGo => self.let_go_later(),
             WorkerMessage::Stop => self.stopping = true,
         }
     }
@@ -293,9 +275,16 @@ impl Worker {
         self.failed.push((array, what));
     }
 
+    fn let_go_later(&mut self) {
+        (self.lingers, self.next_retry) = (true, Instant::now() + RETRY);
+    }
+
     fn retry(&mut self) {
-        if self.failed.is_empty() || Instant::now() < self.next_retry {
+        if self.failed.is_empty() && !self.lingers || Instant::now() < self.next_retry {
             return;
+        }
+        if std::mem::take(&mut self.lingers) && !self.registry.let_go() {
+            self.let_go_later();
         }
         for (array, what) in std::mem::take(&mut self.failed) {
             match what {
