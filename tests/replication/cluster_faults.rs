@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, Router, is_primary};
-use crate::incomplete::{cut_file, push};
+use crate::incomplete::{cut_file, mark_as_of_another_boot, push};
 use crate::pair::catch_up;
 use crate::writer::LONG;
 use support::{Reply, Server, wait_at_most};
@@ -73,16 +73,23 @@ fn a_node_asks_its_primary_for_an_array_of_which_it_lacks_values() {
     );
 }
 
+fn save_and_kill(node: &mut Server) {
+    node.wait_for_background_jobs();
+    assert_eq!(node.say("SAVE"), "OK");
+    node.kill_9();
+}
+
+fn save_and_lose_file(node: &mut Server) {
+    save_and_kill(node);
+    std::fs::remove_file(node.path("f")).unwrap();
+}
+
 #[test]
 fn a_node_asks_its_primary_for_a_key_whose_file_is_gone() {
     let mut cluster = Cluster::start();
     let (primary, replica) = ends(&cluster);
-    let node = &mut cluster.nodes[replica];
-    node.wait_for_background_jobs();
-    assert_eq!(node.say("SAVE"), "OK");
-    node.kill_9();
-    std::fs::remove_file(node.path("f")).unwrap();
-    node.start_again_at_its_port();
+    save_and_lose_file(&mut cluster.nodes[replica]);
+    cluster.nodes[replica].start_again_at_its_port();
     heals(&cluster.nodes[primary], &cluster.nodes[replica]);
 }
 
@@ -90,11 +97,7 @@ fn a_node_asks_its_primary_for_a_key_whose_file_is_gone() {
 fn a_node_asks_for_a_key_by_the_name_that_it_has_by_then() {
     let mut cluster = Cluster::start();
     let (primary, replica) = ends(&cluster);
-    let node = &mut cluster.nodes[replica];
-    node.wait_for_background_jobs();
-    assert_eq!(node.say("SAVE"), "OK");
-    node.kill_9();
-    std::fs::remove_file(node.path("f")).unwrap();
+    save_and_lose_file(&mut cluster.nodes[replica]);
     assert_eq!(cluster.nodes[primary].say("RENAME k {k}2"), "OK");
     cluster.nodes[replica].start_again_at_its_port();
     key_heals(&cluster.nodes[primary], &cluster.nodes[replica], "{k}2");
@@ -108,16 +111,12 @@ fn a_node_whose_machine_went_down_shows_nothing_that_its_primary_does_not_have()
     assert_eq!(cluster.nodes[primary].int("VSET k 0 77 1 78"), 2);
     catch_up(&cluster.nodes[primary], &cluster.nodes[replica]);
     let node = &mut cluster.nodes[replica];
-    node.wait_for_background_jobs();
-    assert_eq!(node.say("SAVE"), "OK");
-    node.kill_9();
+    save_and_kill(node);
     let path = node.path("f");
     let mut bytes = node.read("f");
     bytes[..16].copy_from_slice(&[1_u64.to_le_bytes(), 2_u64.to_le_bytes()].concat());
     std::fs::write(&path, bytes).unwrap();
-    // A mark of another boot, as a machine leaves it that goes down.
-    let mark = [&[7_u8; 16][..], &3000_u64.to_le_bytes()].concat();
-    rustix::fs::setxattr(&path, "user.mmap", &mark, rustix::fs::XattrFlags::empty()).unwrap();
+    mark_as_of_another_boot(&path, 3000);
     node.start_again_at_its_port();
     let (primary, replica) = (&cluster.nodes[primary], &cluster.nodes[replica]);
     wait_at_most(LONG, "the node follows again", || {

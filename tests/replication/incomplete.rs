@@ -1,6 +1,7 @@
 //! Whatever a replica cannot apply: it answers with the primary's values or with an error, and has them by itself once the
 //! cause is gone. A test for each row of the table in `docs/design.md`, "Incomplete arrays".
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::pair::{Pair, catch_up, follow, knows_it_has_caught_up, start_again_as_replica_of};
@@ -261,6 +262,12 @@ pub fn pair() -> Pair {
     catch_up(&pair.primary, &pair.replica);
     knows_it_has_caught_up(&pair.replica);
     pair
+}
+
+/// Leaves a file as a machine does that goes down: its mark is of another boot, and says how many values were synced.
+pub fn mark_as_of_another_boot(path: &Path, synced: u64) {
+    let mark = [&[7_u8; 16][..], &synced.to_le_bytes()].concat();
+    rustix::fs::setxattr(path, "user.mmap", &mark, rustix::fs::XattrFlags::empty()).unwrap();
 }
 
 pub fn cut_file(server: &Server, bytes: u64) {

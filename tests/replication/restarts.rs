@@ -1,9 +1,7 @@
 //! What a replica shows after it has started again, before its primary has told what is right: its files may be older than what it
 //! knew of them, newer than what any other server has, or other files.
 
-use rustix::fs::{XattrFlags, setxattr};
-
-use crate::incomplete::{HEALED, cut_file, heals, pair, push, vstat};
+use crate::incomplete::{HEALED, cut_file, heals, mark_as_of_another_boot, pair, push, vstat};
 use crate::pair::{Pair, catch_up, follow, start_again_as_replica_of};
 use support::{Reply, Server, Setup, wait_at_most};
 
@@ -212,8 +210,7 @@ fn a_replica_with_an_aof_whose_machine_went_down_shows_nothing_until_it_is_synch
         let mut bytes = pair.replica.read("f");
         bytes[..8].copy_from_slice(&1_u64.to_le_bytes());
         std::fs::write(&path, bytes).unwrap();
-        let mark = [&[7_u8; 16][..], &3000_u64.to_le_bytes()].concat();
-        setxattr(&path, "user.mmap", &mark, XattrFlags::empty()).unwrap();
+        mark_as_of_another_boot(&path, 3000);
         pair.primary.stop();
         start_again_as_replica_of(&mut pair.replica, &pair.primary);
         let found = pair.replica.ask("VGET k 0");

@@ -1,5 +1,6 @@
 //! Writes reach replicas one by one, and reaching them twice does no harm.
 
+use crate::incomplete::mark_as_of_another_boot;
 use crate::pair::{
     Pair, arrays, assert_same, catch_up, follow, knows_it_has_caught_up, start_again_as_replica_of,
 };
@@ -312,10 +313,9 @@ fn a_replica_whose_machine_went_down_is_synchronised_in_full() {
     assert_eq!(pair.replica.say("SAVE"), "OK");
     pair.replica.kill_9();
     // What a power cut leaves: a mark of another boot, and a value as it was before it was overwritten.
-    let mark = [&[7_u8; 16][..], &4_u64.to_le_bytes()].concat();
     let file = pair.replica.path("f");
     std::fs::write(&file, [1_i64, 2, 3, 4].map(i64::to_le_bytes).concat()).unwrap();
-    rustix::fs::setxattr(&file, "user.mmap", &mark, rustix::fs::XattrFlags::empty()).unwrap();
+    mark_as_of_another_boot(&file, 4);
     start_again_as_replica_of(&mut pair.replica, &pair.primary);
     wait_until("the replica has all values again", || {
         let found = pair.replica.ask("VGET k 0");

@@ -46,6 +46,11 @@ impl Phase {
         .unwrap_or(Self::Idle)
     }
 
+    /// Whether the server loads what it has saved itself.
+    pub fn loads_own_data(self) -> bool {
+        matches!(self, Self::LoadingFile | Self::LoadingAof)
+    }
+
     /// The server is doing that from now on.
     pub fn enter(self) {
         PHASE.store(self as u8, Ordering::Relaxed);

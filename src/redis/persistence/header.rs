@@ -67,8 +67,7 @@ impl Header {
         } = saved;
         // What was saved by another server, for this one, is what this one goes on from.
         let is_own = !saver.is_for_replicas || saver.identity == store().identity();
-        let is_loading = matches!(Phase::now(), Phase::LoadingFile | Phase::LoadingAof);
-        if origin.is_primary && is_own && is_loading {
+        if origin.is_primary && is_own && Phase::now().loads_own_data() {
             doubt_stream("it was a primary when it saved its RDB file");
         }
         Ok(Self {
@@ -107,10 +106,9 @@ impl Header {
             Err(Error::TypeConflict { .. }) => self.bind_in_place_of_former(rdb),
             bound => bound,
         };
-        let is_loading = matches!(phase, Phase::LoadingFile | Phase::LoadingAof);
         match bound {
             Ok(bound) => {
-                if is_loading && bound.went_down() {
+                if phase.loads_own_data() && bound.went_down() {
                     doubt_stream("its machine went down");
                 }
                 if phase == Phase::LoadingFile && bound.was_cut() {
@@ -156,7 +154,7 @@ impl Header {
             bound.set_resent(self.origin.is_resent);
         }
         // Whatever the server is by now, there is nothing else that says so.
-        if matches!(Phase::now(), Phase::LoadingFile | Phase::LoadingAof) {
+        if Phase::now().loads_own_data() {
             if self.origin.is_incomplete_unnoted {
                 missing::miss(&bound, "it lacked values when the RDB file was saved");
             }

@@ -50,12 +50,7 @@ fn save_binding(rdb: &RdbWriter, binding: &Binding) -> Result<(), Damaged> {
             is_incomplete_unnoted: is_out_of_date
                 || array.is_some_and(|array| array.is_incomplete_unnoted()),
             is_out_of_date,
-            is_doubted: array.is_some_and(|array| {
-                matches!(
-                    array.completeness(),
-                    Completeness::Doubted | Completeness::Unconfirmed
-                )
-            }),
+            is_doubted: array.is_some_and(|array| array.completeness().is_in_doubt()),
         },
         saver: Saver {
             is_for_replicas: phase == Phase::SavingForReplicas,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::redis::server::{Ctx, Word};
 use crate::redis::store;
-use crate::storage::{Array, Completeness};
+use crate::storage::Array;
 
 /// Has this server synchronised in full, and says why.
 pub fn synchronise_again(ctx: &Ctx, why: &str) {
@@ -20,12 +20,7 @@ pub fn synchronise_again(ctx: &Ctx, why: &str) {
 
 /// Has this server synchronised in full by its primary.
 fn synchronise(ctx: &Ctx, host: &[u8], port: &[u8]) {
-    let is_doubted = |array: &Arc<Array>| {
-        matches!(
-            array.completeness(),
-            Completeness::Doubted | Completeness::Unconfirmed
-        )
-    };
+    let is_doubted = |array: &Arc<Array>| array.completeness().is_in_doubt();
     let doubted: Vec<_> = store().arrays().into_iter().filter(is_doubted).collect();
     let why: Vec<_> = doubted.iter().map(|array| array.why_incomplete()).collect();
     // It is a primary for this moment alone.

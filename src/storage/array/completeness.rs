@@ -83,10 +83,7 @@ impl Array {
 
     /// There is no other server any more that knows better.
     pub fn trust_contents(&self) {
-        if matches!(
-            self.completeness(),
-            Completeness::Doubted | Completeness::Unconfirmed
-        ) {
+        if self.completeness().is_in_doubt() {
             self.become_(Completeness::Whole, "");
         }
     }

@@ -46,6 +46,11 @@ impl Completeness {
         Self::Unconfirmed,
     ];
 
+    /// Whether only another server can tell if values are missing. No file says so: made a primary, this one has what it has.
+    pub fn is_in_doubt(self) -> bool {
+        matches!(self, Self::Doubted | Self::Unconfirmed)
+    }
+
     pub(super) fn of_number(number: u8) -> Self {
         Self::ALL
             .into_iter()
