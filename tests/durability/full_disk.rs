@@ -60,7 +60,7 @@ fn fill_and_recover(mount: &Mounted, values: u64) {
     for k in 0..ARRAYS {
         assert_eq!(db.int(&format!("MMAP k{k} f{k}")), 0);
     }
-    assert_eq!(db.say("SAVE"), "OK");
+    db.save();
     let mut counts = fill(&db, values);
     println!("full after {counts:?} values, {values} a command");
     check(&db, &counts);

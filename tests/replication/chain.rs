@@ -94,8 +94,7 @@ fn a_middle_that_is_in_doubt_hands_nothing_on_as_whole() {
     chain.last.shutdown("NOSAVE");
     assert_eq!(chain.middle.say("REPLICAOF NO ONE"), "OK");
     assert_eq!(chain.middle.int("VSET k 0 77"), 1);
-    chain.middle.wait_for_background_jobs();
-    assert_eq!(chain.middle.say("SAVE"), "OK");
+    chain.middle.save();
     chain.middle.kill_9();
     chain.primary.stop();
     start_again_as_replica_of(&mut chain.middle, &chain.primary);

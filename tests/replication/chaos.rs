@@ -115,8 +115,7 @@ impl Two {
     fn event(&mut self, random: &mut Random) {
         if random.once_in(2) {
             let server = random.pick(&self.servers);
-            server.wait_for_background_jobs();
-            server.ask("SAVE");
+            server.save();
         }
         let old = self.primary;
         let what = match random.below(9) {

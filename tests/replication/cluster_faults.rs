@@ -74,8 +74,7 @@ fn a_node_asks_its_primary_for_an_array_of_which_it_lacks_values() {
 }
 
 fn save_and_kill(node: &mut Server) {
-    node.wait_for_background_jobs();
-    assert_eq!(node.say("SAVE"), "OK");
+    node.save();
     node.kill_9();
 }
 

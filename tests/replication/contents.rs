@@ -207,7 +207,7 @@ fn a_write_is_a_reason_to_save_only_where_saves_hold_values() {
     for (setting, expected) in [("auto", "0"), ("yes", "3")] {
         let db = with_contents(setting);
         db.ask("MMAP k f");
-        db.ask("SAVE");
+        db.save();
         for command in ["VPUSH k 1 2", "VSET k 0 3", "VPOP k"] {
             db.ask(command);
         }

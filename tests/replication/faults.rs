@@ -151,8 +151,7 @@ fn contents_that_cannot_be_written() {
 #[test]
 fn a_crash_between_a_failure_and_its_mark() {
     let (mut pair, plan) = pair();
-    pair.replica.wait_for_background_jobs();
-    ask(&pair.replica, &["SAVE"]);
+    pair.replica.save();
     plan.fail(Call::Fsetxattr, libc::EIO, 0, FOR_GOOD);
     ask(&pair.primary, &["VPOP k 30000", "VPUSH k 1 2 3"]);
     wait_until("the replica cannot apply it", || {

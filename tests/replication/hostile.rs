@@ -80,7 +80,7 @@ fn a_head_that_leaves_no_room_for_positions_is_refused_in_an_attribute() {
     let mut db = Server::with("MMAP k f");
     db.ask("VPUSH k 1 2 3");
     db.ask("SET text value");
-    assert_eq!(db.say("SAVE"), "OK");
+    db.save();
     db.shutdown("NOSAVE");
     let head = (u64::MAX - 1).to_le_bytes();
     setxattr(db.path("f"), "user.mmap.head", &head, XattrFlags::empty()).unwrap();
@@ -104,7 +104,7 @@ fn a_head_that_leaves_no_room_for_positions_is_refused_in_an_attribute() {
 fn what_is_wrong_with_a_key_in_an_rdb_file_is_that_keys_alone() {
     let db = source();
     db.ask("SET text value");
-    assert_eq!(db.say("SAVE"), "OK");
+    db.save();
     let rdb = db.read("dump.rdb");
     let text = |text: &str| [&[5, text.len() as u8], text.as_bytes()].concat();
     let path = text("doubles.f64");

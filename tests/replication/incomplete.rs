@@ -316,8 +316,7 @@ fn a_file_that_was_deleted_is_made_again() {
 #[test]
 fn a_gap_that_is_left_when_a_replica_has_caught_up_is_no_zeros() {
     let mut pair = pair();
-    pair.replica.wait_for_background_jobs();
-    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.replica.save();
     pair.replica.kill_9();
     // Nothing tells that it was cut.
     let bytes = pair.replica.read("f");
@@ -344,8 +343,7 @@ fn a_file_that_was_cut_is_found_out_by_a_reader() {
 fn a_file_that_was_cut_while_the_replica_was_down_is_found_out_when_it_comes_back() {
     for writes in [true, false] {
         let mut pair = pair();
-        pair.replica.wait_for_background_jobs();
-        assert_eq!(pair.replica.say("SAVE"), "OK");
+        pair.replica.save();
         assert_eq!(pair.replica.say("VSYNC k"), "OK");
         pair.replica.kill_9();
         cut_file(&pair.replica, 800);
@@ -366,7 +364,7 @@ fn a_lost_file_is_made_of_the_primarys_values() {
     // Its RDB file is what the primary sent, and holds the values of that moment.
     for save in [false, true] {
         if save {
-            assert_eq!(pair.replica.say("SAVE"), "OK");
+            pair.replica.save();
         }
         pair.replica.kill_9();
         std::fs::remove_file(pair.replica.path("f")).unwrap();

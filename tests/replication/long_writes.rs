@@ -216,7 +216,7 @@ fn long_writes_that_begin_right_after_a_failover_survive_the_next_one() {
 #[track_caller]
 fn restart_replica(pair: &mut Pair) {
     let full_syncs = pair.primary.info("stats", "sync_full");
-    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.replica.save();
     pair.replica.kill_9();
     start_again_as_replica_of(&mut pair.replica, &pair.primary);
     wait_until("the replica is back", || {
@@ -271,7 +271,7 @@ fn values_that_never_came_are_no_zeros_after_a_restart_either() {
     let bytes = vec![7; VALUES as usize];
     let mut pair = pair_with_values_on_their_way(&bytes);
     assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
-    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.replica.save();
     pair.replica.kill_9();
     pair.replica.start_again();
     let advice = "replace the file by a copy";
@@ -285,7 +285,7 @@ fn values_that_never_came_are_no_zeros_after_a_restart_either() {
     assert!(refused.contains("INCOMPLETE"), "{refused}");
     let mapped = pair.replica.int("MMAP k f uint8 WRITABLE INCOMPLETE");
     assert_eq!(mapped.cast_unsigned(), VALUES);
-    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.replica.save();
     pair.replica.kill_9();
     pair.replica.start_again();
     assert_eq!(pair.replica.int("VGET k 0"), 7);

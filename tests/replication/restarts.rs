@@ -31,12 +31,6 @@ fn ways_to_save() -> [(Setup, &'static str); 3] {
     ]
 }
 
-fn save(server: &Server, command: &str) {
-    server.wait_for_background_jobs();
-    assert!(!server.ask(command).is_error());
-    server.wait_for_background_jobs();
-}
-
 /// A pair with 1 to 3000 under `k`, whose replica is of some kind.
 fn pair_of(replica: Setup) -> Pair {
     let pair = Pair::of(Server::setup(), replica);
@@ -51,7 +45,7 @@ fn pair_of(replica: Setup) -> Pair {
 /// back.
 fn saved_while_unavailable(replica: Setup, command: &str) -> Pair {
     let mut pair = pair_of(replica);
-    save(&pair.replica, command);
+    pair.replica.save_by(command);
     pair.replica.kill_9();
     let (file, elsewhere) = (pair.replica.path("f"), pair.replica.path("elsewhere"));
     std::fs::rename(&file, &elsewhere).unwrap();
@@ -59,7 +53,7 @@ fn saved_while_unavailable(replica: Setup, command: &str) -> Pair {
     assert_eq!(pair.primary.int("VSET k 0 77"), 1);
     start_again_as_replica_of(&mut pair.replica, &pair.primary);
     assert!(pair.replica.ask("VGET k 0").is_error());
-    save(&pair.replica, command);
+    pair.replica.save_by(command);
     assert_eq!(pair.replica.stat("keys_unavailable"), 1);
     std::fs::rename(elsewhere, file).unwrap();
     pair
@@ -75,13 +69,13 @@ fn a_key_that_was_unavailable_is_not_bound_to_an_older_file_by_a_restart() {
             start_again_as_replica_of(&mut pair.replica, &pair.primary);
             let error = pair.replica.error("VGET k 0");
             assert!(error.contains("not what the primary had"), "{error}");
-            save(&pair.replica, command);
+            pair.replica.save_by(command);
         }
         hold_back_no_longer(&pair.primary);
         heals(&pair.primary, &pair.replica, "k");
         assert_eq!(pair.replica.int("VGET k 0"), 77);
         // That is over after a restart, too.
-        save(&pair.replica, command);
+        pair.replica.save_by(command);
         pair.replica.kill_9();
         pair.replica.start_again();
         assert_eq!(pair.replica.int("VGET k 0"), 77);
@@ -101,7 +95,7 @@ fn nor_by_a_server_that_starts_as_a_primary() {
         assert_eq!(pair.replica.int("MMAP k f int64 WRITABLE INCOMPLETE"), 3000);
         assert_eq!(pair.replica.int("VGET k 0"), 1);
         // What was accepted stays so.
-        save(&pair.replica, command);
+        pair.replica.save_by(command);
         pair.replica.kill_9();
         pair.replica.start_again();
         assert_eq!(pair.replica.int("VGET k 0"), 1);
@@ -158,7 +152,7 @@ fn what_a_former_primary_wrote_after_its_rdb_file_was_saved_is_not_shown_when_it
     for (setup, command) in ways_to_save() {
         println!("{command}");
         let mut pair = pair_of(setup);
-        save(&pair.replica, command);
+        pair.replica.save_by(command);
         assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
         assert_eq!(pair.replica.int("VSET k 0 77"), 1);
         pair.replica.kill_9();
@@ -178,14 +172,14 @@ fn what_is_in_doubt_stays_so_when_it_is_saved() {
     let mut pair = pair();
     assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
     assert_eq!(pair.replica.int("VSET k 0 77"), 1);
-    save(&pair.replica, "SAVE");
+    pair.replica.save();
     pair.replica.kill_9();
     pair.primary.stop();
     for _ in 0..3 {
         start_again_as_replica_of(&mut pair.replica, &pair.primary);
         let found = pair.replica.ask("VGET k 0");
         assert!(found.is_error(), "{found}");
-        save(&pair.replica, "SAVE");
+        pair.replica.save();
         pair.replica.kill_9();
     }
     // On its own it has what it has.
@@ -202,7 +196,7 @@ fn a_replica_with_an_aof_whose_machine_went_down_shows_nothing_until_it_is_synch
     for (setup, command) in ways_to_save() {
         println!("{command}");
         let mut pair = pair_of(setup);
-        save(&pair.replica, command);
+        pair.replica.save_by(command);
         assert_eq!(pair.primary.int("VSET k 0 77"), 1);
         catch_up(&pair.primary, &pair.replica);
         pair.replica.kill_9();
@@ -223,13 +217,16 @@ fn a_replica_with_an_aof_whose_machine_went_down_shows_nothing_until_it_is_synch
 #[test]
 fn a_file_that_was_cut_is_no_shorter_array_after_a_reload() {
     let pair = pair();
-    save(&pair.replica, "SAVE");
+    pair.replica.save();
     assert_eq!(pair.replica.say("VSYNC k"), "OK");
     cut_file(&pair.replica, 800);
+    // Which would send what is missing at once.
+    pair.primary.stop();
     // Without having been looked at since.
     assert_eq!(pair.replica.say("DEBUG RELOAD"), "OK");
     let found = pair.replica.ask("VSIZE k");
     assert!(found.is_error(), "{found}");
+    pair.primary.go_on();
     heals(&pair.primary, &pair.replica, "k");
 }
 
@@ -238,7 +235,7 @@ fn a_file_that_was_cut_is_no_shorter_array_after_a_reload() {
 fn a_file_that_is_shorter_than_the_rdb_file_says_is_not_shown_until_the_primary_says_so() {
     for is_cut in [true, false] {
         let mut pair = pair();
-        save(&pair.replica, "SAVE");
+        pair.replica.save();
         if !is_cut {
             // The primary's is as short.
             assert!(!pair.primary.ask("VPOP k 2900").is_error());
@@ -263,7 +260,7 @@ fn a_file_that_is_shorter_than_the_rdb_file_says_is_not_shown_until_the_primary_
 #[test]
 fn a_replica_that_takes_over_has_the_values_that_it_has() {
     let mut pair = pair();
-    save(&pair.replica, "SAVE");
+    pair.replica.save();
     assert!(!pair.primary.ask("VPOP k 2900").is_error());
     catch_up(&pair.primary, &pair.replica);
     pair.replica.kill_9();

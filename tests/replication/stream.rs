@@ -154,7 +154,7 @@ fn a_restarted_replica_goes_on_where_it_was() {
     pair.assert_same();
     let primary = format!("127.0.0.1 {}", pair.primary.port());
     // What comes after its snapshot reaches it a second time after a crash.
-    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.replica.save();
     for command in ["VPUSH k 4 5", "VPOP k 3", "VPUSH k 6 7 8", "VSET k 0 9"] {
         pair.primary.ask(command);
     }
@@ -181,7 +181,7 @@ fn a_replica_that_starts_with_its_primary_configured_takes_up_the_stream() {
     primary.ask("MMAP k f int64 WRITABLE");
     primary.ask("VPUSH k 1 2 3");
     assert_same(&primary, &replica);
-    assert_eq!(replica.say("SAVE"), "OK");
+    replica.save();
     for command in ["VPUSH k 4 5", "VPOP k 3", "VPUSH k 6 7 8", "VSET k 0 9"] {
         primary.ask(command);
     }
@@ -210,8 +210,7 @@ fn what_files_held_at_an_earlier_moment_is_no_reason_to_synchronise_in_full() {
     pair.primary.ask("VPUSH k 1 2 3");
     knows_it_has_caught_up(&pair.replica);
     pair.assert_same();
-    pair.replica.wait_for_background_jobs();
-    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.replica.save();
     pair.primary.ask("VPUSH k 4 5");
     let second = Server::start();
     follow(&second, &pair.primary);
@@ -260,8 +259,7 @@ fn a_primary_whose_files_are_ahead_of_its_snapshot_sends_them_again() {
     pair.primary.ask("VPUSH k 1 2 3");
     pair.assert_same();
     // The replica stays behind, at the moment of the primary's snapshot.
-    pair.primary.wait_for_background_jobs();
-    assert_eq!(pair.primary.say("SAVE"), "OK");
+    pair.primary.save();
     pair.assert_same();
     assert_eq!(pair.replica.say("REPLICAOF 127.0.0.1 1"), "OK");
     pair.primary.ask("VPUSH k 4 5");
@@ -281,8 +279,7 @@ fn what_a_former_primary_wrote_and_sent_to_nobody_is_gone_when_it_starts_as_a_re
     pair.primary.ask("MMAP k f int64 WRITABLE");
     pair.primary.ask("VPUSH k 1 2 3");
     pair.assert_same();
-    pair.primary.wait_for_background_jobs();
-    assert_eq!(pair.primary.say("SAVE"), "OK");
+    pair.primary.save();
     catch_up(&pair.primary, &pair.replica);
     assert_eq!(pair.replica.say("REPLICAOF 127.0.0.1 1"), "OK");
     pair.primary.ask("VSET k 0 99");
@@ -309,8 +306,7 @@ fn a_replica_whose_machine_went_down_is_synchronised_in_full() {
     pair.primary.ask("VPUSH k 1 2 3 4");
     pair.primary.ask("VSET k 0 77");
     pair.assert_same();
-    pair.replica.wait_for_background_jobs();
-    assert_eq!(pair.replica.say("SAVE"), "OK");
+    pair.replica.save();
     pair.replica.kill_9();
     // What a power cut leaves: a mark of another boot, and a value as it was before it was overwritten.
     let file = pair.replica.path("f");
@@ -334,8 +330,7 @@ fn a_head_that_was_dropped_after_the_snapshot_is_dropped_at_the_replica() {
     pair.primary.ask("MMAP k f");
     pair.primary.ask("VPUSH k 1 2 3 4 5 6");
     pair.assert_same();
-    pair.primary.wait_for_background_jobs();
-    assert_eq!(pair.primary.say("SAVE"), "OK");
+    pair.primary.save();
     pair.assert_same();
     assert_eq!(pair.replica.say("REPLICAOF 127.0.0.1 1"), "OK");
     pair.primary.ask("VTRIM k 2 -1");

@@ -159,7 +159,7 @@ fn a_server_is_upgraded_in_place_and_goes_back() {
         println!("{}", path.display());
         let mut db = old(&path).start();
         map_and_write(&db);
-        ask(&db, &["SAVE"]);
+        db.save();
         let rdb = db.read("dump.rdb");
         let values = |db: &Server| KEYS.map(|key| db.ask(&format!("VGETRAW {key} 0 -1")).bytes());
         let before = values(&db);

@@ -30,7 +30,7 @@ fn descriptors_are_left_for_clients_and_saves() {
     for mut client in clients {
         assert_eq!(client.say("VPUSH k0 1"), "(integer) 1");
     }
-    assert_eq!(db.say("SAVE"), "OK");
+    db.save();
     db.say("CONFIG SET mmap.max-arrays 1000");
     assert_eq!(db.int("MMAP more more"), 0);
 }

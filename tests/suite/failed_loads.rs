@@ -34,7 +34,7 @@ fn traces(db: &Server) -> String {
 fn stir(db: &Server) {
     assert_eq!(db.say("CONFIG SET maxmemory 1gb"), "OK");
     assert_eq!(db.say("SET key value"), "OK");
-    assert_eq!(db.say("SAVE"), "OK");
+    db.save();
     assert_eq!(db.say("DEBUG RELOAD"), "OK");
     assert_eq!(db.say("REPLICAOF 127.0.0.1 1"), "OK");
     assert_eq!(db.say("REPLICAOF NO ONE"), "OK");

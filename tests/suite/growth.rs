@@ -371,7 +371,7 @@ fn a_forked_child_does_not_stop_a_burst_nor_wait_for_it() {
 #[test]
 fn everything_acknowledged_survives_kill_9_in_a_burst() {
     let mut db = Server::with("MMAP db f");
-    assert_eq!(db.say("SAVE"), "OK");
+    db.save();
     burst(&db);
     db.kill_9();
     db.start_again();

@@ -238,7 +238,7 @@ fn a_binding_without_a_type_survives_every_kind_of_restart() {
         db.say("MMAP db f.npy WRITABLE");
         db.say("MMAP ro f.npy");
         if aof == "no" {
-            assert_eq!(db.say("SAVE"), "OK");
+            db.save();
         }
         db.kill_9();
         let elsewhere = db.path("elsewhere");

@@ -53,7 +53,7 @@ fn files_of_the_server_are_refused_by_name_whether_they_exist_or_not() {
     // Not yet saved: it must not be made either.
     assert!(!db.path("saved.rdb").exists());
     assert_out_of_reach(&db, "saved.rdb");
-    assert_eq!(db.say("SAVE"), "OK");
+    db.save();
     for path in [
         "saved.rdb",
         "./saved.rdb",
@@ -82,7 +82,7 @@ fn files_of_the_server_are_refused_by_name_whether_they_exist_or_not() {
 #[test]
 fn links_to_files_of_the_server_are_refused() {
     let db = mixed().start();
-    assert_eq!(db.say("SAVE"), "OK");
+    db.save();
     let aof = format!("appendonlydir/{}", aof_files(&db)[0]);
     for (number, own) in ["saved.rdb", "users.acl", &aof].into_iter().enumerate() {
         std::fs::hard_link(db.path(own), db.path(&format!("hard{number}"))).unwrap();
@@ -167,7 +167,7 @@ fn the_log_warns_where_arrays_lie_among_the_servers_own_files() {
 fn a_user_who_may_bind_files_gets_no_nearer_to_the_servers_secrets() {
     let mut db = mixed().start();
     db.say("SET secret swordfish");
-    assert_eq!(db.say("SAVE"), "OK");
+    db.save();
     let rules = "ACL SETUSER app on >pw ~app:* +@all -@dangerous -@admin +mmap";
     assert_eq!(db.say(rules), "OK");
     assert_eq!(db.say("ACL SAVE"), "OK");

@@ -98,7 +98,7 @@ fn sigterm_saves_as_configured() {
 fn an_rdb_file_holds_the_count_of_its_time_and_the_file_wins() {
     let mut db = Server::start();
     fill(&db);
-    db.say("SAVE");
+    db.save();
     db.say("VPUSH db 9");
     db.kill_9();
     db.start_again();

@@ -563,6 +563,24 @@ impl Server {
             .is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
+    /// `SAVE`, once no child saves: a replica begins one by itself after it was synchronised.
+    #[track_caller]
+    pub fn save(&self) {
+        self.save_by("SAVE");
+    }
+
+    /// Saves by `SAVE`, `BGSAVE` or `BGREWRITEAOF`, and waits for the end.
+    #[track_caller]
+    pub fn save_by(&self, command: &str) {
+        wait_until("the server begins to save", || {
+            let reply = self.ask(command);
+            let is_busy = matches!(&reply, Reply::Error(error) if error.contains("in progress"));
+            assert!(is_busy || !reply.is_error(), "{command}: {reply}");
+            !is_busy
+        });
+        self.wait_for_background_jobs();
+    }
+
     #[track_caller]
     pub fn wait_for_background_jobs(&self) {
         wait_until("the server's background jobs have ended", || {
