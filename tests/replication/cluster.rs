@@ -390,14 +390,11 @@ pub fn assert_numbers(cluster: &Cluster, keys: &[String], counts: &[i64]) {
         assert_eq!(client.ask(&format!("VALL {key}")).items(), numbers(count));
         let primary = cluster.primary_of(key);
         let file = format!("dir/{key}.i64");
-        primary.settles_at(&file, count as u64 * 8);
+        let bytes = count as u64 * 8;
+        let expected = primary.at_rest(&file, bytes);
         for replica in cluster.nodes.iter().filter(|node| follows(node, primary)) {
             catch_up(primary, replica);
-            replica.settles_at(&file, count as u64 * 8);
-            // A growth that the worker had begun during the load may end only now, and is trimmed again.
-            wait_until("both files have their exact length", || {
-                replica.read(&file) == primary.read(&file)
-            });
+            assert!(replica.at_rest(&file, bytes) == expected, "{file} differs");
         }
     }
 }

@@ -151,6 +151,8 @@ fn long_writes_and_files_that_come_meanwhile_move_along() {
     assert_eq!(cluster.primary_of(&key).port(), to.port());
     let expected = [vec![7; 990], vec![9; big.len() - 1000]].concat();
     to.ask("VSIZE any");
-    to.settles_at("dir/big", count as u64);
-    assert!(to.read("dir/big") == expected, "the values differ");
+    assert!(
+        to.at_rest("dir/big", count as u64) == expected,
+        "the values differ"
+    );
 }

@@ -125,7 +125,6 @@ fn many_large_appends_arrive_whole() {
     for reply in client.pipeline(&commands) {
         assert_eq!(reply, Reply::Int(8192));
     }
-    db.settles_at("f", 200 * 64 * 1024);
-    let bytes = db.read("f");
+    let bytes = db.at_rest("f", 200 * 64 * 1024);
     assert!(bytes.chunks(block.len()).all(|chunk| chunk == block));
 }

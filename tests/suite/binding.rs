@@ -89,8 +89,10 @@ fn a_burst_del_and_mmap_in_one_pipeline_a_hundred_times() {
             "round {i}"
         );
     }
-    db.settles_at("f", 200_000 * 8);
-    assert_eq!(db.read("f"), doubles(std::iter::repeat_n(1.5, 200_000)));
+    assert_eq!(
+        db.at_rest("f", 200_000 * 8),
+        doubles(std::iter::repeat_n(1.5, 200_000))
+    );
 }
 
 #[test]
@@ -130,8 +132,10 @@ fn two_keys_in_one_burst_lose_nothing() {
             .iter()
             .all(|reply| *reply == Reply::Int(1))
     );
-    db.settles_at("f", 800_000);
-    assert_eq!(db.read("f"), doubles((0..100_000).map(f64::from)));
+    assert_eq!(
+        db.at_rest("f", 800_000),
+        doubles((0..100_000).map(f64::from))
+    );
 }
 
 #[test]

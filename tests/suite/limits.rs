@@ -165,8 +165,10 @@ fn slack_does_not_pass_the_limit() {
         let longest = longest.join().unwrap();
         assert!(longest <= LIMIT + 4096 + 64, "it was {longest} bytes long");
     });
-    db.settles_at("f", LIMIT);
-    assert_eq!(db.read("f"), doubles((0..LIMIT / 8).map(|i| i as f64)));
+    assert_eq!(
+        db.at_rest("f", LIMIT),
+        doubles((0..LIMIT / 8).map(|i| i as f64))
+    );
 }
 
 #[test]

@@ -42,8 +42,7 @@ fn after_a_trim_the_array_goes_on_as_ever() {
     assert_eq!(db.say("VGET db 0"), "9000");
     assert_eq!(db.say("VPOP db"), "59999");
     assert_eq!(db.say("VSET db 0 9000"), "(integer) 1");
-    db.settles_at("f", (59_999 - 9000) * 8);
-    assert_eq!(db.read("f"), numbers(9000..59_999));
+    assert_eq!(db.at_rest("f", (59_999 - 9000) * 8), numbers(9000..59_999));
     assert_eq!(db.say("VTRIM db -100 -1"), "(integer) 50899");
     assert_eq!(db.say("MMAP db f"), "(integer) 100");
     assert_eq!(db.say("MMAP again f"), "(integer) 100");
@@ -211,8 +210,7 @@ fn sets_and_pops_during_a_trim_are_kept() {
         left -= 3;
     });
     assert_eq!(trimmer.receive(), Reply::Int(1000));
-    db.settles_at("f", (left - 1000) * 8);
-    assert!(db.read("f") == numbers(1000..left));
+    assert!(db.at_rest("f", (left - 1000) * 8) == numbers(1000..left));
 }
 
 #[test]
@@ -232,8 +230,7 @@ fn a_trim_whose_values_are_removed_meanwhile_changes_nothing_more() {
         other => panic!("{other}"),
     }
     assert_eq!(db.say("VALL db"), "[1, 2, 3]");
-    db.settles_at("f", 24);
-    assert_eq!(as_doubles(&db.read("f")), [1.0, 2.0, 3.0]);
+    assert_eq!(as_doubles(&db.at_rest("f", 24)), [1.0, 2.0, 3.0]);
 }
 
 #[test]

@@ -422,6 +422,18 @@ impl Server {
         panic!("{name} is {len} bytes long and does not become {bytes}");
     }
 
+    /// The file once it has `bytes` bytes. A growth that the worker had begun may end late, and is trimmed again: a length that
+    /// was right may be wrong when the file is read.
+    #[track_caller]
+    pub fn at_rest(&self, name: &str, bytes: u64) -> Vec<u8> {
+        let mut found = Vec::new();
+        wait_until(&format!("{name} has {bytes} bytes"), || {
+            found = self.read(name);
+            found.len() as u64 == bytes
+        });
+        found
+    }
+
     pub fn log(&self) -> String {
         self.setup.log()
     }
