@@ -5,5 +5,6 @@ mod always;
 mod crash;
 mod fork;
 mod full_disk;
+mod overwrite;
 mod trim;
 mod truncation;

@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::locked::Locked;
 use crate::storage::array::writer::Writer;
 use crate::storage::error::{Error, Result};
 use crate::storage::memory::available::buffer;
@@ -125,17 +124,10 @@ impl Writer<'_> {
             let to = self.array.layout.count_up_to(offset + bytes.len() as u64);
             self.before_change(from, to);
         }
-        self.store(offset, bytes)
-    }
-}
-
-impl Locked<'_> {
-    /// Writes bytes to the file, which are no values or of which readers were told.
-    #[inline]
-    pub(in crate::storage) fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let size = self.array.item().size();
         self.open
             .map()
-            .write(offset, bytes)
+            .overwrite(offset, bytes, size)
             .map_err(|fault| self.mark_lost(fault))
     }
 }

@@ -29,6 +29,7 @@ use crate::storage::files::calls as disk;
 use crate::storage::memory::guard::{Fault, guarded, guarded_with_others};
 use crate::storage::memory::pattern::Pattern;
 use crate::storage::memory::stream;
+use crate::storage::memory::whole;
 use crate::storage::system::limits;
 use crate::storage::system::{Call, attempt, result_of};
 
@@ -123,6 +124,25 @@ impl Mapping {
             // it cannot overlap `bytes`. Other processes may see the bytes arrive in any order: what they
             // may rely on is published by `store` afterwards.
             unsafe { copy(bytes.as_ptr(), to, bytes.len()) }
+        });
+        disk::stored();
+        written
+    }
+
+    /// Copies values of `size` bytes over others, each of which is the old or the new one when the process is killed
+    /// ([`whole`] says of which sizes).
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    #[inline(always)]
+    pub fn overwrite(&self, offset: u64, bytes: &[u8], size: usize) -> Result<(), Fault> {
+        let to = self.at(offset, bytes.len());
+        let before = (offset as usize).min(whole::LONGEST);
+        let end = to.addr() + bytes.len().max(whole::LONGEST);
+        let written = guarded(to.addr() - before..end, || {
+            // SAFETY: as in `write`, and the bytes around them are in the mapping, too: those before are in the file, and those
+            // behind its first ones are in its first page. Values are stored to under the lock of the array.
+            unsafe { whole::copy(bytes.as_ptr(), to, bytes.len(), size, before) }
         });
         disk::stored();
         written

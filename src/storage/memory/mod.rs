@@ -11,5 +11,6 @@ pub mod pattern;
 pub(in crate::storage) mod presence;
 pub(in crate::storage) mod residency;
 pub(in crate::storage) mod stream;
+pub(in crate::storage) mod whole;
 pub(in crate::storage) mod window;
 pub(in crate::storage) mod words;
