@@ -60,7 +60,7 @@ def durability(scale):
 
 
 def numpy(scale):
-    text = "`VAGG` and numpy over the same file in the page cache, in turns. A ratio above 1 means that `VAGG` is faster."
+    text = "`VAGG` on one thread and numpy over the same file in the page cache, in turns. A ratio above 1 means that `VAGG` is faster."
     return [Section("Aggregates", text, output(scale, "aggregate"))]
 
 
