@@ -147,6 +147,8 @@ impl Deployment for Sentinel {
         false
     }
 
+    fn mend(&self) {}
+
     fn is_linked(&self) -> bool {
         let Some(primary) = self.primary() else {
             return false;
