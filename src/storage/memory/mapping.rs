@@ -26,6 +26,7 @@ use rustix::param::page_size;
 
 use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
+use crate::storage::memory::gather::gather;
 use crate::storage::memory::guard::{Fault, guarded, guarded_with_others};
 use crate::storage::memory::pattern::Pattern;
 use crate::storage::memory::stream;
@@ -386,29 +387,6 @@ unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         match len {
             8 => ptr::copy_nonoverlapping(from, to, 8),
             _ => ptr::copy_nonoverlapping(from, to, len),
-        }
-    }
-}
-
-/// Copies the item at each index, if there is one, into `out`.
-///
-/// # Safety
-/// `items` must point at `count` mapped items of `size` bytes, which no Rust reference is into.
-#[inline(always)]
-unsafe fn gather(
-    items: *const u8,
-    count: u64,
-    size: usize,
-    indices: impl Iterator<Item = u64>,
-    out: &mut [u8],
-) {
-    for (index, out) in indices.zip(out.chunks_exact_mut(size)) {
-        if index < count {
-            // SAFETY: by the caller's word; `out` is `size` bytes long.
-            unsafe {
-                let item = items.add(index as usize * size);
-                ptr::copy_nonoverlapping(item, out.as_mut_ptr(), size);
-            }
         }
     }
 }

@@ -5,6 +5,7 @@
 pub mod available;
 pub(in crate::storage) mod cachestat;
 pub(in crate::storage) mod faults;
+pub(in crate::storage) mod gather;
 pub(in crate::storage) mod guard;
 pub(in crate::storage) mod mapping;
 pub mod pattern;
