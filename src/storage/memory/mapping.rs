@@ -138,12 +138,10 @@ impl Mapping {
     #[inline(always)]
     pub fn overwrite(&self, offset: u64, bytes: &[u8], size: usize) -> Result<(), Fault> {
         let to = self.at(offset, bytes.len());
-        let before = (offset as usize).min(whole::LONGEST);
-        let end = to.addr() + bytes.len().max(whole::LONGEST);
-        let written = guarded(to.addr() - before..end, || {
-            // SAFETY: as in `write`, and the bytes around them are in the mapping, too: those before are in the file, and those
-            // behind its first ones are in its first page. Values are stored to under the lock of the array.
-            unsafe { whole::copy(bytes.as_ptr(), to, bytes.len(), size, before) }
+        let written = guarded(whole::reach(to.addr()..to.addr() + bytes.len()), || {
+            // SAFETY: as in `write`. The mapping is one of whole pages, and what lies around is stored to under the lock of the
+            // array alone.
+            unsafe { whole::copy(bytes.as_ptr(), to, bytes.len(), size) }
         });
         disk::stored();
         written

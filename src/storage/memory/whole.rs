@@ -4,6 +4,7 @@
 //! leaves a value that no one wrote. Here one instruction stores all of a value, of up to [`LONGEST`] bytes; what it stores
 //! around the value stays as it is. No instruction of every processor stores more.
 
+use std::ops::Range;
 use std::ptr;
 
 use crate::storage::memory::stream;
@@ -11,13 +12,22 @@ use crate::storage::memory::stream;
 /// Longest value that is stored as a whole, in bytes.
 pub(in crate::storage) const LONGEST: usize = 16;
 
+/// No page is smaller, in bytes.
+const PAGE: usize = 4096;
+
+/// The addresses that [`copy`] touches for bytes at some: none outside their pages.
+#[inline(always)]
+pub fn reach(bytes: Range<usize>) -> Range<usize> {
+    bytes.start & !(PAGE - 1)..bytes.end.next_multiple_of(PAGE)
+}
+
 /// Copies values of `size` bytes over others. Values of more than [`LONGEST`] bytes may be left half old and half new.
 ///
 /// # Safety
-/// As of [`ptr::copy_nonoverlapping`] of `len` bytes. Of the memory at `to` the `before` bytes before it must be mapped too, and
-/// if these are fewer than [`LONGEST`], as many from `to` on. No other thread may store to them.
+/// As of [`ptr::copy_nonoverlapping`] of `len` bytes. The pages at `to` must be mapped as a whole, and no other thread may store to
+/// the [`LONGEST`] bytes around.
 #[inline(always)]
-pub unsafe fn copy(from: *const u8, to: *mut u8, len: usize, size: usize, before: usize) {
+pub unsafe fn copy(from: *const u8, to: *mut u8, len: usize, size: usize) {
     // SAFETY: by the caller's word.
     unsafe {
         match (size, len) {
@@ -26,7 +36,7 @@ pub unsafe fn copy(from: *const u8, to: *mut u8, len: usize, size: usize, before
                 .cast::<u64>()
                 .write_unaligned(from.cast::<u64>().read_unaligned()),
             (1 | 2 | 4 | 8 | 16, _) => copy_powers(from, to, len, size),
-            (..LONGEST, _) => copy_between(from, to, len, size, before),
+            (..LONGEST, _) => copy_between(from, to, len, size),
             _ => ptr::copy_nonoverlapping(from, to, len),
         }
     }
@@ -51,17 +61,18 @@ unsafe fn copy_powers(from: *const u8, to: *mut u8, len: usize, size: usize) {
 ///
 /// # Safety
 /// As [`copy`].
-unsafe fn copy_between(from: *const u8, to: *mut u8, len: usize, size: usize, before: usize) {
+unsafe fn copy_between(from: *const u8, to: *mut u8, len: usize, size: usize) {
     let width = size.next_power_of_two();
     let mut word = [0; LONGEST];
     for at in (0..len).step_by(size) {
-        // Those before the value, which are there, as long as there are as many.
-        let left = if before + at + size >= width {
-            width - size
-        } else {
+        // Those before the value; at the beginning of a page those behind it, as another page may have to come from the disk.
+        let in_page = (to.addr() + at) % PAGE;
+        let left = if in_page + size < width {
             0
+        } else {
+            width - size
         };
-        // SAFETY: by the caller's word, `width` bytes that begin before the value or with it are mapped.
+        // SAFETY: by the caller's word, `width` bytes that begin in the page of the value, at it or before it, are mapped.
         unsafe {
             let to = to.add(at).sub(left);
             ptr::copy_nonoverlapping(to, word.as_mut_ptr(), width);
@@ -122,30 +133,52 @@ unsafe fn store_16(to: *mut u8, from: *const u8) {
 
 #[cfg(test)]
 mod tests {
+    use memmap2::MmapMut;
+    use rustix::param::page_size;
+
     use super::*;
+    use crate::storage::files::access::Access;
+    use crate::storage::memory::guard;
+    use crate::storage::memory::mapping::Mapping;
 
     #[test]
     fn values_of_every_size_are_copied_and_nothing_else_changes() {
         let from: Vec<u8> = (0..20_000_u32).map(|i| (i * 7) as u8).collect();
+        let mut pages = MmapMut::map_anon(5 * PAGE).unwrap();
         for size in 1..40 {
             for count in [1, 2, 3, 7, 64, 300] {
-                for start in [0, 1, 2, 5, 20].map(|values| values * size) {
-                    let len = size * count;
-                    let mut to = vec![0xee; start + len + LONGEST];
-                    let to_values = to[start..].as_mut_ptr();
-                    // SAFETY: both have the bytes, and `to` those around them.
-                    unsafe { copy(from.as_ptr(), to_values, len, size, start) };
-                    assert_eq!(
-                        to[start..][..len],
-                        from[..len],
-                        "{count} of {size} at {start}"
-                    );
-                    let mut around = to[..start].iter().chain(&to[start + len..]);
-                    assert!(
-                        around.all(|&byte| byte == 0xee),
-                        "{count} of {size} at {start}"
-                    );
+                let len = size * count;
+                let aligned = PAGE - PAGE % size;
+                for start in [0, size, 5 * size, 20 * size, aligned - size, aligned] {
+                    pages.fill(0xee);
+                    // SAFETY: all has its place, and the pages are this thread's.
+                    unsafe { copy(from.as_ptr(), pages[start..].as_mut_ptr(), len, size) };
+                    let what = format!("{count} of {size} at {start}");
+                    assert_eq!(pages[start..][..len], from[..len], "{what}");
+                    let begin = pages.as_ptr().addr();
+                    let reach = reach(begin + start..begin + start + len);
+                    assert!(reach.start >= begin && reach.end <= begin + pages.len());
+                    let mut around = pages[..start].iter().chain(&pages[start + len..]);
+                    assert!(around.all(|&byte| byte == 0xee), "{what}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_that_was_cut_off_is_an_error_wherever_in_it_a_value_lies() {
+        guard::install().unwrap();
+        let page = page_size() as u64;
+        for size in [1_u64, 3, 7, 8, 11, 15, 16] {
+            for at in [page, page + 1, page + size, page - 1, 2 * page - size] {
+                let file = tempfile::tempfile().unwrap();
+                file.set_len(2 * page).unwrap();
+                let map = Mapping::covering(&file, 2 * page, Access::Writable).unwrap();
+                file.set_len(page).unwrap();
+                let value = vec![1; size as usize];
+                let written = map.overwrite(at, &value, value.len());
+                let is_behind = at + size > page;
+                assert_eq!(written.is_err(), is_behind, "{size} bytes at {at}");
             }
         }
     }
