@@ -1099,6 +1099,26 @@ fn a_file_that_a_new_one_replaced_is_closed_once_no_thread_works_on_it() {
     wait_until("it is closed", || file.upgrade().is_none());
 }
 
+/// Closing a descriptor drops the lock of the array that has the same file. Once a copy without the head has taken its place, none
+/// has.
+#[test]
+fn a_descriptor_that_was_kept_for_the_lock_is_closed_when_a_copy_replaces_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_in(dir.path());
+    fs::write(dir.path().join("f"), [1; 24]).unwrap();
+    let path = path("f");
+    let reader = store
+        .bind(&path, ItemType::DOUBLE, Access::ReadOnly, false)
+        .unwrap();
+    let worked_on = reader.lock().file().unwrap();
+    let file = Arc::downgrade(&worked_on);
+    let writer = bind(&store, "f", ItemType::DOUBLE);
+    drop(worked_on);
+    assert!(file.upgrade().is_some());
+    store.drop_head(&writer.share(), 1).unwrap();
+    wait_until("it is closed", || file.upgrade().is_none());
+}
+
 #[test]
 fn what_a_killed_server_had_allocated_behind_the_end_is_freed_when_the_file_is_opened() {
     let dir = tempfile::tempdir().unwrap();

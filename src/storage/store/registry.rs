@@ -194,7 +194,6 @@ impl Registry {
             entries.lingering.push((old, file));
         });
         self.renamed(&mut entries, array, id);
-        self.let_go_of(&mut entries);
         result
     }
 
@@ -341,6 +340,8 @@ impl Registry {
             entries.open.insert(id, entry);
         }
         array.set_id(id);
+        // What was kept for the lock of the file that it had.
+        self.let_go_of(entries);
     }
 
     /// All open arrays.
