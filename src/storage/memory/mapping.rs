@@ -137,6 +137,14 @@ impl Mapping {
     /// As [`Self::write`].
     #[inline(always)]
     pub fn overwrite(&self, offset: u64, bytes: &[u8], size: usize) -> Result<(), Fault> {
+        match (size, bytes.len()) {
+            // That is one instruction.
+            (8, 8) => self.write(offset, bytes),
+            _ => self.overwrite_others(offset, bytes, size),
+        }
+    }
+
+    fn overwrite_others(&self, offset: u64, bytes: &[u8], size: usize) -> Result<(), Fault> {
         let to = self.at(offset, bytes.len());
         let written = guarded(whole::reach(to.addr()..to.addr() + bytes.len()), || {
             // SAFETY: as in `write`. The mapping is one of whole pages, and what lies around is stored to under the lock of the

@@ -16,7 +16,6 @@ pub(in crate::storage) const LONGEST: usize = 16;
 const PAGE: usize = 4096;
 
 /// The addresses that [`copy`] touches for bytes at some: none outside their pages.
-#[inline(always)]
 pub fn reach(bytes: Range<usize>) -> Range<usize> {
     bytes.start & !(PAGE - 1)..bytes.end.next_multiple_of(PAGE)
 }
@@ -26,17 +25,12 @@ pub fn reach(bytes: Range<usize>) -> Range<usize> {
 /// # Safety
 /// As of [`ptr::copy_nonoverlapping`] of `len` bytes. The pages at `to` must be mapped as a whole, and no other thread may store to
 /// the [`LONGEST`] bytes around.
-#[inline(always)]
 pub unsafe fn copy(from: *const u8, to: *mut u8, len: usize, size: usize) {
     // SAFETY: by the caller's word.
     unsafe {
-        match (size, len) {
-            // What is stored most.
-            (8, 8) => to
-                .cast::<u64>()
-                .write_unaligned(from.cast::<u64>().read_unaligned()),
-            (1 | 2 | 4 | 8 | 16, _) => copy_powers(from, to, len, size),
-            (..LONGEST, _) => copy_between(from, to, len, size),
+        match size {
+            1 | 2 | 4 | 8 | 16 => copy_powers(from, to, len, size),
+            ..LONGEST => copy_between(from, to, len, size),
             _ => ptr::copy_nonoverlapping(from, to, len),
         }
     }
