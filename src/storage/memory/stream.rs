@@ -11,9 +11,6 @@ use pulp::{Arch, Simd, WithSimd};
 /// What a prefetch brings in, in bytes: a line of the caches.
 const LINE: usize = 64;
 
-/// How many bytes are copied by vectors at once.
-pub const AT_ONCE: usize = 2 * LINE;
-
 /// Copies `len` bytes.
 ///
 /// # Safety
@@ -35,9 +32,9 @@ impl WithSimd for Copy {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { from, to, len } = self;
-        let whole = len - len % AT_ONCE;
+        let whole = len - len % (2 * LINE);
         // Two lines at a time: of a loop over one, the compiler would make a call of `memcpy`.
-        for at in (0..whole).step_by(AT_ONCE) {
+        for at in (0..whole).step_by(2 * LINE) {
             for at in [at, at + LINE] {
                 prefetch(from.wrapping_add(len + at));
                 // SAFETY: the line is within the bytes that the caller vouches for.

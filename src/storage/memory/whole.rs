@@ -7,8 +7,6 @@
 use std::ops::Range;
 use std::ptr;
 
-use crate::storage::memory::stream;
-
 /// Longest value that is stored as a whole, in bytes.
 pub(in crate::storage) const LONGEST: usize = 16;
 
@@ -30,49 +28,68 @@ pub unsafe fn copy(from: *const u8, to: *mut u8, len: usize, size: usize) {
     unsafe {
         match size {
             1 | 2 | 4 | 8 | 16 => copy_powers(from, to, len, size),
-            ..LONGEST => copy_between(from, to, len, size),
+            3 => copy_between::<4>(from, to, len, size),
+            5..8 => copy_between::<8>(from, to, len, size),
+            9..LONGEST => copy_between::<LONGEST>(from, to, len, size),
             _ => ptr::copy_nonoverlapping(from, to, len),
         }
     }
 }
 
-/// Values of a power of two bytes: a vector that begins with a value ends with one.
+/// Values of a power of two bytes: what begins with a value ends with one.
 ///
 /// # Safety
 /// As [`copy`].
 unsafe fn copy_powers(from: *const u8, to: *mut u8, len: usize, size: usize) {
-    let in_vectors = len - len % stream::AT_ONCE;
+    let in_longest = len - len % LONGEST;
     // SAFETY: by the caller's word.
     unsafe {
-        stream::copy(from, to, in_vectors);
-        for at in (in_vectors..len).step_by(size) {
+        for at in (0..in_longest).step_by(LONGEST) {
+            store(to.add(at), from.add(at), LONGEST);
+        }
+        for at in (in_longest..len).step_by(size) {
             store(to.add(at), from.add(at), size);
         }
     }
 }
 
-/// Values that lie across words: each is stored with bytes of those around it.
+/// Values of other sizes: each is stored with bytes of those around it, `WIDTH` in all.
 ///
 /// # Safety
 /// As [`copy`].
-unsafe fn copy_between(from: *const u8, to: *mut u8, len: usize, size: usize) {
-    let width = size.next_power_of_two();
-    let mut word = [0; LONGEST];
+unsafe fn copy_between<const WIDTH: usize>(from: *const u8, to: *mut u8, len: usize, size: usize) {
+    let others = WIDTH - size;
     for at in (0..len).step_by(size) {
-        // Those before the value; at the beginning of a page those behind it, as another page may have to come from the disk.
-        let in_page = (to.addr() + at) % PAGE;
-        let left = if in_page + size < width {
-            0
-        } else {
-            width - size
-        };
-        // SAFETY: by the caller's word, `width` bytes that begin in the page of the value, at it or before it, are mapped.
+        // Another page may have to come from the disk.
+        let is_before_in_page = (to.addr() + at) % PAGE >= others;
+        // SAFETY: by the caller's word; what lies around the value is in its pages, and if it is not the first, what lies before
+        // it was stored just now.
         unsafe {
-            let to = to.add(at).sub(left);
-            ptr::copy_nonoverlapping(to, word.as_mut_ptr(), width);
-            ptr::copy_nonoverlapping(from.add(at), word[left..].as_mut_ptr(), size);
-            store(to, word.as_ptr(), width);
+            match (is_before_in_page, at) {
+                (true, 1..) => store(to.add(at - others), from.add(at - others), WIDTH),
+                (true, 0) => store_among::<WIDTH>(to.sub(others), others, from, size),
+                (false, _) => store_among::<WIDTH>(to.add(at), 0, from.add(at), size),
+            }
         }
+    }
+}
+
+/// Stores a value with the bytes around it as they are.
+///
+/// # Safety
+/// As [`copy`]; at `to` there must be `WIDTH` bytes, and the value's place begins `offset` bytes behind that.
+unsafe fn store_among<const WIDTH: usize>(
+    to: *mut u8,
+    offset: usize,
+    value: *const u8,
+    size: usize,
+) {
+    let mut word = [0; WIDTH];
+    // SAFETY: by the caller's word.
+    unsafe {
+        ptr::copy_nonoverlapping(to, word.as_mut_ptr(), WIDTH);
+        ptr::copy_nonoverlapping(value, word[offset..][..size].as_mut_ptr(), size);
+        store(to, word.as_ptr(), WIDTH);
     }
 }
 
