@@ -181,7 +181,8 @@ impl Snapshot {
         if self.undo.is_closed() {
             return Err(self.closed());
         }
-        let file = self.file.upgrade().ok_or_else(|| self.closed())?;
+        // Another file has taken its place if it is gone though the array is open.
+        let file = self.file.upgrade().ok_or(Broken::Changed)?;
         Ok(work(&file))
     }
 
@@ -373,6 +374,22 @@ mod tests {
                 matches!(error, Broken::Failed(Error::Unbound { .. })),
                 "{error:?}"
             );
+        }
+    }
+
+    /// A thread may have looked whether the snapshot is broken just before.
+    #[test]
+    fn a_file_that_a_copy_without_the_head_replaced_was_changed() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = array(&store);
+        let snapshot = bound.snapshot().unwrap();
+        store.drop_head(&bound.share(), 1).unwrap();
+        let read = snapshot.with_file(|_| ());
+        assert!(matches!(read, Err(Broken::Changed)), "{read:?}");
+        for way in WAYS {
+            let read = way(&snapshot, 0, &mut [0; 8]);
+            assert!(matches!(read, Err(Broken::Changed)), "{read:?}");
         }
     }
 
