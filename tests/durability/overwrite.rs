@@ -53,11 +53,12 @@ fn kill_while_it_fills(words: &str, size: usize, kills: u64, random: &mut Random
             Client::encode(&mut batch, &["VFILL", "k", "0", "-1", value(digits)]);
         }
         let mut client = db.client();
-        client.try_send(&batch.repeat(200)).unwrap();
-        // Until it is at work. Then it may die at any moment.
-        client.try_receive().unwrap();
-        std::thread::sleep(Duration::from_micros(random.below(5000)));
-        db.kill_9();
+        std::thread::scope(|scope| {
+            // It always has more to do than it has done.
+            scope.spawn(|| while client.try_send(&batch).is_ok() {});
+            std::thread::sleep(Duration::from_micros(1000 + random.below(5000)));
+            db.kill_9();
+        });
         db.start_again();
         let found = known(db.ask("VGETRAW k 0 -1").bytes());
         assert!(
