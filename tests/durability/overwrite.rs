@@ -42,16 +42,16 @@ fn kill_while_it_fills(words: &str, size: usize, kills: u64, random: &mut Random
         whole.extend(known(db.ask("VGETRAW k 0 -1").bytes()));
     }
     assert_eq!(whole.len(), 2);
+    let mut batch = Vec::new();
+    for digits in VALUES {
+        Client::encode(&mut batch, &["VFILL", "k", "0", "-1", value(digits)]);
+    }
     let mut in_between = 0;
     for attempt in 1.. {
         assert!(
             attempt < 100 * kills,
             "it is never killed while it fills the array"
         );
-        let mut batch = Vec::new();
-        for digits in VALUES {
-            Client::encode(&mut batch, &["VFILL", "k", "0", "-1", value(digits)]);
-        }
         let mut client = db.client();
         std::thread::scope(|scope| {
             // It always has more to do than it has done.

@@ -8,7 +8,6 @@ use crate::storage::array::handle::Array;
 use crate::storage::array::locked::Locked;
 use crate::storage::array::state::span::Span;
 use crate::storage::error::{Error, Result};
-use crate::storage::files::calls as disk;
 use crate::storage::format::mark::Mark;
 use crate::storage::format::record;
 use crate::storage::memory::mapping::Mapping;
@@ -138,9 +137,8 @@ impl<'a> Locked<'a> {
         if let Some(header) = &self.array.layout.npy
             && self.extent.header_count() != count
         {
-            // By one call, within a page: of a header that was half written when the process was killed, no one could tell what it
-            // says. A store of this length takes several instructions.
-            disk::write_all_at(&*self.file()?, &header.text(count), header.text_at())
+            header
+                .write(&*self.file()?, count)
                 .map_err(|e| self.array.failed("write the header of", e))?;
             self.extent.set_header_count(count);
         }

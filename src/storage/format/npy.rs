@@ -9,6 +9,7 @@
 //! promises values that are not there.
 
 use std::fs::File;
+use std::io;
 
 use crate::storage::error::{Error, Result};
 use crate::storage::files::calls as disk;
@@ -108,17 +109,22 @@ impl NpyHeader {
         Ok(header)
     }
 
-    /// Where its text lies in the file, in bytes.
-    pub fn text_at(&self) -> u64 {
-        self.text_at
-    }
-
     /// The text for that many values, as long as the one that is there.
-    pub fn text(&self, count: u64) -> Vec<u8> {
+    fn text(&self, count: u64) -> Vec<u8> {
         let mut text = dictionary(self.item, count).into_bytes();
         text.resize((self.data_at - self.text_at - 1) as usize, b' ');
         text.push(b'\n');
         text
+    }
+
+    /// Writes that many values into the header of a file, by one call: in a header of the usual length that is within a page, in which
+    /// the kernel ends no process. A store of that length takes several instructions, and of a header that was half written no one
+    /// could tell what it says.
+    ///
+    /// # Errors
+    /// Any I/O error of the operating system.
+    pub fn write(&self, file: &File, count: u64) -> io::Result<()> {
+        disk::write_all_at(file, &self.text(count), self.text_at)
     }
 
     /// Whether any number of values can be written into it.
@@ -421,8 +427,7 @@ mod tests {
             assert_eq!(NpyHeader::read(&file, &path()).unwrap(), created);
             assert!(created.data_at.is_multiple_of(64) && created.has_room());
             for count in [0, 9, 10, 10_u64.pow(19) - 1] {
-                file.write_all_at(&created.text(count), created.text_at())
-                    .unwrap();
+                created.write(&file, count).unwrap();
                 let read = NpyHeader::read(&file, &path()).unwrap();
                 assert_eq!((read.count, read.data_at), (count, created.data_at));
             }

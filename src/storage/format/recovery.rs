@@ -49,7 +49,8 @@ impl Contents {
             if let Some(header) = &layout.npy
                 && header.count != contents.count
             {
-                disk::write_all_at(file, &header.text(contents.count), header.text_at())
+                header
+                    .write(file, contents.count)
                     .map_err(|e| Error::io("write the header of", path, e))?;
             }
             if let Some(why) = why {

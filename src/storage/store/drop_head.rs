@@ -348,7 +348,7 @@ impl HeadDrop {
         let file = &self.new.file;
         let failed = |e| array.failed("complete the copy of", e);
         if let Some(header) = &array.layout.npy {
-            disk::write_all_at(file, &header.text(kept), header.text_at()).map_err(failed)?;
+            header.write(file, kept).map_err(failed)?;
         }
         let len = array.layout.offset(kept);
         disk::set_len(file, len, disk::NoArrayYet).map_err(failed)?;
