@@ -17,7 +17,7 @@ use crate::storage::format::record;
 use crate::storage::system::limits;
 
 /// From so many bytes on, pages that are new are written by a call: below, the page faults cost less than that.
-const MUCH: usize = if cfg!(test) { 64 } else { 32 << 10 };
+pub(in crate::storage) const MUCH: usize = if cfg!(test) { 64 } else { 16 << 10 };
 
 /// So much is written by one call, in bytes: for more, the kernel takes larger blocks of memory, which are seldom at hand.
 const WRITTEN_AT_ONCE: usize = 64 << 10;
@@ -57,7 +57,7 @@ impl Writer<'_> {
             self.append_to_slack(record_at, bytes)?;
         }
         if self.extent.is_anything_due(end) {
-            self.ask_for_more(end);
+            self.ask_for_more(end, bytes.len() >= MUCH);
         }
         self.wrote(from);
         Ok(())
@@ -101,6 +101,7 @@ impl Writer<'_> {
             let room = self.extent.room_for(len);
             return Ok(room.map(|record_at| Room::Slack { record_at }));
         }
+        self.load.comes_in(len >= MUCH as u64);
         let unhurried = self.load.is_unhurried(len);
         if unhurried {
             self.extent.growth_answered();

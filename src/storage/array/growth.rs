@@ -36,6 +36,8 @@ struct GrowthPlan {
     /// The shortest and the best new length of the file, in bytes.
     needed: u64,
     wanted: u64,
+    /// Whether values will be stored to the new pages, and not written.
+    prefault: bool,
 }
 
 /// A growth that waits to be put in place.
@@ -215,9 +217,11 @@ impl Array {
     fn settle_growth(&self, plan: &GrowthPlan, grown: &Grown) -> std::io::Result<()> {
         plan.map.release(plan.dirty_from, plan.end);
         disk::sync_data(&plan.file)?;
-        grown
-            .map
-            .populate(plan.end, window_behind(plan.end, grown.file_len));
+        if plan.prefault {
+            grown
+                .map
+                .populate(plan.end, window_behind(plan.end, grown.file_len));
+        }
         Ok(())
     }
 }
@@ -251,6 +255,7 @@ impl Locked<'_> {
             dirty_from: self.durability.dirty_from().unwrap_or(self.extent.end()),
             needed,
             wanted,
+            prefault: !self.load.comes_in_large_parts(),
         })
     }
 

@@ -1,4 +1,4 @@
-//! Taking page faults ahead of the values, so that the main thread does not.
+//! Taking page faults ahead of the values, so that the main thread does not. Large parts are written by calls, which take none.
 
 use std::sync::Arc;
 
@@ -11,6 +11,9 @@ impl Array {
     pub(in crate::storage) fn prefault(self: &Arc<Self>) {
         let (map, window) = {
             let locked = self.lock();
+            if locked.load.comes_in_large_parts() {
+                return;
+            }
             let Some(window) = locked.extent.next_window() else {
                 return;
             };
@@ -26,14 +29,67 @@ impl Array {
 }
 
 impl Locked<'_> {
-    /// The values have come near the end of what is prepared: asks the worker for more.
+    /// An append has brought the values near the end of what is prepared: asks the worker for more.
     #[cold]
-    pub(in crate::storage) fn ask_for_more(&mut self, end: u64) {
+    pub(in crate::storage) fn ask_for_more(&mut self, end: u64, is_large: bool) {
+        self.load.comes_in(is_large);
         if self.extent.is_growth_due(end) && self.extent.ask_for_growth() {
             self.array.ask(Chore::Grow);
         }
-        if self.extent.take_due_prefault(end) {
+        if !is_large && self.extent.take_due_prefault(end) {
             self.array.ask(Chore::Prefault);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::FilePath;
+    use crate::storage::array::append::MUCH;
+    use crate::storage::array::shared::Shared;
+    use crate::storage::files::access::Access;
+    use crate::storage::files::root::Root;
+    use crate::storage::store::post::WorkerMessage;
+    use crate::storage::store::registry::Registry;
+    use crate::storage::types::ItemType;
+
+    #[test]
+    fn no_page_faults_are_taken_for_large_appends() {
+        let dir = TempDir::new().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let (sender, jobs) = crossbeam_channel::unbounded();
+        let registry = Registry::new(&Arc::new(Shared::new()), sender);
+        let path = FilePath::new(b"f").unwrap();
+        let array = registry
+            .bind(&root, &path, ItemType::DOUBLE, Access::Writable, true)
+            .unwrap();
+        let window_is_asked_for = || {
+            let is_prefault = |job| matches!(job, WorkerMessage::Chore(_, Chore::Prefault));
+            jobs.try_iter().any(is_prefault)
+        };
+        let work = || {
+            array.grow_ahead();
+            array.prefault();
+        };
+        let is_prefaulted = || {
+            let locked = array.lock();
+            locked.extent.is_prefaulted(locked.extent.end() + 8)
+        };
+
+        array.append(&[1; MUCH]).unwrap();
+        work();
+        assert!(array.has_slack() && !is_prefaulted());
+        array.append(&[1; MUCH]).unwrap();
+        assert!(!window_is_asked_for());
+        work();
+        assert!(!is_prefaulted());
+
+        array.append(&[1; 8]).unwrap();
+        assert!(window_is_asked_for());
+        work();
+        assert!(is_prefaulted());
     }
 }

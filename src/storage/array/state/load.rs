@@ -9,6 +9,7 @@ use crate::storage::array::state::burst_limiter::BurstLimiter;
 pub(in crate::storage) struct Load {
     writes: u64,
     burst: BurstLimiter,
+    in_large_parts: bool,
 }
 
 impl Load {
@@ -17,6 +18,7 @@ impl Load {
         Self {
             writes: 0,
             burst: BurstLimiter::full(),
+            in_large_parts: false,
         }
     }
 
@@ -39,6 +41,16 @@ impl Load {
     /// Whether an append of `bytes` is unhurried. It counts towards a burst.
     pub fn is_unhurried(&mut self, bytes: u64) -> bool {
         self.burst.take(bytes)
+    }
+
+    /// What comes in comes in large parts, or in small ones.
+    pub fn comes_in(&mut self, large_parts: bool) {
+        self.in_large_parts = large_parts;
+    }
+
+    /// Whether appends are large, as far as is known.
+    pub fn comes_in_large_parts(&self) -> bool {
+        self.in_large_parts
     }
 
     /// A burst is over.
