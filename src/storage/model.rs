@@ -170,7 +170,7 @@ impl Round<'_> {
         let mut added = HashMap::new();
         while self.goes_on() && self.in_place == InPlace::Add {
             let result = self.with(|bound| {
-                let mut writer = bound.writer().unwrap();
+                let mut writer = bound.overwriter(MOST_INDICES, MOST_INDICES).unwrap();
                 let indices = indices(&writer, &mut random);
                 writer.update(&indices, |_, bytes| {
                     let value = u64::from_le_bytes((&*bytes).try_into().unwrap());
@@ -190,7 +190,7 @@ impl Round<'_> {
         let mut replaced = Vec::new();
         while self.goes_on() && self.in_place == InPlace::Set {
             self.with(|bound| {
-                let mut writer = bound.writer().unwrap();
+                let mut writer = bound.overwriter(MOST_INDICES, MOST_INDICES).unwrap();
                 let mut indices = indices(&writer, &mut random);
                 indices.sort_unstable();
                 indices.dedup();
@@ -443,9 +443,16 @@ fn check_unbound(before: &[u8], now: &[u8]) {
 }
 
 /// Some of the values there are.
+/// Of so many values at most one command changes some.
+const MOST_INDICES: usize = 20;
+
 fn indices(writer: &Writer<'_>, random: &mut Random) -> Vec<u64> {
     let count = writer.span().count;
-    let some = if count == 0 { 0 } else { 1 + random.below(20) };
+    let some = if count == 0 {
+        0
+    } else {
+        1 + random.below(MOST_INDICES as u64)
+    };
     let first = random.below(count.max(1));
     let in_a_row = random.once_in(3);
     (0..some)

@@ -24,6 +24,7 @@ use crate::storage::array::shared::Shared;
 use crate::storage::array::state::tail::End;
 use crate::storage::files::boot::{BootId, this_boot};
 use crate::storage::format::record;
+use crate::storage::format::redo;
 use crate::storage::store::post::WorkerMessage;
 use crate::storage::store::registry::Registry;
 use crate::storage::types::ItemType;
@@ -60,6 +61,8 @@ struct Disk {
     /// What the page cache held when it was last looked at.
     cached: Vec<u8>,
     events: Vec<Event>,
+    /// Which of them a call has made: it ends before its process does.
+    calls: Vec<Range<usize>>,
     /// Sectors that the kernel has to write.
     dirty: BTreeSet<usize>,
     /// Number of syncs until one fails.
@@ -138,6 +141,7 @@ impl Disk {
             path: path.to_owned(),
             cached: Vec::new(),
             events: Vec::new(),
+            calls: Vec::new(),
             dirty: BTreeSet::new(),
             fail_sync_in: None,
             in_order,
@@ -185,7 +189,9 @@ impl Disk {
     }
 
     fn look_after_change(&mut self) {
+        let begin = self.events.len();
         self.look();
+        self.calls.push(begin..self.events.len());
         let mark = read_mark(&self.path);
         let last = self.events.iter().rev().find_map(|event| match event {
             Event::Mark(mark) => Some(mark.clone()),
@@ -245,6 +251,27 @@ impl Disk {
         }
         self.events.extend(begun);
         Ok(())
+    }
+
+    /// The file and its mark as a process leaves them that is killed after `cut` events.
+    fn after_kill(&self, cut: usize) -> Image {
+        let mut image = Image::default();
+        for event in &self.events[..cut] {
+            match event {
+                Event::Length(len) => image.bytes.resize(*len, 0),
+                Event::Write(sector, bytes) => {
+                    let from = sector * SECTOR;
+                    // What lies behind the end is no one's.
+                    if let Some(rest) = image.bytes.get_mut(from..) {
+                        let len = rest.len().min(SECTOR);
+                        rest[..len].copy_from_slice(&bytes[..len]);
+                    }
+                }
+                Event::Mark(mark) => image.mark.clone_from(mark),
+                Event::Given { .. } | Event::Synced { .. } => {}
+            }
+        }
+        image
     }
 
     /// The file and its mark as a power cut after `cut` events may leave them.
@@ -840,4 +867,101 @@ fn with_slack() -> Run {
     }
     assert!(run.array.has_slack());
     run
+}
+
+/// Changes values of an array that was made ready, and looks at what is found if the process is killed at any moment of it.
+fn kill_at_every_moment(
+    size: usize,
+    count: usize,
+    has_slack: bool,
+    change: impl FnOnce(&Arc<Array>),
+) {
+    let item = ItemType::parse(b"string", Some(size.to_string().as_bytes())).unwrap();
+    let machine = Machine::new(item, Fsync::EverySecond);
+    fs::write(machine.path(), []).unwrap();
+    DISK.set(Some(Disk::new(&machine.path(), true)));
+    let array = machine.bind();
+    let (_, bytes) = numbered(&Cell::new(1), count, size);
+    array.append(&bytes).unwrap();
+    if has_slack {
+        array.grow_ahead();
+    }
+    assert_eq!(array.has_slack(), has_slack);
+    let (begin, before) = (events(), contents(&array, size));
+    change(&array);
+    let (end, after) = (events(), contents(&array, size));
+    assert!(before != after && array.has_slack() == has_slack);
+    let disk = DISK.take().expect("there is a disk");
+    let mut seen = [0, 0];
+    let is_within_call = |cut| {
+        disk.calls
+            .iter()
+            .any(|call| call.start < cut && cut < call.end)
+    };
+    for cut in (begin..=end).filter(|&cut| !is_within_call(cut)) {
+        let machine = Machine::new(item, Fsync::EverySecond);
+        disk.after_kill(cut).write(&machine.path(), this_boot());
+        let found = contents(&machine.bind(), size);
+        let which = [&before, &after].iter().position(|&known| *known == found);
+        let which = which.unwrap_or_else(|| {
+            panic!(
+                "half of a change of {size} bytes is there after event {cut} of {begin} to {end}"
+            )
+        });
+        seen[which] += 1;
+    }
+    assert!(seen[0] > 1 && seen[1] > 1, "{seen:?}");
+}
+
+/// R3: the command that was under way is in or out.
+#[test]
+fn a_change_that_is_killed_is_there_as_a_whole_or_not_at_all() {
+    for has_slack in [false, true] {
+        for size in [3, 8, 16, 17, 100, 5000] {
+            let count = (200_000 / size).min(3000);
+            let scattered = [count - 1, 7, count / 2, 7, 0].map(|index| index as u64);
+            // As many as one note can be about.
+            let scattered = &scattered[..redo::most_values(size, false).min(5)];
+            kill_at_every_moment(size, count, has_slack, |array| {
+                let (_, bytes) = numbered(&Cell::new(9000), scattered.len(), size);
+                array.set(scattered, &bytes).unwrap();
+            });
+            let values = redo::most_values(size, true);
+            kill_at_every_moment(size, count, has_slack, |array| {
+                let (_, bytes) = numbered(&Cell::new(9000), values, size);
+                let mut writer = array.overwriter(1, values).unwrap();
+                writer.set_from(count as u64 / 4, &bytes).unwrap();
+            });
+            kill_at_every_moment(size, count, has_slack, |array| {
+                let (_, bytes) = numbered(&Cell::new(9000), values, size);
+                array
+                    .writer()
+                    .unwrap()
+                    .put(count as u64 / 8, &bytes)
+                    .unwrap();
+            });
+        }
+    }
+}
+
+/// What a note says is of the moment at which it was taken. After a power cut its parts, and the values, may be of others.
+#[test]
+fn a_note_says_nothing_after_a_power_cut() {
+    let mut run = Run::new(1000, Fsync::EverySecond, true, 3);
+    for step in [Step::Append(40), Step::Grow, Step::Append(5), Step::Sync] {
+        run.take(&step);
+    }
+    for index in [3, 30, 7, 12, 3, 40] {
+        let (numbers, bytes) = numbered(&run.next, 1, run.size);
+        let at = events();
+        run.array.set(&[index], &bytes).unwrap();
+        let mut values = run.values();
+        values[index as usize] = numbers.start;
+        run.moments.push(Moment { at, values });
+        for cut in at..=events() {
+            for _ in 0..6 {
+                run.check_at(cut);
+            }
+        }
+    }
 }

@@ -250,6 +250,46 @@ fn a_large_append_to_slack_does_not_make_a_file_longer_that_others_cut() {
 }
 
 #[test]
+fn values_are_changed_where_there_is_no_room_for_a_note() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", strings_of(100));
+    bound.append(&[b'a'; 1000]).unwrap();
+    assert!(bound.set(&[3, 10], &[b'b'; 200]).is_err());
+    assert!(!bound.has_slack(), "room was made for nothing");
+    store.settings().set_max_file_bytes(1000);
+    bound.set(&[3, 7], &[b'b'; 200]).unwrap();
+    let mut expected = [b'a'; 1000];
+    expected[300..400].fill(b'b');
+    expected[700..800].fill(b'b');
+    assert_eq!(contents(&bound), expected);
+    assert_eq!(fs::read(dir.path().join("f")).unwrap(), expected);
+}
+
+#[test]
+fn a_burst_of_changes_leaves_the_file_exact() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", strings_of(100));
+    bound.append(&[b'a'; 10_000]).unwrap();
+    let mut expected = vec![b'a'; 10_000];
+    // One right after the other, as they come down a pipeline: the room for notes is kept between them.
+    wait_until("the array has slack between changes", || {
+        for change in 0..300_u64 {
+            let index = change % 100;
+            let value = [b'a' + (change % 26) as u8; 100];
+            bound.set(&[index], &value).unwrap();
+            expected[index as usize * 100..][..100].copy_from_slice(&value);
+        }
+        bound.has_slack()
+    });
+    assert_eq!(contents(&bound), expected);
+    let exact = || fs::metadata(dir.path().join("f")).unwrap().len() == 10_000;
+    wait_until("the file is exact again", exact);
+    assert_eq!(fs::read(dir.path().join("f")).unwrap(), expected);
+}
+
+#[test]
 fn a_name_that_cannot_be_looked_up_is_reported() {
     let dir = TempDir::new().unwrap();
     let store = store_in(dir.path());

@@ -1,4 +1,5 @@
-//! A value that was being overwritten when the server was killed is the old one or the new one.
+//! A value that was being overwritten when the server was killed is the old one or the new one, and a command that was
+//! overwriting several has overwritten all of them or none.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,71 +7,126 @@ use std::time::Duration;
 use support::random::{Random, rounds};
 use support::{Client, Server};
 
-const COUNT: usize = 50_000;
-const VALUES: [&str; 2] = ["111111111111111", "999999999999999"];
+/// Bytes of all values that are filled, and of those that one command sets.
+const FILLED: usize = 800_000;
+const SET: usize = 4000;
+const DIGITS: [&str; 2] = ["1", "9"];
 
-/// Types whose values lie across words, across the pages of a file, or take two words.
-const TYPES: [(&str, usize); 5] = [
+/// Types whose values lie across words, across the pages of a file, or take more than a word.
+const TYPES: [(&str, usize); 8] = [
     ("string 3", 3),
     ("string 7", 7),
     ("string 11", 11),
     ("string 15", 15),
     ("long_double", 16),
+    ("string 17", 17),
+    ("string 100", 100),
+    ("string 5000", 5000),
 ];
+
+/// A value of a type: as many digits as it has bytes, or as 15 of its 16 bytes can tell.
+fn value(digit: &str, size: usize) -> String {
+    digit.repeat(if size == 16 { 15 } else { size })
+}
+
+/// A server with an array whose values are to be overwritten.
+struct Overwritten {
+    db: Server,
+    size: usize,
+    count: usize,
+}
+
+impl Overwritten {
+    fn new(words: &str, size: usize, bytes: usize) -> Self {
+        let db = Server::setup()
+            .config("appendonly", "yes")
+            .config("appendfsync", "always")
+            .start();
+        assert_eq!(db.int(&format!("MMAP k f {words} WRITABLE")), 0);
+        let (first, count) = (value(DIGITS[0], size), (bytes / size).max(1));
+        let mut push = vec!["VPUSH", "k"];
+        push.extend(std::iter::repeat_n(first.as_str(), count));
+        assert_eq!(db.run(&push).int(), count as i64);
+        Self { db, size, count }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let bytes = self.db.ask("VGETRAW k 0 -1").bytes();
+        assert_eq!(bytes.len(), self.count * self.size);
+        bytes
+    }
+
+    fn values(&self) -> BTreeSet<Vec<u8>> {
+        self.bytes().chunks(self.size).map(<[u8]>::to_vec).collect()
+    }
+
+    /// Kills the server while a client sends `batch` again and again.
+    fn kill_meanwhile(&mut self, batch: &[u8], random: &mut Random) {
+        let mut client = self.db.client();
+        std::thread::scope(|scope| {
+            // It always has more to do than it has done.
+            scope.spawn(|| while client.try_send(batch).is_ok() {});
+            std::thread::sleep(Duration::from_micros(1000 + random.below(5000)));
+            self.db.kill_9();
+        });
+        self.db.start_again();
+    }
+}
 
 /// Kills a server while a client fills an array again and again, so many times between its first value and its last.
 fn kill_while_it_fills(words: &str, size: usize, kills: u64, random: &mut Random) {
-    let mut db = Server::setup()
-        .config("appendonly", "yes")
-        .config("appendfsync", "always")
-        .start();
-    let value = |digits: &'static str| &digits[..size.min(digits.len())];
-    assert_eq!(db.int(&format!("MMAP k f {words} WRITABLE")), 0);
-    let mut push = vec!["VPUSH", "k"];
-    push.extend([value(VALUES[0]); COUNT]);
-    assert_eq!(db.run(&push).int(), COUNT as i64);
-    let known = |bytes: Vec<u8>| -> BTreeSet<Vec<u8>> {
-        assert_eq!(bytes.len(), COUNT * size);
-        bytes.chunks(size).map(<[u8]>::to_vec).collect()
-    };
-    let mut whole = BTreeSet::new();
-    for digits in VALUES {
-        assert_eq!(
-            db.int(&format!("VFILL k 0 -1 {}", value(digits))),
-            COUNT as i64
-        );
-        whole.extend(known(db.ask("VGETRAW k 0 -1").bytes()));
+    let mut array = Overwritten::new(words, size, FILLED);
+    let (mut whole, mut batch) = (BTreeSet::new(), Vec::new());
+    for digit in DIGITS {
+        let fill = ["VFILL", "k", "0", "-1", &value(digit, size)];
+        assert_eq!(array.db.run(&fill).int(), array.count as i64);
+        whole.extend(array.values());
+        Client::encode(&mut batch, &fill);
     }
     assert_eq!(whole.len(), 2);
-    let mut batch = Vec::new();
-    for digits in VALUES {
-        Client::encode(&mut batch, &["VFILL", "k", "0", "-1", value(digits)]);
-    }
     let mut in_between = 0;
     for attempt in 1.. {
         assert!(
             attempt < 100 * kills,
             "it is never killed while it fills the array"
         );
-        let mut client = db.client();
-        std::thread::scope(|scope| {
-            // It always has more to do than it has done.
-            scope.spawn(|| while client.try_send(&batch).is_ok() {});
-            std::thread::sleep(Duration::from_micros(1000 + random.below(5000)));
-            db.kill_9();
-        });
-        db.start_again();
-        let found = known(db.ask("VGETRAW k 0 -1").bytes());
+        array.kill_meanwhile(&batch, random);
+        let found = array.values();
         assert!(
             found.is_subset(&whole),
             "{words}: a value that no client sent is there: {found:?}"
         );
         in_between += u64::from(found.len() == 2);
         if in_between == kills {
-            println!("{words}: {kills} of {attempt} kills were in the middle");
+            println!("{words}: {in_between} of {attempt} kills were in the middle");
             return;
         }
     }
+}
+
+/// Kills a server while a client overwrites all values by one command, again and again.
+fn kill_while_it_sets(words: &str, size: usize, kills: u64, random: &mut Random) {
+    let mut array = Overwritten::new(words, size, SET);
+    let (mut whole, mut batch) = (BTreeSet::new(), Vec::new());
+    for digit in DIGITS {
+        let fill = ["VFILL", "k", "0", "-1", &value(digit, size)];
+        assert_eq!(array.db.run(&fill).int(), array.count as i64);
+        let bytes = array.bytes();
+        Client::encode(&mut batch, &[&b"VSETRAW"[..], b"k", b"0", &bytes]);
+        whole.insert(bytes);
+    }
+    let mut seen = BTreeSet::new();
+    for _ in 0..kills {
+        array.kill_meanwhile(&batch, random);
+        let found = array.bytes();
+        assert!(
+            whole.contains(&found),
+            "{words}: half of a VSETRAW is there: {:?}",
+            array.values()
+        );
+        seen.insert(found);
+    }
+    println!("{words}: {} of 2 were found", seen.len());
 }
 
 #[test]
@@ -79,5 +135,14 @@ fn an_overwritten_value_is_the_old_or_the_new_one() {
     let kills = 8 * rounds(1);
     for (words, size) in TYPES {
         kill_while_it_fills(words, size, kills, &mut random);
+    }
+}
+
+#[test]
+fn a_command_that_overwrites_several_values_is_in_or_out() {
+    let mut random = Random::new(support::random::seed());
+    let kills = 30 * rounds(1);
+    for (words, size) in TYPES {
+        kill_while_it_sets(words, size, kills, &mut random);
     }
 }

@@ -55,7 +55,8 @@ impl Command for VIncrBy {
         expect_in_ram_for_writing(ctx, bound, |count| {
             Touched::Each(indices(count).unwrap_or_default().into_vec())
         })?;
-        let mut writer = bound.writer()?;
+        let values = args.len() / 2 - 1;
+        let mut writer = bound.overwriter(values, values)?;
         let Span { head, count } = writer.span();
         let indices = indices(count)?;
         let new = writer.update(&indices, |pair, value| {

@@ -52,7 +52,8 @@ impl Command for VSet {
             args.seconds(2),
             |i| 2 * i + 3,
             |bytes| {
-                let mut writer = bound.writer()?;
+                let values = args.len() / 2 - 1;
+                let mut writer = bound.overwriter(values, values)?;
                 let Span { head, count } = writer.span();
                 let (one, several);
                 let indices = if args.len() == 4 {

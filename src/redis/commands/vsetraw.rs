@@ -47,7 +47,7 @@ impl Command for VSetRaw {
                 })
             })?;
         }
-        let mut writer = bound.writer()?;
+        let mut writer = bound.overwriter(1, values as usize)?;
         let Span { head, count } = writer.span();
         let index = index(count)?;
         if values > 0 {

@@ -9,7 +9,7 @@ use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::{Array, PAGE};
 use crate::storage::array::open::map;
 use crate::storage::array::state::span::Span;
-use crate::storage::array::writer::Writer;
+use crate::storage::array::writer::{Notes, Writer};
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
 use crate::storage::files::calls as disk;
@@ -198,6 +198,10 @@ impl Writer<'_> {
                 item_size: self.array.item().size(),
             });
         }
+        let values = self.array.values_in(bytes);
+        if position + values <= self.span().end() {
+            self = self.with_notes(1, values as usize)?;
+        }
         loop {
             let Span { head, count } = self.span();
             let dropped = head.saturating_sub(position);
@@ -225,6 +229,8 @@ impl Writer<'_> {
                     self = self.wait_for_room(new.len() as u64)?;
                     continue;
                 }
+                // That is to stay as it is.
+                self.notes = Notes::IfThereIsRoom;
                 room
             };
             if !old.is_empty() {

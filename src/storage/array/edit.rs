@@ -5,9 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::writer::Writer;
+use crate::storage::array::writer::{Notes, Writer};
 use crate::storage::error::{Error, Result};
+use crate::storage::format::redo;
 use crate::storage::memory::available::buffer;
+use crate::storage::memory::whole::LONGEST;
 use crate::storage::threads::cancel::Cancel;
 
 /// How much of a range is filled before others have their turn, in bytes.
@@ -50,10 +52,22 @@ impl Writer<'_> {
     /// Overwrites values that are there.
     #[inline]
     pub(in crate::storage) fn overwrite(&mut self, index: u64, bytes: &[u8]) -> Result<()> {
-        let at = self.array.layout.offset(index);
-        self.write(at, bytes)?;
-        self.wrote_between(at..at + bytes.len() as u64);
-        Ok(())
+        if self.notes != Notes::None {
+            return self.overwrite_noted(index, bytes);
+        }
+        self.replace(std::iter::once((index, bytes)))
+    }
+
+    #[inline(never)]
+    fn overwrite_noted(&mut self, mut index: u64, bytes: &[u8]) -> Result<()> {
+        let size = self.array.item().size();
+        self.with_room_for_notes(1, bytes.len() / size, |writer| {
+            for values in bytes.chunks(redo::most_values(size, true) * size) {
+                writer.replace_noted(std::iter::once((index, values)))?;
+                index += writer.array.values_in(values);
+            }
+            Ok(())
+        })
     }
 
     /// Changes values in place: `change` gets the position in `indices` and the value's bytes. An index may come
@@ -94,15 +108,32 @@ impl Writer<'_> {
 impl Writer<'_> {
     /// Writes values that are known to be there.
     pub(in crate::storage) fn store_at(&mut self, indices: &[u64], bytes: &[u8]) -> Result<()> {
+        let size = self.array.item().size();
+        let run = |(&index, value)| (index, value);
+        if self.notes == Notes::None {
+            return self.replace(indices.iter().zip(bytes.chunks_exact(size)).map(run));
+        }
+        let most = redo::most_values(size, false);
+        self.with_room_for_notes(indices.len(), indices.len(), |writer| {
+            for (indices, values) in indices.chunks(most).zip(bytes.chunks(most * size)) {
+                writer.replace_noted(indices.iter().zip(values.chunks_exact(size)).map(run))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts values in the place of others, from an index on each.
+    #[inline]
+    pub(in crate::storage) fn replace<'b>(
+        &mut self,
+        runs: impl Iterator<Item = (u64, &'b [u8])>,
+    ) -> Result<()> {
         let (mut lowest, mut highest) = (u64::MAX, 0);
-        for (&index, value) in indices
-            .iter()
-            .zip(bytes.chunks_exact(self.array.item().size()))
-        {
+        for (index, values) in runs {
             let at = self.array.layout.offset(index);
-            self.write(at, value)?;
+            self.write(at, values)?;
             lowest = lowest.min(at);
-            highest = highest.max(at + self.array.item_size());
+            highest = highest.max(at + values.len() as u64);
         }
         self.wrote_between(lowest..highest);
         Ok(())
@@ -166,7 +197,12 @@ impl Array {
             // A page that has to come from the disk is not to come while others wait for the lock.
             let index = next.saturating_sub(self.head());
             self.warm_up(&(index..index + at_once));
-            let mut writer = self.writer()?;
+            // Others see parts of a long range, and so does who finds it after a crash; of a value, no one does.
+            let mut writer = if value.len() > LONGEST {
+                self.overwriter(1, at_once as usize)?
+            } else {
+                self.writer()?
+            };
             self.not_cancelled(cancel)?;
             let extent = writer.span();
             next = next.max(extent.head);

@@ -23,6 +23,7 @@ pub(in crate::storage) mod owner;
 pub(in crate::storage) mod peers;
 pub(in crate::storage) mod prefault;
 pub(in crate::storage) mod published;
+pub(in crate::storage) mod redo;
 pub(in crate::storage) mod room;
 pub(in crate::storage) mod shared;
 pub(in crate::storage) mod shortest;

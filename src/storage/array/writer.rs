@@ -19,7 +19,18 @@ use crate::storage::memory::mapping::Mapping;
 /// that may wait takes the writer by value and gives another back, for which the array was looked at again: what was known before
 /// is void then.
 pub struct Writer<'a> {
-    locked: Locked<'a>,
+    pub(in crate::storage) locked: Locked<'a>,
+    pub(in crate::storage) notes: Notes,
+}
+
+/// Whether a writer notes what it changes in place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::storage) enum Notes {
+    None,
+    /// Where there is room for them.
+    IfThereIsRoom,
+    /// Room is made for them.
+    Taken,
 }
 
 impl Array {
@@ -33,7 +44,10 @@ impl Array {
         let locked = self.lock();
         // Under load one look is enough: this is the path of every append.
         if locked.is_plainly_writable() {
-            return Ok(Writer { locked });
+            return Ok(Writer {
+                locked,
+                notes: Notes::None,
+            });
         }
         locked.into_writer()
     }
@@ -86,7 +100,10 @@ impl<'a> Locked<'a> {
     #[inline(never)]
     pub(in crate::storage) fn into_writer(mut self) -> Result<Writer<'a>> {
         self.check_writable()?;
-        Ok(Writer { locked: self })
+        Ok(Writer {
+            locked: self,
+            notes: Notes::None,
+        })
     }
 
     fn check_writable(&mut self) -> Result<()> {
@@ -213,7 +230,8 @@ impl<'a> Locked<'a> {
 #[cfg(test)]
 impl Array {
     pub fn set(self: &Arc<Self>, indices: &[u64], bytes: &[u8]) -> Result<()> {
-        self.writer()?.set(indices, bytes)
+        self.overwriter(indices.len(), indices.len())?
+            .set(indices, bytes)
     }
 
     pub fn pop(self: &Arc<Self>, count: u64) -> Result<Vec<u8>> {

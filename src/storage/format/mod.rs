@@ -8,3 +8,4 @@ pub(in crate::storage) mod mark;
 pub(in crate::storage) mod npy;
 pub(in crate::storage) mod record;
 pub(in crate::storage) mod recovery;
+pub(in crate::storage) mod redo;

@@ -16,6 +16,7 @@ use crate::storage::format::npy;
 use crate::storage::format::npy::NpyHeader;
 use crate::storage::format::record;
 use crate::storage::format::record::Record;
+use crate::storage::format::redo;
 
 /// The form in which an open file was found.
 pub(in crate::storage) struct Contents {
@@ -54,6 +55,9 @@ impl Contents {
                     .map_err(|e| Error::io("write the header of", path, e))?;
             }
             if let Some(why) = why {
+                if contents.slack && !contents.went_down {
+                    contents.finish_change(file, path, layout)?;
+                }
                 contents.slack = false;
                 contents.cut(file, path, layout, why)?;
             } else if let Err(error) = contents.free_unused(file) {
@@ -62,6 +66,15 @@ impl Contents {
             }
         }
         Ok(contents)
+    }
+
+    /// Does what the server did not get done that was killed while it changed values.
+    fn finish_change(&self, file: &File, path: &FilePath, layout: &Layout) -> Result<()> {
+        let cannot = |e| Error::io("finish a change of", path, e);
+        if redo::carry_out(file, layout, self.count).map_err(cannot)? {
+            tracing::warn!("file '{path}': finished a change that an unclean stop had interrupted");
+        }
+        Ok(())
     }
 
     /// Frees the blocks behind the end that a server has left which was killed while it grew the file.

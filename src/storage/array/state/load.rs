@@ -2,7 +2,13 @@
 //!
 //! **Invariant**: each write counts once, whichever way it took.
 
+use std::time::{Duration, Instant};
+
 use crate::storage::array::state::burst_limiter::BurstLimiter;
+
+/// What comes sooner after what was before comes down a pipeline or from many clients: one client that waits for its replies needs
+/// more than that.
+const HURRY: Duration = Duration::from_micros(20);
 
 /// What is known of the writes to an array.
 #[derive(Debug)]
@@ -10,6 +16,8 @@ pub(in crate::storage) struct Load {
     writes: u64,
     burst: BurstLimiter,
     in_large_parts: bool,
+    /// When a change in place was over for which an exact file was given slack.
+    changed_at: Option<Instant>,
 }
 
 impl Load {
@@ -19,6 +27,7 @@ impl Load {
             writes: 0,
             burst: BurstLimiter::full(),
             in_large_parts: false,
+            changed_at: None,
         }
     }
 
@@ -51,6 +60,17 @@ impl Load {
     /// Whether appends are large, as far as is known.
     pub fn comes_in_large_parts(&self) -> bool {
         self.in_large_parts
+    }
+
+    /// Whether a change in place comes right after the one before.
+    pub fn are_changes_hurried(&self) -> bool {
+        self.changed_at
+            .is_some_and(|before| before.elapsed() < HURRY)
+    }
+
+    /// A change in place is over for which the file was given slack.
+    pub fn changed(&mut self) {
+        self.changed_at = Some(Instant::now());
     }
 
     /// A burst is over.
