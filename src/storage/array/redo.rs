@@ -31,7 +31,16 @@ impl Array {
     /// As [`Self::writer`].
     #[inline]
     pub fn overwriter(self: &Arc<Self>, runs: usize, values: usize) -> Result<Writer<'_>> {
+        if self.is_one_store(values) {
+            return self.writer();
+        }
         self.writer()?.with_notes(runs, values)
+    }
+
+    /// Whether a value is stored by one instruction, and there is no other.
+    #[inline]
+    fn is_one_store(&self, values: usize) -> bool {
+        values <= 1 && self.item().size() <= LONGEST
     }
 }
 
@@ -41,19 +50,11 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// If the array cannot be written to any more.
-    #[inline]
-    pub(in crate::storage) fn with_notes(self, runs: usize, values: usize) -> Result<Self> {
-        // One value is one store then.
-        if values == 0 || values == 1 && self.array.item().size() <= LONGEST {
-            return Ok(self);
-        }
-        self.with_some_notes(runs, values)
-    }
-
     #[inline(never)]
-    fn with_some_notes(mut self, runs: usize, values: usize) -> Result<Self> {
+    pub(in crate::storage) fn with_notes(mut self, runs: usize, values: usize) -> Result<Self> {
         let size = self.array.item().size();
-        if values > redo::most_values(size, runs == 1) && size <= LONGEST {
+        let are_many = values > redo::most_values(size, runs == 1) && size <= LONGEST;
+        if are_many || self.array.is_one_store(values) {
             return Ok(self);
         }
         if self
