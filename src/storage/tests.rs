@@ -249,6 +249,31 @@ fn a_large_append_to_slack_does_not_make_a_file_longer_that_others_cut() {
     }
 }
 
+/// What calls off a growth frees what it allocated behind the end.
+#[test]
+fn a_file_that_others_cut_during_a_growth_gets_no_zeros() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    for unbinds in [true, false] {
+        let bound = bind(&store, "f", ItemType::DOUBLE);
+        bound.append(&[7; 24_000]).unwrap();
+        let array = Arc::clone(&bound.array);
+        let end_growth = array.begin_growth_for_test().expect("a growth is due");
+        let path = dir.path().join("f");
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_len(800).unwrap();
+        if unbinds {
+            drop(bound);
+        } else {
+            let error = bound.append(&[7; 24_000]).unwrap_err();
+            assert!(matches!(error, Error::Lost { .. }), "{error}");
+        }
+        end_growth();
+        assert_eq!(fs::read(&path).unwrap(), [7; 800]);
+        fs::remove_file(&path).unwrap();
+    }
+}
+
 #[test]
 fn values_are_changed_where_there_is_no_room_for_a_note() {
     let dir = TempDir::new().unwrap();

@@ -34,8 +34,17 @@ pub struct NoArrayYet;
 
 impl MaySetLength for NoArrayYet {}
 
-/// `ftruncate`.
+/// `ftruncate` of a file that is not shorter than that. What another process has cut stays cut: it would come back as zeros.
+///
+/// # Errors
+/// Any I/O error of the operating system, and if the file is shorter.
 pub fn set_len(file: &File, len: u64, _: impl MaySetLength) -> io::Result<()> {
+    let found = file.metadata()?.len();
+    if found < len {
+        return Err(io::Error::other(format!(
+            "it is {found} bytes long where it should be {len} or more: another process changed its length"
+        )));
+    }
     change(|| file.set_len(len))
 }
 
