@@ -275,6 +275,20 @@ fn a_file_that_others_cut_during_a_growth_gets_no_zeros() {
 }
 
 #[test]
+fn binding_a_file_that_is_open_finds_out_that_others_cut_it() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    bound.append(&[7; 24_000]).unwrap();
+    let path = dir.path().join("f");
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(800).unwrap();
+    let again = bind(&store, "f", ItemType::DOUBLE);
+    assert_eq!(contents(&again), [7; 800]);
+    assert_eq!(bound.writer().unwrap().span().count, 100);
+}
+
+#[test]
 fn values_are_changed_where_there_is_no_room_for_a_note() {
     let dir = TempDir::new().unwrap();
     let store = store_in(dir.path());

@@ -14,10 +14,10 @@ use crate::storage::error::{Error, Result};
 use crate::storage::memory::guard::Fault;
 
 impl Array {
-    /// Whether the file was changed behind our back and must be opened again.
+    /// Whether the file was changed behind our back and must be opened again. It is looked at.
     pub fn is_lost(self: &Arc<Self>) -> bool {
         let mut locked = self.lock();
-        locked.usage.is_writable() && locked.check_now_and_then().is_err() || locked.loss.is_lost()
+        locked.usage.is_writable() && locked.file_as_left().is_err() || locked.loss.is_lost()
     }
 
     /// What was done to the file behind our back, as far as that was noticed; nothing is looked at.
