@@ -72,7 +72,7 @@ fn a_write_that_failed_is_not_sent() {
     pair.primary.ask("VPUSH k 1 2");
     let sent = || pair.primary.info("replication", "master_repl_offset");
     // Servers have words of their own for each other, which may come between, but not each time.
-    support::wait_until("nothing is sent", || {
+    wait_until("nothing is sent", || {
         let before = sent();
         for command in ["VPUSH k 300", "VSET k 9 1", "VSET k 0 x", "VPUSH none 1"] {
             assert!(pair.primary.ask(command).is_error(), "{command}");
