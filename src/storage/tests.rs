@@ -31,6 +31,12 @@ pub(in crate::storage) fn bind(store: &Store, name: &str, item: ItemType) -> Bou
         .unwrap()
 }
 
+/// Cuts a file as another program does.
+fn cut_from_outside(path: &Path, len: u64) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_len(len).unwrap();
+}
+
 pub(in crate::storage) fn contents(bound: &Bound) -> Vec<u8> {
     let mut view = bound.view().unwrap();
     let mut bytes = vec![0; view.count() as usize * bound.item().size()];
@@ -238,14 +244,11 @@ fn a_large_append_to_slack_does_not_make_a_file_longer_that_others_cut() {
         let bound = bind(&store, "f", ItemType::DOUBLE);
         bound.append(&[1; 80_000]).unwrap();
         bound.grow_ahead();
-        let file = fs::File::options()
-            .write(true)
-            .open(dir.path().join("f"))
-            .unwrap();
-        file.set_len(left).unwrap();
+        cut_from_outside(&dir.path().join("f"), left);
         let error = bound.append(&[2; 80_000]).unwrap_err();
         assert!(matches!(error, Error::Lost { .. }), "{error}");
-        assert_eq!(file.metadata().unwrap().len(), left, "the file was touched");
+        let len = fs::metadata(dir.path().join("f")).unwrap().len();
+        assert_eq!(len, left, "the file was touched");
     }
 }
 
@@ -260,8 +263,7 @@ fn a_file_that_others_cut_during_a_growth_gets_no_zeros() {
         let array = Arc::clone(&bound.array);
         let end_growth = array.begin_growth_for_test().expect("a growth is due");
         let path = dir.path().join("f");
-        let file = fs::File::options().write(true).open(&path).unwrap();
-        file.set_len(800).unwrap();
+        cut_from_outside(&path, 800);
         if unbinds {
             drop(bound);
         } else {
@@ -281,8 +283,7 @@ fn binding_a_file_that_is_open_finds_out_that_others_cut_it() {
     let bound = bind(&store, "f", ItemType::DOUBLE);
     bound.append(&[7; 24_000]).unwrap();
     let path = dir.path().join("f");
-    let file = fs::File::options().write(true).open(&path).unwrap();
-    file.set_len(800).unwrap();
+    cut_from_outside(&path, 800);
     let again = bind(&store, "f", ItemType::DOUBLE);
     assert_eq!(contents(&again), [7; 800]);
     assert_eq!(bound.writer().unwrap().span().count, 100);
@@ -584,11 +585,7 @@ fn a_truncated_file_is_an_error_until_it_is_bound_again_and_never_a_crash() {
             if with_slack {
                 bound.grow_ahead();
             }
-            let file = fs::File::options()
-                .write(true)
-                .open(dir.path().join("f"))
-                .unwrap();
-            file.set_len(left).unwrap();
+            cut_from_outside(&dir.path().join("f"), left);
             wait_until("reads fail", || {
                 let mut out = vec![0; 80_000];
                 bound
@@ -600,7 +597,8 @@ fn a_truncated_file_is_an_error_until_it_is_bound_again_and_never_a_crash() {
             assert!(matches!(error, Error::Lost { .. }), "{error}");
             assert!(bound.pop(1).is_err() && bound.clear().is_err());
             bound.sync().unwrap();
-            assert_eq!(file.metadata().unwrap().len(), left, "the file was touched");
+            let len = fs::metadata(dir.path().join("f")).unwrap().len();
+            assert_eq!(len, left, "the file was touched");
             let again = bind(&store, "f", ItemType::DOUBLE);
             assert_eq!(contents(&bound).len() as u64, left);
             again.append(&[3; 8]).unwrap();
@@ -616,11 +614,7 @@ fn a_fault_in_the_middle_of_a_read_is_an_error() {
     let bound = bind(&store, "f", ItemType::DOUBLE);
     bound.append(&[1; 80_000]).unwrap();
     let mut view = bound.view().unwrap();
-    let file = fs::File::options()
-        .write(true)
-        .open(dir.path().join("f"))
-        .unwrap();
-    file.set_len(4096).unwrap();
+    cut_from_outside(&dir.path().join("f"), 4096);
     let mut out = vec![0; 80_000];
     assert!(view.read(0, &mut out[..4096]).is_ok());
     let result = view.read(0, &mut out);

@@ -50,6 +50,13 @@ impl Overwritten {
         Self { db, size, count }
     }
 
+    /// Gives all values that digit, and says by which command.
+    fn fill(&self, digit: &str) -> [String; 5] {
+        let command = ["VFILL", "k", "0", "-1", &value(digit, self.size)].map(str::to_owned);
+        assert_eq!(self.db.run(&command).int(), self.count as i64);
+        command
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let bytes = self.db.ask("VGETRAW k 0 -1").bytes();
         assert_eq!(bytes.len(), self.count * self.size);
@@ -78,8 +85,7 @@ fn kill_while_it_fills(words: &str, size: usize, kills: u64, random: &mut Random
     let mut array = Overwritten::new(words, size, FILLED);
     let (mut whole, mut batch) = (BTreeSet::new(), Vec::new());
     for digit in DIGITS {
-        let fill = ["VFILL", "k", "0", "-1", &value(digit, size)];
-        assert_eq!(array.db.run(&fill).int(), array.count as i64);
+        let fill = array.fill(digit);
         whole.extend(array.values());
         Client::encode(&mut batch, &fill);
     }
@@ -109,8 +115,7 @@ fn kill_while_it_sets(words: &str, size: usize, kills: u64, random: &mut Random)
     let mut array = Overwritten::new(words, size, SET);
     let (mut whole, mut batch) = (BTreeSet::new(), Vec::new());
     for digit in DIGITS {
-        let fill = ["VFILL", "k", "0", "-1", &value(digit, size)];
-        assert_eq!(array.db.run(&fill).int(), array.count as i64);
+        array.fill(digit);
         let bytes = array.bytes();
         Client::encode(&mut batch, &[&b"VSETRAW"[..], b"k", b"0", &bytes]);
         whole.insert(bytes);

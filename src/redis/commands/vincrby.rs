@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::execution::arguments::{expect_pairs, paired_indices};
+use crate::redis::execution::arguments::{expect_pairs, paired_indices, pairs};
 use crate::redis::execution::cold::expect_in_ram_for_writing;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
@@ -55,8 +55,7 @@ impl Command for VIncrBy {
         expect_in_ram_for_writing(ctx, bound, |count| {
             Touched::Each(indices(count).unwrap_or_default().into_vec())
         })?;
-        let values = args.len() / 2 - 1;
-        let mut writer = bound.overwriter(values, values)?;
+        let mut writer = bound.overwriter(pairs(args), pairs(args))?;
         let Span { head, count } = writer.span();
         let indices = indices(count)?;
         let new = writer.update(&indices, |pair, value| {

@@ -2,7 +2,9 @@
 
 use std::ffi::{CStr, c_int};
 
-use crate::redis::execution::arguments::{expect_pairs, index_below, paired_indices, with_encoded};
+use crate::redis::execution::arguments::{
+    expect_pairs, index_below, paired_indices, pairs, with_encoded,
+};
 use crate::redis::execution::cold::expect_in_ram_for_writing;
 use crate::redis::execution::command::{Command, KeyAccess};
 use crate::redis::execution::commit::{announce, reply_when_durable};
@@ -52,8 +54,7 @@ impl Command for VSet {
             args.seconds(2),
             |i| 2 * i + 3,
             |bytes| {
-                let values = args.len() / 2 - 1;
-                let mut writer = bound.overwriter(values, values)?;
+                let mut writer = bound.overwriter(pairs(args), pairs(args))?;
                 let Span { head, count } = writer.span();
                 let (one, several);
                 let indices = if args.len() == 4 {

@@ -171,13 +171,17 @@ pub fn expect_pairs(args: Args<'_>) -> Outcome {
     }
 }
 
+/// Number of pairs of arguments after the key.
+pub fn pairs(args: Args<'_>) -> usize {
+    (args.len() - 2) / 2
+}
+
 /// The first of each pair of arguments after the key: indices of an array of `count` values.
 ///
 /// # Errors
 /// As [`index_below`].
 pub fn paired_indices(args: Args<'_>, count: u64, binding: &Binding) -> Result<Few<u64>, Failure> {
-    let pairs = 0..(args.len() - 2) / 2;
-    all(pairs.map(|pair| index_below(args, 2 + 2 * pair, count, binding)))
+    all((0..pairs(args)).map(|pair| index_below(args, 2 + 2 * pair, count, binding)))
 }
 
 /// Argument `position`, which is to be the bytes of whole values, and their number.

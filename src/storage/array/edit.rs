@@ -9,7 +9,6 @@ use crate::storage::array::writer::{Notes, Writer};
 use crate::storage::error::{Error, Result};
 use crate::storage::format::redo;
 use crate::storage::memory::available::buffer;
-use crate::storage::memory::whole::LONGEST;
 use crate::storage::threads::cancel::Cancel;
 
 /// How much of a range is filled before others have their turn, in bytes.
@@ -198,10 +197,10 @@ impl Array {
             let index = next.saturating_sub(self.head());
             self.warm_up(&(index..index + at_once));
             // Others see parts of a long range, and so does who finds it after a crash; of a value, no one does.
-            let mut writer = if value.len() > LONGEST {
-                self.overwriter(1, at_once as usize)?
-            } else {
+            let mut writer = if self.is_one_store(1) {
                 self.writer()?
+            } else {
+                self.overwriter(1, at_once as usize)?
             };
             self.not_cancelled(cancel)?;
             let extent = writer.span();

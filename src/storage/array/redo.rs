@@ -39,7 +39,7 @@ impl Array {
 
     /// Whether a value is stored by one instruction, and there is no other.
     #[inline]
-    fn is_one_store(&self, values: usize) -> bool {
+    pub(in crate::storage) fn is_one_store(&self, values: usize) -> bool {
         values <= 1 && self.item().size() <= LONGEST
     }
 }
@@ -93,12 +93,12 @@ impl<'a> Writer<'a> {
         &mut self,
         runs: impl Iterator<Item = (u64, &'b [u8])> + Clone,
     ) -> Result<()> {
-        let is_noted = self.note(runs.clone())?;
+        let len_at = self.note(runs.clone())?;
         self.replace(runs)?;
-        if is_noted {
-            self.forget_note()?;
+        match len_at {
+            Some(len_at) => self.forget_note(len_at),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Makes room for a note, if there is none and the file may have it.
@@ -128,13 +128,19 @@ impl<'a> Writer<'a> {
         self.make_momentary_room(end).map(drop)
     }
 
-    /// Notes values that are about to be changed, if there is room for it; whether they are noted.
-    fn note<'b>(&mut self, runs: impl Iterator<Item = (u64, &'b [u8])> + Clone) -> Result<bool> {
+    /// Notes values that are about to be changed, if there is room for it; where the length of the note is.
+    fn note<'b>(
+        &mut self,
+        runs: impl Iterator<Item = (u64, &'b [u8])> + Clone,
+    ) -> Result<Option<u64>> {
         let len = redo::len(runs.clone());
         let Some(record_at) = self.extent.room_for(len + redo::HEADER) else {
-            return Ok(false);
+            return Ok(None);
         };
-        let header_at = record_at - redo::HEADER;
+        let (header_at, len_at) = (
+            record_at - redo::HEADER,
+            record_at - redo::LEN_BEFORE_RECORD,
+        );
         let map = self.open.map();
         let mut at = header_at - len;
         let mut put = |bytes: &[u8]| {
@@ -148,19 +154,15 @@ impl<'a> Writer<'a> {
                 put(values)?;
             }
             put(&redo::MAGIC)?;
-            map.store(record_at - redo::LEN_BEFORE_RECORD, len)
+            map.store(len_at, len)
         })();
         noted.map_err(|fault| self.mark_lost(fault))?;
-        Ok(true)
+        Ok(Some(len_at))
     }
 
     /// What was noted has been done.
-    fn forget_note(&mut self) -> Result<()> {
-        let Some(record_at) = self.extent.record_at() else {
-            return Ok(());
-        };
-        let map = self.open.map();
-        let forgotten = map.store(record_at - redo::LEN_BEFORE_RECORD, 0);
+    fn forget_note(&mut self, len_at: u64) -> Result<()> {
+        let forgotten = self.open.map().store(len_at, 0);
         forgotten.map_err(|fault| self.mark_lost(fault))
     }
 }

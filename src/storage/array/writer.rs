@@ -19,7 +19,7 @@ use crate::storage::memory::mapping::Mapping;
 /// that may wait takes the writer by value and gives another back, for which the array was looked at again: what was known before
 /// is void then.
 pub struct Writer<'a> {
-    pub(in crate::storage) locked: Locked<'a>,
+    locked: Locked<'a>,
     pub(in crate::storage) notes: Notes,
 }
 
