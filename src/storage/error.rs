@@ -129,6 +129,11 @@ pub enum Error {
         room: u64,
         limit: u64,
     },
+    #[error(
+        "the values of file '{path}' would be taken for the record that ends a file with slack, where byte {len} is its end \
+         (docs/file.md): nothing was changed"
+    )]
+    LikeRecord { path: String, len: u64 },
     #[error("writes to file '{path}' are refused: {reason}")]
     Refused { path: String, reason: String },
     #[error("the mmap worker thread died ({0}); writes are refused until the server restarts")]

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use crate::storage::array::shared::Shared;
+use crate::storage::store::post::WorkerMessage;
+use crate::storage::store::registry::Registry;
 use crate::storage::types::ItemType;
 use crate::storage::*;
 
@@ -29,6 +33,17 @@ pub(in crate::storage) fn bind(store: &Store, name: &str, item: ItemType) -> Bou
     store
         .bind(&path(name), item, Access::Writable, true)
         .unwrap()
+}
+
+/// An array of doubles in a new file "f", and what is asked of its worker, of which there is none.
+pub(in crate::storage) fn without_worker(dir: &Path) -> (Arc<Array>, Receiver<WorkerMessage>) {
+    let (sender, jobs) = crossbeam_channel::unbounded();
+    let registry = Registry::new(&Arc::new(Shared::new()), sender);
+    let root = Root::open(dir).unwrap();
+    let array = registry
+        .bind(&root, &path("f"), ItemType::DOUBLE, Access::Writable, true)
+        .unwrap();
+    (array, jobs)
 }
 
 /// Cuts a file as another program does.

@@ -41,7 +41,9 @@ impl Writer<'_> {
         let Some(record_at) = self.extent.room_for(len) else {
             return Ok(false);
         };
-        self.array.may_hold(self.extent.end() + len)?;
+        let from = self.extent.end();
+        self.array.may_hold(from + len)?;
+        self.no_imitation(from, bytes)?;
         self.append_within_slack(record_at, bytes)?;
         Ok(true)
     }
@@ -84,6 +86,8 @@ impl Writer<'_> {
         loop {
             match self.find_room(len)? {
                 Some(room) => {
+                    let from = self.extent.end();
+                    self.no_imitation(from, bytes)?;
                     self.append_to(room, bytes)?;
                     return Ok(self);
                 }

@@ -76,12 +76,14 @@ impl Writer<'_> {
     /// Leaves only `left` values. It does not wait.
     ///
     /// # Errors
-    /// If the lower mark or the shorter length cannot be set; then nothing was removed.
+    /// If the lower mark or the shorter length cannot be set, or what is left would end in what looks like a record; then nothing
+    /// was removed.
     fn shorten(&mut self, left: u64) -> Result<()> {
+        let len = self.array.layout.offset(left);
+        self.may_end_at(len, len)?;
         self.before_cut(left);
         let (array, end) = (self.array, self.extent.head() + left);
         array.shared.shortest.note(array.number, end);
-        let len = self.array.layout.offset(left);
         let freed = self.extent.len() - len;
         // The worker may be allocating behind exact values, and a truncation would free that again.
         if !self.extent.has_slack() {

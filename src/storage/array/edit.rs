@@ -45,6 +45,8 @@ impl Writer<'_> {
             let last = index.saturating_add(values).saturating_sub(1);
             return Err(self.out_of_range(last));
         }
+        let at = self.array.layout.offset(index);
+        self.no_imitation(at, bytes)?;
         self.overwrite(index, bytes)
     }
 
@@ -107,8 +109,11 @@ impl Writer<'_> {
 impl Writer<'_> {
     /// Writes values that are known to be there.
     pub(in crate::storage) fn store_at(&mut self, indices: &[u64], bytes: &[u8]) -> Result<()> {
-        let size = self.array.item().size();
+        let layout = &self.array.layout;
+        let size = layout.item.size();
         let run = |(&index, value)| (index, value);
+        let placed = indices.iter().zip(bytes.chunks_exact(size));
+        self.no_imitations(placed.map(|(&index, value)| (layout.offset(index), value)))?;
         if self.notes == Notes::None {
             return self.replace(indices.iter().zip(bytes.chunks_exact(size)).map(run));
         }
@@ -214,7 +219,7 @@ impl Array {
                 return Ok(());
             }
             let bytes = &block[..values as usize * value.len()];
-            writer.overwrite(next - extent.head, bytes)?;
+            writer.set_from(next - extent.head, bytes)?;
             next += values;
             *filled += values;
             writer.unlock_fair();

@@ -265,21 +265,22 @@ impl Locked<'_> {
         self.check_length()?;
         let record = self.record(grown.file_len, self.extent.len());
         let file = self.file()?;
-        disk::write_all_at(&file, &record.to_bytes(), grown.file_len - record::SIZE)
+        disk::write_all_at(&file, &record.to_tail(), grown.file_len - record::TAIL)
             .map_err(|e| self.array.failed("extend", e))
     }
 
     /// Puts a growth in place, under the lock.
     fn adopt(&mut self, grown: Grown) -> Result<()> {
-        let at = grown.file_len - record::SIZE;
         if self.extent.has_slack() {
+            let at = grown.file_len - record::SIZE;
             let store = |field, value| grown.map.store(at + field, value);
             store(record::LIVE_AT, self.extent.count())
                 .and_then(|()| store(record::SYNCED_AT, self.durability.synced()))
                 .and_then(|()| store(record::PREVIOUS_AT, 0))
                 .map_err(|fault| self.mark_lost(fault))?;
         } else {
-            if self.extent.end() > at {
+            let tail_at = grown.file_len - record::TAIL;
+            if self.extent.end() > tail_at {
                 // Exact appends have overtaken the little that could be allocated.
                 return Err(self
                     .array
@@ -287,7 +288,7 @@ impl Locked<'_> {
             }
             let record = self.record(grown.file_len, 0);
             let file = self.file_as_left()?;
-            disk::write_all_at(&file, &record.to_bytes(), at)
+            disk::write_all_at(&file, &record.to_tail(), tail_at)
                 .map_err(|e| self.array.failed("extend", e))?;
         }
         if !Arc::ptr_eq(self.open.map(), &grown.map) {

@@ -16,7 +16,7 @@ const WRITES_IN_STEP: u64 = 512;
 
 /// Length of a file whose slack holds values up to `end`, in bytes.
 pub(super) fn len_with_record(end: u64) -> u64 {
-    end.saturating_add(record::SIZE)
+    end.saturating_add(record::TAIL)
         .checked_next_multiple_of(record::ALIGNMENT)
         .unwrap_or(u64::MAX)
 }
@@ -30,7 +30,7 @@ impl Array {
     fn slack_end(&self) -> Option<u64> {
         let by_system = limits::file_size().map(|limit| {
             let len = limit - limit % record::ALIGNMENT;
-            len.saturating_sub(record::SIZE)
+            len.saturating_sub(record::TAIL)
         });
         self.furthest_end().into_iter().chain(by_system).min()
     }

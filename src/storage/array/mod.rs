@@ -13,6 +13,7 @@ pub(in crate::storage) mod edit;
 pub(in crate::storage) mod growth;
 pub(in crate::storage) mod handle;
 pub(in crate::storage) mod head;
+pub(in crate::storage) mod imitation;
 pub(in crate::storage) mod limit;
 pub(in crate::storage) mod lock;
 pub(in crate::storage) mod locked;

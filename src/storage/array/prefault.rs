@@ -47,25 +47,14 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::storage::FilePath;
     use crate::storage::array::append::MUCH;
-    use crate::storage::array::shared::Shared;
-    use crate::storage::files::access::Access;
-    use crate::storage::files::root::Root;
     use crate::storage::store::post::WorkerMessage;
-    use crate::storage::store::registry::Registry;
-    use crate::storage::types::ItemType;
+    use crate::storage::tests::without_worker;
 
     #[test]
     fn no_page_faults_are_taken_for_large_appends() {
         let dir = TempDir::new().unwrap();
-        let root = Root::open(dir.path()).unwrap();
-        let (sender, jobs) = crossbeam_channel::unbounded();
-        let registry = Registry::new(&Arc::new(Shared::new()), sender);
-        let path = FilePath::new(b"f").unwrap();
-        let array = registry
-            .bind(&root, &path, ItemType::DOUBLE, Access::Writable, true)
-            .unwrap();
+        let (array, jobs) = without_worker(dir.path());
         let window_is_asked_for = || {
             let is_prefault = |job| matches!(job, WorkerMessage::Chore(_, Chore::Prefault));
             jobs.try_iter().any(is_prefault)

@@ -5,11 +5,13 @@
 //! for one, values of up to [`LONGEST`] bytes are changed as a whole still, each by itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
 use crate::storage::array::writer::{Notes, Writer};
 use crate::storage::error::{Error, Result};
+use crate::storage::format::record;
 use crate::storage::format::redo;
 use crate::storage::memory::whole::LONGEST;
 
@@ -94,11 +96,11 @@ impl<'a> Writer<'a> {
         runs: impl Iterator<Item = (u64, &'b [u8])> + Clone,
     ) -> Result<()> {
         let len_at = self.note(runs.clone())?;
-        self.replace(runs)?;
-        match len_at {
-            Some(len_at) => self.forget_note(len_at),
-            None => Ok(()),
-        }
+        let replaced = self.replace(runs);
+        compiler_fence(Ordering::SeqCst);
+        // What failed, and was answered with an error, is not to be done at the next opening.
+        let forgotten = len_at.map_or(Ok(()), |len_at| self.forget_note(len_at));
+        replaced.and(forgotten)
     }
 
     /// Makes room for a note, if there is none and the file may have it.
@@ -108,7 +110,8 @@ impl<'a> Writer<'a> {
         }
         let is_hurried = self.load.are_changes_hurried();
         if let Err(error) = self.try_to_make_room(bytes) {
-            if !error.is_full() && !matches!(error, Error::TooLong { .. }) {
+            let is_no_room = matches!(error, Error::TooLong { .. } | Error::FileSize { .. });
+            if !error.is_full() && !is_no_room {
                 tracing::warn!("values are changed without a note: {error}");
             }
             return Afterwards::Leave;
@@ -134,11 +137,11 @@ impl<'a> Writer<'a> {
         runs: impl Iterator<Item = (u64, &'b [u8])> + Clone,
     ) -> Result<Option<u64>> {
         let len = redo::len(runs.clone());
-        let Some(record_at) = self.extent.room_for(len + redo::HEADER) else {
+        let Some(record_at) = self.extent.room_for(len) else {
             return Ok(None);
         };
         let (header_at, len_at) = (
-            record_at - redo::HEADER,
+            record_at - record::NOTE_HEADER,
             record_at - redo::LEN_BEFORE_RECORD,
         );
         let map = self.open.map();
@@ -157,6 +160,8 @@ impl<'a> Writer<'a> {
             map.store(len_at, len)
         })();
         noted.map_err(|fault| self.mark_lost(fault))?;
+        // Whoever is killed after a store to the values has made the one of the length.
+        compiler_fence(Ordering::SeqCst);
         Ok(Some(len_at))
     }
 
@@ -164,5 +169,45 @@ impl<'a> Writer<'a> {
     fn forget_note(&mut self, len_at: u64) -> Result<()> {
         let forgotten = self.open.map().store(len_at, 0);
         forgotten.map_err(|fault| self.mark_lost(fault))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::settings::Fsync;
+    use crate::storage::tests::{bind, contents, store_in, without_worker};
+    use crate::storage::types::ItemType;
+
+    /// A note that value 0 is to become `value`.
+    fn note_of(value: f64) -> Vec<u8> {
+        let run = [&redo::run_header(0, 1)[..], &value.to_le_bytes()].concat();
+        let len = run.len() as u64;
+        [run, redo::MAGIC.to_vec(), len.to_le_bytes().to_vec()].concat()
+    }
+
+    #[test]
+    fn removed_values_are_not_taken_for_a_note() {
+        let dir = TempDir::new().unwrap();
+        let (array, _jobs) = without_worker(dir.path());
+        array.shared.settings.set_fsync(Fsync::Always);
+        let note = note_of(-666.0);
+        let mut bytes = vec![0; 4096 - 64 - note.len()];
+        bytes.extend(note);
+        array.append(&bytes).unwrap();
+        array.sync().unwrap();
+        array.truncate(20).unwrap();
+        assert!(
+            array.has_slack(),
+            "what was removed stands before the record"
+        );
+        let killed = TempDir::new().unwrap();
+        fs::copy(dir.path().join("f"), killed.path().join("f")).unwrap();
+        let store = store_in(killed.path());
+        assert_eq!(contents(&bind(&store, "f", ItemType::DOUBLE)), [0; 160]);
     }
 }

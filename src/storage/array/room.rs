@@ -45,7 +45,7 @@ impl Writer<'_> {
         let needed = len_with_record(end);
         self.grow_now(needed, needed)?;
         self.array.shared.stats.wait_time.record_since(start);
-        Ok(self.extent.room_to())
+        Ok(self.extent.record_at().expect("the file has grown"))
     }
 }
 

@@ -32,7 +32,7 @@ impl Array {
             let record = locked.record(near, 0);
             let far = locked.extent.len() - record::SIZE;
             let map = locked.open.map();
-            map.write(near - record::SIZE, &record.to_bytes())
+            map.write(near - record::TAIL, &record.to_tail())
                 .and_then(|()| map.store(far + record::PREVIOUS_AT, near))
                 .map_err(|fault| locked.mark_lost(fault))?;
             locked.extent.move_record(near - record::SIZE);

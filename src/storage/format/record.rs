@@ -10,6 +10,10 @@ use crate::storage::files::boot::{BootId, this_boot};
 
 /// Size of a record in bytes.
 pub const SIZE: u64 = 64;
+/// Size of the place before a record that is never one of values, in bytes: there a note of changes has its header.
+pub const NOTE_HEADER: u64 = 16;
+/// Size of what a file with slack ends with, in bytes: that place and the record.
+pub const TAIL: u64 = NOTE_HEADER + SIZE;
 /// Files with slack are a multiple of this long, so that a record lies within one page and one sector.
 pub const ALIGNMENT: u64 = 4096;
 /// Where the live count lies in a record: one aligned 64-bit word, stored after each append.
@@ -82,6 +86,18 @@ impl Record {
         bytes[48..56].copy_from_slice(&self.synced.to_le_bytes());
         bytes[56..64].copy_from_slice(&self.previous.to_le_bytes());
         bytes
+    }
+
+    /// What the file ends with: no note, and the record.
+    pub fn to_tail(self) -> [u8; TAIL as usize] {
+        let mut tail = [0; TAIL as usize];
+        tail[NOTE_HEADER as usize..].copy_from_slice(&self.to_bytes());
+        tail
+    }
+
+    /// Whether a file of `file_len` bytes that ends in these is taken for one with slack.
+    pub fn is_at_end(bytes: &[u8; SIZE as usize], file_len: u64) -> bool {
+        Self::parse(bytes, file_len).is_some()
     }
 
     /// The record in the last bytes of a file of `file_len` bytes, if it is one.

@@ -90,6 +90,23 @@ impl Contents {
         Ok(Self::find(file, path, layout, Access::ReadOnly)?.0)
     }
 
+    /// Whether its values are what binding it for writing would make them: no bytes are left over, and no change is noted.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn is_whole(&self, file: &File, path: &FilePath, layout: &Layout) -> Result<bool> {
+        if !self.slack {
+            return Ok(layout.offset(self.count) == self.file_len);
+        }
+        if self.went_down {
+            return Ok(true);
+        }
+        let is_noted = redo::stands(file, layout, self.count);
+        is_noted
+            .map(|is_noted| !is_noted)
+            .map_err(|e| Error::io("read", path, e))
+    }
+
     /// What the file holds and, if that is not all it is long, why.
     fn find(
         file: &File,

@@ -9,7 +9,8 @@
 //! | 8 bytes before the record | length of the runs in bytes; 0 if there is no note |
 //!
 //! The length is stored last before the values are changed, and is 0 again after that: one aligned word each. So a note is whole
-//! whenever a process is killed. It says nothing after the machine went down, since its parts may be of different times then.
+//! whenever a process is killed. The header is never a place of values: it comes with the record, as zeros, so that no value that
+//! was removed is taken for a note. A note says nothing after the machine went down, since its parts may be of different times then.
 
 use std::fs::File;
 use std::io;
@@ -21,8 +22,7 @@ use crate::storage::format::record::Record;
 
 /// Tells a note from values that were there before.
 pub(in crate::storage) const MAGIC: [u8; 8] = *b"\x89MMREDO\n";
-/// Size of what lies between runs and record, in bytes.
-pub(in crate::storage) const HEADER: u64 = 16;
+const HEADER: u64 = record::NOTE_HEADER;
 /// Where the length of the runs is, in bytes before the record.
 pub(in crate::storage) const LEN_BEFORE_RECORD: u64 = 8;
 /// Size of what a run begins with, in bytes.
@@ -50,11 +50,11 @@ pub(in crate::storage) fn len<'a>(runs: impl Iterator<Item = (u64, &'a [u8])>) -
     runs.map(|(_, values)| RUN + values.len() as u64).sum()
 }
 
-/// Room for a note of `values` values in `runs` runs, in bytes: for the longest one, if that is too much for one.
+/// Room for the runs of a note of `values` values in `runs` runs, in bytes: for the longest, if that is too much for one.
 pub(in crate::storage) fn room(runs: usize, values: usize, size: usize) -> u64 {
     let runs = (runs as u64).saturating_mul(RUN);
     let values = (values as u64).saturating_mul(size as u64);
-    HEADER + runs.saturating_add(values).min(most(size))
+    runs.saturating_add(values).min(most(size))
 }
 
 /// What stands before the values of a run.
@@ -70,21 +70,31 @@ pub(in crate::storage) fn run_header(index: u64, values: u64) -> [u8; RUN as usi
 /// # Errors
 /// Any I/O error of the operating system.
 pub(in crate::storage) fn carry_out(file: &File, layout: &Layout, count: u64) -> io::Result<bool> {
-    let Some(record) = Record::find(file, file.metadata()?.len())? else {
+    let Some(noted) = find(file, layout, count)? else {
         return Ok(false);
     };
-    let end = layout.offset(count);
-    let size = layout.item.size();
-    let Some(noted) = read(file, record.file_len - record::SIZE, end, size)? else {
-        return Ok(false);
-    };
-    let Some(runs) = parse(&noted, size, count) else {
-        return Ok(false);
-    };
-    for (index, values) in runs {
+    for (index, values) in parse(&noted, layout.item.size(), count).unwrap_or_default() {
         disk::write_all_at(file, values, layout.offset(index))?;
     }
     Ok(true)
+}
+
+/// Whether a file that has slack and `count` values has a note, so that some are not yet what they are to be.
+///
+/// # Errors
+/// Any I/O error of the operating system.
+pub(in crate::storage) fn stands(file: &File, layout: &Layout, count: u64) -> io::Result<bool> {
+    Ok(find(file, layout, count)?.is_some())
+}
+
+/// The runs that are noted in a file that has slack and `count` values, all of them of values that are there.
+fn find(file: &File, layout: &Layout, count: u64) -> io::Result<Option<Vec<u8>>> {
+    let Some(record) = Record::find(file, file.metadata()?.len())? else {
+        return Ok(None);
+    };
+    let (end, size) = (layout.offset(count), layout.item.size());
+    let noted = read(file, record.file_len - record::SIZE, end, size)?;
+    Ok(noted.filter(|runs| parse(runs, size, count).is_some()))
 }
 
 /// The runs that are noted before a record, behind the last value.
@@ -100,7 +110,7 @@ fn read(file: &File, record_at: u64, end: u64, size: usize) -> io::Result<Option
     let Some(at) = header_at.checked_sub(len).filter(|&at| at >= end) else {
         return Ok(None);
     };
-    if len > most(size) {
+    if len == 0 || len > most(size) {
         return Ok(None);
     }
     let mut runs = vec![0; len as usize];
@@ -145,7 +155,7 @@ mod tests {
         let parsed = parse(&bytes, 2, 9).unwrap();
         assert_eq!(parsed, [(7, &b"aabb"[..]), (0, b"cc")]);
         assert_eq!(len(parsed.into_iter()), bytes.len() as u64);
-        assert_eq!(room(2, 3, 2), HEADER + bytes.len() as u64);
+        assert_eq!(room(2, 3, 2), bytes.len() as u64);
     }
 
     #[test]
@@ -161,6 +171,16 @@ mod tests {
         ] {
             assert_eq!(parse(&bytes, 2, count), None, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_note_of_length_0_is_none() {
+        let file = tempfile::tempfile().unwrap();
+        let header = [&MAGIC[..], &[0; 8]].concat();
+        disk::write_all_at(&file, &header, 4016).unwrap();
+        assert_eq!(read(&file, 4032, 80, 8).unwrap(), None);
+        disk::write_all_at(&file, &24_u64.to_le_bytes(), 4024).unwrap();
+        assert_eq!(read(&file, 4032, 80, 8).unwrap(), Some(vec![0; 24]));
     }
 
     #[test]

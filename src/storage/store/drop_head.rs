@@ -308,6 +308,8 @@ impl HeadDrop {
             self.copy(missing.clone(), self.shift())?;
         }
         let kept = writer.extent.count() - self.head;
+        let end = writer.extent.end();
+        writer.may_end_at(end, array.layout.offset(kept))?;
         let mut synced = array.layout.count_up_to(self.synced_to).min(lowest);
         if !missing.is_empty() && array.shared.settings.fsync() == Fsync::Always {
             self.sync()?;

@@ -358,10 +358,9 @@ impl Unbound {
         let look = || {
             let layout = Layout::of(file, path, item, Access::ReadOnly)?;
             let found = Contents::look(file, path, &layout)?;
-            let is_whole = found.slack || layout.offset(found.count) == found.file_len;
-            let head = dropped::of(file, path)?;
+            let is_whole = found.is_whole(file, path, &layout)?;
             let extent = Span {
-                head,
+                head: dropped::of(file, path)?,
                 count: found.count,
             };
             Ok(is_whole.then_some(Self { layout, extent }))
@@ -396,5 +395,37 @@ impl Moment<'_> {
             index += values;
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::format::record::Record;
+    use crate::storage::format::redo;
+    use crate::storage::tests::path;
+
+    #[test]
+    fn a_file_with_a_note_is_not_what_its_values_say() {
+        let dir = TempDir::new().unwrap();
+        let at = dir.path().join("f");
+        let run = [&redo::run_header(0, 1)[..], &[7; 8]].concat();
+        let mut note = [&run[..], &redo::MAGIC, &(run.len() as u64).to_le_bytes()].concat();
+        let is_bound_as_it_is = |note: &[u8]| {
+            let slack = vec![0; 4096 - 64 - note.len()];
+            let record = Record::new(8, 4096, 2, 0, 0).to_bytes();
+            fs::write(&at, [&slack, note, &record[..]].concat()).unwrap();
+            let file = File::open(&at).unwrap();
+            let found = Unbound::of(&file, &path("f"), ItemType::DOUBLE).unwrap();
+            found.is_some()
+        };
+        assert!(!is_bound_as_it_is(&note));
+        let len_at = note.len() - 8;
+        note[len_at..].fill(0);
+        assert!(is_bound_as_it_is(&note));
     }
 }

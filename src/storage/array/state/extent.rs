@@ -41,7 +41,7 @@ enum Form {
 /// The space behind the values.
 #[derive(Debug)]
 struct Slack {
-    /// Where the record is, and so where values end at most, in bytes.
+    /// Where the record is, in bytes. Values end at most where the header of a note before it would begin.
     record_at: u64,
     /// When the values reach this byte, the next growth is due.
     grow_at: Option<u64>,
@@ -177,14 +177,18 @@ impl Extent {
 
     /// Where values may end without a change of the length.
     pub fn room_to(&self) -> u64 {
-        self.record_at().unwrap_or_else(|| self.len())
+        match &self.form {
+            Form::Exact { .. } => self.len(),
+            // Of a file that others write they may end nearer to the record.
+            Form::Slack(slack) => (slack.record_at - record::NOTE_HEADER).max(self.end()),
+        }
     }
 
-    /// Where the record is, if `bytes` more have room before it.
+    /// Where the record is, if `bytes` more have room before it and the header of a note.
     #[inline]
     pub fn room_for(&self, bytes: u64) -> Option<u64> {
         self.record_at()
-            .filter(|record_at| self.end() + bytes <= *record_at)
+            .filter(|record_at| self.end() + bytes + record::NOTE_HEADER <= *record_at)
     }
 
     /// Sets the number of values, and so the length of an exact file.
@@ -383,8 +387,12 @@ mod tests {
         let record_at = 8192 - record::SIZE;
         assert_eq!(extent.record_at(), Some(record_at));
         assert_eq!(extent.len(), 8192);
-        assert_eq!(extent.room_for(record_at), Some(record_at));
-        assert_eq!(extent.room_for(record_at + 1), None);
+        let room = record_at - record::NOTE_HEADER;
+        assert_eq!(
+            (extent.room_for(room), extent.room_to()),
+            (Some(record_at), room)
+        );
+        assert_eq!(extent.room_for(room + 1), None);
         assert!(extent.is_growth_due(record_at / 2) && !extent.is_growth_due(record_at / 2 - 1));
         extent.give_up_growth();
         assert!(!extent.is_growth_due(record_at));

@@ -1,0 +1,224 @@
+//! Values that look like a record.
+//!
+//! Whether a file is exact or has slack is told by its last bytes alone. So the values of an exact one must not end in what looks
+//! like a record: whoever may only append could make the next opening believe a count of their own. By chance that does not
+//! happen, and so such values are refused: where the end of a page comes to lie in them, and where a file would end behind them.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::storage::array::locked::Locked;
+use crate::storage::error::{Error, Result};
+use crate::storage::format::record;
+use crate::storage::format::record::Record;
+
+/// What a page ends with.
+type Ending = [u8; record::SIZE as usize];
+
+/// Whether bytes at a place are in no such ending.
+#[inline(always)]
+fn is_clear(at: u64, len: usize) -> bool {
+    at % record::ALIGNMENT + len as u64 <= record::ALIGNMENT - record::SIZE
+}
+
+/// The ends of pages before which a record would have bytes in common with a range.
+fn page_ends(at: u64, end: u64) -> impl Iterator<Item = u64> {
+    let first = (at / record::ALIGNMENT + 1) * record::ALIGNMENT;
+    (first..end + record::SIZE).step_by(record::ALIGNMENT as usize)
+}
+
+/// Puts the bytes of a run that belong there into an ending that begins at `from`.
+fn overlay(ending: &mut Ending, from: u64, at: u64, bytes: &[u8]) {
+    let start = from.max(at);
+    let end = (from + record::SIZE).min(at + bytes.len() as u64);
+    ending[(start - from) as usize..(end - from) as usize]
+        .copy_from_slice(&bytes[(start - at) as usize..(end - at) as usize]);
+}
+
+impl Locked<'_> {
+    /// # Errors
+    /// If bytes that are written to a place, behind the values or over some, would make a page end in what looks like a record.
+    #[inline(always)]
+    pub(in crate::storage) fn no_imitation(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        if is_clear(at, bytes.len()) {
+            return Ok(());
+        }
+        self.no_imitations(std::iter::once((at, bytes)))
+    }
+
+    /// As [`Self::no_imitation`], of several runs that are written as one.
+    #[inline(never)]
+    pub(in crate::storage) fn no_imitations<'b>(
+        &mut self,
+        runs: impl Iterator<Item = (u64, &'b [u8])>,
+    ) -> Result<()> {
+        let mut changed: HashMap<u64, Ending> = HashMap::new();
+        for (at, bytes) in runs.filter(|(at, bytes)| !is_clear(*at, bytes.len())) {
+            let end = at + bytes.len() as u64;
+            let last = end.max(self.extent.end());
+            for page_end in page_ends(at, end).take_while(|&page_end| page_end <= last) {
+                let from = page_end - record::SIZE;
+                if from >= at && page_end <= end {
+                    let ending = bytes[(from - at) as usize..].first_chunk();
+                    self.no_record(ending.expect("it lies within the bytes"), page_end)?;
+                    continue;
+                }
+                changed.try_reserve(1)?;
+                let ending = match changed.entry(page_end) {
+                    Entry::Occupied(ending) => ending.into_mut(),
+                    Entry::Vacant(place) => place.insert(self.ending(page_end)?),
+                };
+                overlay(ending, from, at, bytes);
+            }
+        }
+        for (page_end, ending) in changed {
+            self.no_record(&ending, page_end)?;
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// If the values before a byte would look like a record in a file that is `len` bytes long and ends with them.
+    pub(in crate::storage) fn may_end_at(&mut self, byte: u64, len: u64) -> Result<()> {
+        if len == 0 || !len.is_multiple_of(record::ALIGNMENT) {
+            return Ok(());
+        }
+        let ending = self.ending(byte)?;
+        self.no_record(&ending, len)
+    }
+
+    /// The last bytes before one, as far as they are values; zeros stand for what comes behind those.
+    fn ending(&mut self, byte: u64) -> Result<Ending> {
+        let from = byte - record::SIZE;
+        let mut ending = [0; record::SIZE as usize];
+        let there = self.extent.end().min(byte).saturating_sub(from) as usize;
+        let read = self.open.map().read(from, &mut ending[..there]);
+        read.map_err(|fault| self.mark_lost(fault))?;
+        Ok(ending)
+    }
+
+    fn no_record(&self, ending: &Ending, len: u64) -> Result<()> {
+        if Record::is_at_end(ending, len) {
+            return Err(Error::LikeRecord {
+                path: self.array.path.to_string(),
+                len,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::array::handle::Array;
+    use crate::storage::tests::{bind, contents, store_in};
+    use crate::storage::types::ItemType;
+
+    #[test]
+    fn page_ends_are_those_whose_records_would_be_touched() {
+        let ends = |at, end| page_ends(at, end).collect::<Vec<_>>();
+        assert_eq!(ends(0, 4032), [] as [u64; 0]);
+        assert_eq!(ends(0, 4033), [4096]);
+        assert_eq!(ends(4095, 4096), [4096]);
+        assert_eq!(ends(4096, 4104), [] as [u64; 0]);
+        assert_eq!(ends(4090, 8200), [4096, 8192]);
+    }
+
+    /// What another boot's server would have left, of an array without values.
+    fn record_of(file_len: u64) -> Ending {
+        let record = Record {
+            item_size: 8,
+            file_len,
+            boot_id: [0; 16],
+            live: 0,
+            synced: 0,
+            previous: 0,
+        };
+        record.to_bytes()
+    }
+
+    fn expect_refusal<T: std::fmt::Debug>(result: Result<T>) {
+        assert!(
+            matches!(result, Err(Error::LikeRecord { .. })),
+            "{result:?}"
+        );
+    }
+
+    #[test]
+    fn no_values_are_appended_that_look_like_a_record() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = bind(&store, "f", ItemType::DOUBLE);
+        let array: &Arc<Array> = &bound;
+        let record = record_of(4096);
+        let before = vec![1; 4032];
+        expect_refusal(array.append(&[&before[..], &record, &[1; 8]].concat()));
+        expect_refusal(array.append(&[&before[..], &record].concat()));
+        assert_eq!(contents(&bound), []);
+        array.append(&before).unwrap();
+        expect_refusal(array.append(&record));
+        for word in record[..56].chunks(8) {
+            array.append(word).unwrap();
+        }
+        expect_refusal(array.append(&record[56..]));
+        assert_eq!(contents(&bound), [&before[..], &record[..56]].concat());
+        array.append(&[1; 8]).unwrap();
+        array.append(&record_of(4096)).unwrap();
+    }
+
+    #[test]
+    fn no_values_are_changed_to_what_looks_like_a_record() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = bind(&store, "f", ItemType::DOUBLE);
+        let record = record_of(4096);
+        let mut values = vec![1; 5000 / 8 * 8];
+        bound.append(&values).unwrap();
+        expect_refusal(bound.writer().unwrap().set_from(504, &record));
+        expect_refusal(
+            bound
+                .writer()
+                .unwrap()
+                .set_from(500, &[&[1; 32], &record[..]].concat()),
+        );
+        let indices: Vec<u64> = (504..512).rev().collect();
+        let reversed: Vec<u8> = record.chunks(8).rev().flatten().copied().collect();
+        expect_refusal(bound.set(&indices, &reversed));
+        assert_eq!(contents(&bound), values);
+        bound.set(&indices[1..], &reversed[8..]).unwrap();
+        expect_refusal(bound.set(&indices[..1], &reversed[..8]));
+        values[4032..4088].copy_from_slice(&record[..56]);
+        assert_eq!(contents(&bound), values);
+    }
+
+    #[test]
+    fn no_file_is_shortened_to_where_it_would_end_in_what_looks_like_a_record() {
+        let dir = TempDir::new().unwrap();
+        // Another program wrote them: they lie where no file ends.
+        let values = [&[1; 4032][..], &record_of(4096), &[1; 16]].concat();
+        fs::write(dir.path().join("f"), &values).unwrap();
+        fs::write(
+            dir.path().join("g"),
+            [&[1; 16][..], &values[..4096]].concat(),
+        )
+        .unwrap();
+        let store = store_in(dir.path());
+        let f = bind(&store, "f", ItemType::DOUBLE);
+        expect_refusal(f.pop(2));
+        expect_refusal(f.truncate(512));
+        assert_eq!(contents(&f), values);
+        assert_eq!(f.pop(1).unwrap(), [1; 8]);
+        f.truncate(511).unwrap();
+        let g = bind(&store, "g", ItemType::DOUBLE);
+        expect_refusal(store.drop_head(&g.share(), 2));
+        assert_eq!(g.writer().unwrap().span().count, 514);
+        store.drop_head(&g.share(), 1).unwrap();
+        assert_eq!(contents(&g)[8..], values[..4096]);
+    }
+}
