@@ -16,7 +16,7 @@ use crate::storage::array::handle::Array;
 use crate::storage::array::shared::Shared;
 use crate::storage::files::access::Access;
 use crate::storage::files::root::Root;
-use crate::storage::memory::guard as sigbus;
+use crate::storage::memory::guard;
 use crate::storage::store::post::WorkerMessage;
 use crate::storage::store::registry::Registry;
 use crate::storage::types::ItemType;
@@ -36,7 +36,7 @@ struct World {
 impl World {
     /// An array of `AT_ONCE` values 1, 2, 3, ..., as in the middle of a burst.
     fn new() -> Self {
-        sigbus::install().unwrap();
+        guard::install().unwrap();
         let dir = TempDir::new_in("/dev/shm").unwrap();
         let root = Root::open(dir.path()).unwrap();
         let (sender, jobs) = crossbeam_channel::unbounded();

@@ -66,7 +66,7 @@ pub use crate::storage::store::import::{Former, Import, MayBecome};
 pub use crate::storage::store::post::Done;
 pub use crate::storage::store::store::Store;
 pub use crate::storage::store::tasks::{Task, TaskDone, TaskEnd};
-pub use crate::storage::system::real_path;
+pub use crate::storage::system::{read_whole, real_path};
 pub use crate::storage::threads::cancel::Cancel;
 pub use error::{Error, Result};
 pub use settings::Fsync;

@@ -197,7 +197,7 @@ impl Binding {
     }
 }
 
-/// What a file says of the key that it was bound to last: see `storage::owner`.
+/// What a file says of the key that it was bound to last: see `storage::array::owner`.
 pub fn owner(database: c_int, key: &[u8]) -> Vec<u8> {
     [database.to_string().as_bytes(), b":", key].concat()
 }

@@ -3,14 +3,13 @@
 
 use std::collections::HashSet;
 use std::ffi::{CStr, OsStr};
-use std::fs::read_to_string;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::redis::STORE;
 use crate::redis::server::{Ctx, own_library};
-use crate::storage::{Reserved, real_path};
+use crate::storage::{Reserved, read_whole, real_path};
 
 /// Settings that name a file; a relative one lies in the server's directory.
 const FILES: [&CStr; 13] = [
@@ -94,11 +93,11 @@ fn add_configuration(reserved: &mut Reserved, file: &Path, dir: &Path) {
     let mut seen = HashSet::from([file.to_owned()]);
     let mut unread = vec![file.to_owned()];
     while let Some(file) = unread.pop() {
-        let Ok(text) = read_to_string(&file) else {
+        let Ok(text) = read_whole(&file) else {
             continue;
         };
-        for included in text.lines().filter_map(included) {
-            let included = dir.join(included);
+        for included in text.split(|&byte| byte == b'\n').filter_map(included) {
+            let included = dir.join(path(included));
             match add_pattern(reserved, &included) {
                 Some(file) if seen.len() < INCLUDES_MOST && seen.insert(file.clone()) => {
                     unread.push(file);
@@ -109,11 +108,19 @@ fn add_configuration(reserved: &mut Reserved, file: &Path, dir: &Path) {
     }
 }
 
-/// What a line of a configuration includes.
-fn included(line: &str) -> Option<&str> {
-    let (word, rest) = line.trim().split_once(char::is_whitespace)?;
-    word.eq_ignore_ascii_case("include")
-        .then(|| rest.trim().trim_matches(['"', '\'']))
+/// What a line of a configuration includes. What else stands in it need not be UTF-8, and neither need a path.
+fn included(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii();
+    let (word, rest) = line.split_at(line.iter().position(u8::is_ascii_whitespace)?);
+    word.eq_ignore_ascii_case(b"include")
+        .then(|| trim_quotes(rest.trim_ascii()))
+}
+
+fn trim_quotes(mut text: &[u8]) -> &[u8] {
+    while let [b'"' | b'\'', rest @ ..] | [rest @ .., b'"' | b'\''] = text {
+        text = rest;
+    }
+    text
 }
 
 /// Reserves a file, or all those that a pattern in its name stands for; answers a single one.
@@ -136,13 +143,18 @@ mod tests {
 
     #[test]
     fn lines_that_include_are_found() {
-        assert_eq!(
-            included("  include /etc/redis/a.conf"),
-            Some("/etc/redis/a.conf")
-        );
-        assert_eq!(included("INCLUDE \"b c.conf\" "), Some("b c.conf"));
+        for (line, path) in [
+            (
+                &b"  include /etc/redis/a.conf\r"[..],
+                &b"/etc/redis/a.conf"[..],
+            ),
+            (b"INCLUDE \"b c.conf\" ", b"b c.conf"),
+            (b"include\t'\xff.conf'", b"\xff.conf"),
+        ] {
+            assert_eq!(included(line), Some(path));
+        }
         for other in ["# include a", "includes a", "include", ""] {
-            assert_eq!(included(other), None, "{other}");
+            assert_eq!(included(other.as_bytes()), None, "{other}");
         }
     }
 }

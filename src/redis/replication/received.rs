@@ -70,11 +70,3 @@ fn is_kept(ctx: &Ctx) -> bool {
         && ctx.config_text(c"repl-diskless-load").as_deref() == Some(b"disabled")
         && ctx.config_text(c"rdb-del-sync-files").as_deref() == Some(b"no")
 }
-
-impl Ctx {
-    /// Whether the server saves an RDB file or an AOF in the background.
-    fn is_saving(&self) -> bool {
-        let info = self.server_info(c"persistence");
-        info.number(c"rdb_bgsave_in_progress") + info.number(c"aof_rewrite_in_progress") > 0
-    }
-}

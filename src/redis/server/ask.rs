@@ -32,6 +32,12 @@ impl Ctx {
         (!reply.is_null()).then_some(CallReply(reply))
     }
 
+    /// Whether the server saves an RDB file or an AOF in the background.
+    pub fn is_saving(&self) -> bool {
+        let info = self.server_info(c"persistence");
+        info.number(c"rdb_bgsave_in_progress") + info.number(c"aof_rewrite_in_progress") > 0
+    }
+
     /// What `INFO section` says.
     pub fn server_info(&self, section: &CStr) -> ServerInfo {
         // SAFETY: as in `flags`; without a context for it, the data are ours to free.

@@ -21,7 +21,7 @@ use crate::redis::mode::role::is_replica;
 use crate::redis::server::info::Field;
 use crate::redis::server::{Args, Ctx};
 use crate::redis::settings::table::{
-    Default, Setting, SettingKind, SettingValue, Shown, Unit, When,
+    DefaultValue, Setting, SettingKind, SettingValue, Shown, Unit, When,
 };
 use crate::redis::settings::words::{EnumWord, value_of};
 use crate::storage::Fsync;
@@ -63,7 +63,7 @@ static SETTINGS: [Setting; 9] = [
         name: "max-slack",
         kind: SettingKind::Number {
             value: &MAX_SLACK,
-            default: Default::Is(MAX_SLACK_DEFAULT.cast_signed()),
+            default: DefaultValue::Is(MAX_SLACK_DEFAULT.cast_signed()),
             range: MAX_SLACK_MIN.cast_signed()..=MAX_SLACK_MAX.cast_signed(),
             unit: Unit::Bytes,
             zero: None,
@@ -76,7 +76,7 @@ static SETTINGS: [Setting; 9] = [
         name: "max-dirty-bytes",
         kind: SettingKind::Number {
             value: &MAX_DIRTY_BYTES,
-            default: Default::Is(MAX_DIRTY_BYTES_DEFAULT.cast_signed()),
+            default: DefaultValue::Is(MAX_DIRTY_BYTES_DEFAULT.cast_signed()),
             range: 0..=i64::MAX,
             unit: Unit::Bytes,
             zero: Some("no limit"),
@@ -102,7 +102,7 @@ static SETTINGS: [Setting; 9] = [
         name: "max-arrays",
         kind: SettingKind::Number {
             value: &MAX_ARRAYS,
-            default: Default::Is(0),
+            default: DefaultValue::Is(0),
             range: 0..=u32::MAX as i64,
             unit: Unit::Things,
             zero: Some("half of the limit on open files"),
@@ -118,7 +118,7 @@ static SETTINGS: [Setting; 9] = [
         name: "max-file-bytes",
         kind: SettingKind::Number {
             value: &MAX_FILE_BYTES,
-            default: Default::Is(0),
+            default: DefaultValue::Is(0),
             range: 0..=i64::MAX,
             unit: Unit::Bytes,
             zero: Some("no limit"),
@@ -138,7 +138,10 @@ static SETTINGS: [Setting; 9] = [
         name: "threads",
         kind: SettingKind::Number {
             value: &THREADS,
-            default: Default::Depends("the number of CPUs but one, from 1 to 4", default_threads),
+            default: DefaultValue::Depends(
+                "the number of CPUs but one, from 1 to 4",
+                default_threads,
+            ),
             range: 1..=128,
             unit: Unit::Things,
             zero: None,
@@ -257,11 +260,11 @@ mod tests {
             SettingKind::Directory(_) => "the server's `dir`".to_owned(),
             SettingKind::Word(_, default) => format!("`{default}`"),
             SettingKind::Number { default, unit, .. } => match default {
-                Default::Is(number) if *unit == Unit::Bytes => {
+                DefaultValue::Is(number) if *unit == Unit::Bytes => {
                     format!("`{}`", memory::show(*number))
                 }
-                Default::Is(number) => format!("`{number}`"),
-                Default::Depends(how, _) => (*how).to_owned(),
+                DefaultValue::Is(number) => format!("`{number}`"),
+                DefaultValue::Depends(how, _) => (*how).to_owned(),
             },
         }
     }
@@ -305,7 +308,7 @@ mod tests {
                     && words.next().is_some_and(|value| match &setting.kind {
                         SettingKind::Directory(_) => true,
                         SettingKind::Number {
-                            default: Default::Depends(..),
+                            default: DefaultValue::Depends(..),
                             ..
                         } => setting.parse(value).is_some(),
                         _ => setting.parse(value) == setting.default().ok(),

@@ -55,7 +55,7 @@ pub enum SettingKind {
     Word(&'static dyn Choice, &'static str),
     Number {
         value: &'static AtomicI64,
-        default: Default,
+        default: DefaultValue,
         range: RangeInclusive<i64>,
         unit: Unit,
         /// What 0 means, where it is no number of anything.
@@ -69,7 +69,7 @@ pub enum Unit {
     Things,
 }
 
-pub enum Default {
+pub enum DefaultValue {
     Is(i64),
     /// It depends on the machine: how, and what it is.
     Depends(
@@ -119,8 +119,8 @@ impl Setting {
                 SettingValue::Number(number_of(*choice, default).unwrap_or_default())
             }
             SettingKind::Number { default, .. } => SettingValue::Number(match default {
-                Default::Is(number) => *number,
-                Default::Depends(_, number) => number(),
+                DefaultValue::Is(number) => *number,
+                DefaultValue::Depends(_, number) => number(),
             }),
         })
     }

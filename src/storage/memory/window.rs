@@ -4,7 +4,7 @@
 //! let them go: a question that is asked every moment pays that once. Their number is bounded, and so are the address
 //! space and the page tables (2 MiB for each) that they take, whatever the size of the files.
 //!
-//! Several threads read a window. A page that is lost is replaced by zeros for all of them (see [`super::sigbus`]), so it
+//! Several threads read a window. A page that is lost is replaced by zeros for all of them (see [`crate::storage::memory::guard`]), so it
 //! is told to all of them, and the window is not used again. Commands never touch one.
 
 use std::fs::File;
@@ -158,7 +158,7 @@ fn extract(kept: &mut Vec<Kept>, condition: impl Fn(&Kept) -> bool) -> Vec<Arc<M
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::memory::guard as sigbus;
+    use crate::storage::memory::guard;
 
     fn file(len: u64) -> Arc<File> {
         let file = tempfile::tempfile().unwrap();
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_page_that_one_reader_lost_is_lost_for_all() {
-        sigbus::install().unwrap();
+        guard::install().unwrap();
         let windows = Windows::default();
         let file = file(64 << 10);
         let (window, _) = windows.showing(&file, 0).unwrap();

@@ -1,10 +1,10 @@
 //! The values of an array as they were at one moment, for work that takes longer than commands may wait.
 //!
-//! A snapshot copies nothing when it is taken. It copies a chunk of the file at a time, without the array's lock. Before a command changes values that a snapshot has, it leaves the old ones in the snapshot's [`UndoLog`]; a
-//! reader lays them over what it read. Appends concern no snapshot. A change that is too large to be undone breaks
+//! A snapshot copies nothing when it is taken. It copies a chunk of the file at a time, without the array's lock. Before a command
+//! changes values that a snapshot has, it leaves the old ones in the snapshot's [`UndoLog`]; a reader lays them over what it read. Appends concern no snapshot. A change that is too large to be undone breaks
 //! the snapshot instead: its reader is told, and begins again with a new one.
 //!
-//! It copies with `pread`, or for a range that is long from a mapping of its own (see [`super::window`]), which spares a
+//! It copies with `pread`, or for a range that is long from a mapping of its own (see [`crate::storage::memory::window`]), which spares a
 //! copy in the kernel. It is never the mapping that commands write through: what happens to a page there is theirs. Where
 //! a window fails, `pread` says what is wrong. In either way a page that is not in memory is read by the thread that
 //! asks.

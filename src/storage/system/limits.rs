@@ -31,7 +31,7 @@ fn left_for_the_server() -> u64 {
                 let halves = std::iter::successors(Some(MOST_LEFT), |left| Some(left / 2));
                 halves
                     .take_while(|&left| left > 0)
-                    .find(|&left| can_be_mapped(4 * left))
+                    .find(|&left| has_address_space_for(4 * left))
                     .unwrap_or(0)
             })
         },
@@ -43,11 +43,11 @@ fn left_for_the_server() -> u64 {
 pub fn leaves_room(len: usize) -> bool {
     left_for_the_server()
         .checked_add(len as u64)
-        .is_some_and(can_be_mapped)
+        .is_some_and(has_address_space_for)
 }
 
 /// Whether so much of the address space is free in one piece.
-fn can_be_mapped(bytes: u64) -> bool {
+fn has_address_space_for(bytes: u64) -> bool {
     let Ok(len) = usize::try_from(bytes) else {
         return false;
     };

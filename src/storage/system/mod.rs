@@ -18,7 +18,7 @@ mod probe;
 mod subject;
 mod trials;
 
-use std::fs::read_link;
+use std::fs::{read, read_link};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -121,6 +121,14 @@ pub(in crate::storage) fn descriptor_link(open: &impl AsRawFd) -> String {
 pub fn real_path(path: &Path) -> io::Result<PathBuf> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     read_link(descriptor_link(&open(path, flags, Mode::empty())?))
+}
+
+/// The contents of a small file.
+///
+/// # Errors
+/// Any I/O error of the operating system.
+pub fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    read(path)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What an array's lock protects, in parts with fields of their own.
 //!
-//! Uses `files`, `memory`, `threads` and the settings. Knows no array.
+//! Uses `files`, `format`, `memory` and the settings. Knows no array.
 
 pub(in crate::storage) mod burst_limiter;
 pub(in crate::storage) mod durability;

@@ -145,13 +145,13 @@ impl Snapshots {
         }
     }
 
-    /// How many are being read.
     /// Whether no long read is under way.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.undos.is_empty()
     }
 
+    /// How many are being read.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.undos.len()

@@ -310,15 +310,9 @@ impl Question {
         match op {
             // There is no NaN among integers.
             Op::Avg | Op::Var | Op::Std if self.is_integer() && count == 0 => Answer::Nothing,
-            Op::Avg if self.is_integer() => Answer::Double(
-                crate::storage::questions::aggregate::exact::mean(count, sum),
-            ),
-            Op::Var if self.is_integer() => Answer::Double(
-                crate::storage::questions::aggregate::exact::variance(count, sum, squares),
-            ),
-            Op::Std if self.is_integer() => Answer::Double(
-                crate::storage::questions::aggregate::exact::deviation(count, sum, squares),
-            ),
+            Op::Avg if self.is_integer() => Answer::Double(exact::mean(count, sum)),
+            Op::Var if self.is_integer() => Answer::Double(exact::variance(count, sum, squares)),
+            Op::Std if self.is_integer() => Answer::Double(exact::deviation(count, sum, squares)),
             Op::Count => Answer::Count(self.count(partial)),
             Op::Sum if self.is_integer() => Answer::Integer(partial.integers),
             Op::Sum => Answer::Double(partial.floats.value()),
