@@ -654,6 +654,75 @@ fn a_dead_worker_stops_writes_and_nothing_else() {
     assert!(contents(&bound).len() >= 8);
 }
 
+#[test]
+fn who_waits_for_a_sync_is_told_that_the_worker_died() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    let (sender, told) = crossbeam_channel::unbounded::<()>();
+    let (dies, death) = crossbeam_channel::bounded::<()>(0);
+    let die = move |_: std::result::Result<(), &Error>| {
+        death.recv().unwrap();
+        panic!("for the test");
+    };
+    store.sync_in_background(&bound, false, Box::new(die));
+    // One that is queued then: what it holds is dropped, and nobody keeps the other end waiting.
+    let waiting = Box::new(move |_: std::result::Result<(), &Error>| drop(sender));
+    store.sync_in_background(&bind(&store, "g", ItemType::DOUBLE), false, waiting);
+    dies.send(()).unwrap();
+    assert!(
+        told.recv_timeout(Duration::from_secs(20))
+            .is_err_and(|error| !error.is_timeout())
+    );
+    wait_until("the worker is dead", || !store.worker_is_alive());
+    let (sender, told) = crossbeam_channel::unbounded();
+    let done = move |synced: std::result::Result<(), &Error>| {
+        sender.send(synced.map_err(ToString::to_string)).unwrap();
+    };
+    store.sync_in_background(&bound, false, Box::new(done));
+    let error = told.try_recv().unwrap().unwrap_err();
+    assert!(error.contains("for the test"), "{error}");
+}
+
+#[test]
+fn who_waits_for_a_sync_gets_it_though_the_file_was_bound_again() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let bound = bind(&store, "f", ItemType::DOUBLE);
+    let (goes_on, busy) = crossbeam_channel::bounded::<()>(0);
+    let wait = move |_: std::result::Result<(), &Error>| busy.recv().unwrap();
+    store.sync_in_background(&bind(&store, "g", ItemType::DOUBLE), false, Box::new(wait));
+    bound.append(&[1; 8]).unwrap();
+    let first = Arc::clone(&bound.array);
+    let (sender, synced) = crossbeam_channel::unbounded();
+    let done = move |result: std::result::Result<(), &Error>| sender.send(result.is_ok()).unwrap();
+    store.sync_in_background(&bound, false, Box::new(done));
+    drop(bound);
+    let again = bind(&store, "f", ItemType::DOUBLE);
+    assert!(!Arc::ptr_eq(&first, &again.array));
+    assert!(!again.lock().durability.is_settled());
+    // No second passes until it is told, in which the worker would have synced it anyway.
+    let next = again.share();
+    let is_settled = move || next.lock().durability.is_settled();
+    goes_on.send(()).unwrap();
+    assert!(synced.recv_timeout(Duration::from_secs(20)).unwrap());
+    assert!(is_settled());
+}
+
+#[test]
+fn a_file_that_cannot_be_made_writable_is_not_locked() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let file = dir.path().join("f");
+    fs::write(&file, [1; 12]).unwrap();
+    let _reading = store
+        .bind(&path("f"), ItemType::DOUBLE, Access::ReadOnly, false)
+        .unwrap();
+    let writing = store.bind(&path("f"), ItemType::DOUBLE, Access::Writable, false);
+    assert!(matches!(writing, Err(Error::OddLength { .. })));
+    assert!(!is_locked(&file));
+}
+
 /// The worker may come to a growth only when the key is gone.
 #[test]
 fn a_file_that_no_key_is_bound_to_gets_no_slack() {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -29,6 +29,9 @@ pub type Then = Box<dyn FnOnce() + Send>;
 
 /// The files that are being sent. Only the main thread uses it.
 static FILLS: Mutex<Vec<Fill>> = Mutex::new(Vec::new());
+
+/// Whether the timer is set that sends the next part of them.
+static IS_TIMER_SET: AtomicBool = AtomicBool::new(false);
 
 /// A file whose contents are being sent.
 struct Fill {
@@ -115,9 +118,7 @@ pub fn send_long_write(key: &[u8], array: &Arc<Array>, range: Range<u64>, then: 
 fn send(fill: Fill) {
     let mut fills = FILLS.lock();
     fills.push(fill);
-    if fills.len() == 1 {
-        set_timer(PAUSE);
-    }
+    set_timer(PAUSE);
 }
 
 /// How many files are on their way to replicas, and how many bytes of them have not been sent.
@@ -140,12 +141,16 @@ pub fn stop_all() {
     stopped.into_iter().for_each(Fill::end);
 }
 
+/// Has more sent later, unless that is to be done already.
 fn set_timer(milliseconds: i64) {
-    after(milliseconds, Box::new(send_next));
+    if !IS_TIMER_SET.swap(true, Ordering::Relaxed) {
+        after(milliseconds, Box::new(send_next));
+    }
 }
 
 /// Sends as much as replicas can take now, and sets the timer again while anything is left.
 fn send_next(ctx: &Ctx) {
+    IS_TIMER_SET.store(false, Ordering::Relaxed);
     if !is_listening() {
         return stop_all();
     }

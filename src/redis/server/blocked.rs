@@ -29,27 +29,31 @@ impl Ctx {
                 0,
             )
         };
-        Waiting { client }
+        Waiting {
+            client: Some(client),
+        }
     }
 
     /// As [`Self::block`], for work that is worth nothing to a client that goes away: then it is cancelled.
     pub fn block_with(&self, cancel: &Cancel) -> WaitingForWork {
         let waiting = self.block();
+        let client = waiting.client.expect("it has just begun to wait");
         CANCELS
             .lock()
             .get_or_insert_default()
-            .insert(waiting.client.addr(), cancel.clone());
+            .insert(client.addr(), cancel.clone());
         // SAFETY: the client is blocked, and cannot have gone while this command runs. A context that is made now
         // need not look at the client later, when it may have gone.
         let ctx = unsafe {
-            raw::RedisModule_SetDisconnectCallback.unwrap()(waiting.client, Some(on_disconnect));
-            raw::RedisModule_BlockedClientMeasureTimeStart.unwrap()(waiting.client);
-            raw::RedisModule_GetThreadSafeContext.unwrap()(waiting.client)
+            raw::RedisModule_SetDisconnectCallback.unwrap()(client, Some(on_disconnect));
+            raw::RedisModule_BlockedClientMeasureTimeStart.unwrap()(client);
+            raw::RedisModule_GetThreadSafeContext.unwrap()(client)
         };
         WaitingForWork {
             resp: self.resp(),
             // SAFETY: `WaitingForWork` frees the context when it is done with it.
             ctx: unsafe { Ctx::new(ctx) },
+            client,
             waiting: Some(waiting),
         }
     }
@@ -78,9 +82,10 @@ pub fn cancel_all() {
     }
 }
 
-/// A client that waits.
+/// A client that waits. If this is dropped, as by a thread that dies, the client is told.
 pub struct Waiting {
-    client: *mut raw::RedisModuleBlockedClient,
+    /// `None` when the wait is over.
+    client: Option<*mut raw::RedisModuleBlockedClient>,
 }
 
 // SAFETY: the server allows a blocked client to be unblocked from any thread.
@@ -88,10 +93,23 @@ unsafe impl Send for Waiting {}
 
 impl Waiting {
     /// Ends the wait; `reply` runs on the server's main thread, unless the client is gone.
-    pub fn end(self, reply: Pending) {
+    pub fn end(mut self, reply: Pending) {
+        self.finish(reply);
+    }
+
+    fn finish(&mut self, reply: Pending) {
+        let Some(client) = self.client.take() else {
+            return;
+        };
         let reply = Box::into_raw(Box::new(reply)).cast::<c_void>();
-        // SAFETY: `client` was blocked and is unblocked once; `free_pending` frees the reply.
-        unsafe { raw::RedisModule_UnblockClient.unwrap()(self.client, reply) };
+        // SAFETY: the client was blocked and is unblocked once; `free_pending` frees the reply.
+        unsafe { raw::RedisModule_UnblockClient.unwrap()(client, reply) };
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.finish(Box::new(|_, _| Err(Failure::internal())));
     }
 }
 
@@ -99,6 +117,7 @@ impl Waiting {
 pub struct WaitingForWork {
     resp: Resp,
     ctx: Ctx,
+    client: *mut raw::RedisModuleBlockedClient,
     waiting: Option<Waiting>,
 }
 
@@ -131,11 +150,11 @@ impl WaitingForWork {
             return;
         };
         if let Some(cancels) = CANCELS.lock().as_mut() {
-            cancels.remove(&waiting.client.addr());
+            cancels.remove(&self.client.addr());
         }
         // SAFETY: the client is still blocked, and the context was made for it; both are used for the last time.
         unsafe {
-            raw::RedisModule_BlockedClientMeasureTimeEnd.unwrap()(waiting.client);
+            raw::RedisModule_BlockedClientMeasureTimeEnd.unwrap()(self.client);
             raw::RedisModule_FreeThreadSafeContext.unwrap()(self.ctx.raw);
         }
         waiting.end(pending);

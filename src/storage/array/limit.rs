@@ -76,7 +76,7 @@ impl Locked<'_> {
         let least = average
             .saturating_mul(WRITES_IN_STEP)
             .clamp(SMALLEST_STEP, SMALLEST_LARGE_STEP);
-        let free = self.open.file().and_then(|file| disk::free_bytes(file));
+        let free = self.open.file().and_then(disk::free_bytes);
         let most = self.array.shared.settings.max_slack();
         let most = free.map_or(most, |free| most.min(free / 2));
         let step = bytes.clamp(least.min(most), most);

@@ -8,6 +8,7 @@ use crate::storage::array::attendant::Attendant;
 use crate::storage::array::cold_check::ColdCheck;
 use crate::storage::array::handle::Array;
 use crate::storage::array::lock::Lock;
+use crate::storage::array::locked::Locked;
 use crate::storage::array::peers::Peers;
 use crate::storage::array::published::Published;
 use crate::storage::array::shared::Shared;
@@ -88,45 +89,57 @@ impl Array {
     }
 
     /// Looks at the file afresh, through another descriptor of it: to make a read-only array writable, or
-    /// after it was lost. `keep` gets the old descriptor if another thread still works with it.
+    /// after it was lost. `keep` is called when the array has that one, and gets the old one if another thread still works with it.
     pub(in crate::storage) fn reopen(
         self: &Arc<Self>,
         file: File,
         access: Access,
-        keep: impl FnOnce(Arc<File>),
+        keep: impl FnOnce(Option<Arc<File>>),
     ) -> Result<()> {
         let mut locked = self.lock().claim_end()?;
         // Closing a descriptor drops the lock, so the old one goes first, or not before the new one.
         locked.close_snapshots();
         let span = locked.span();
-        locked
-            .publish_file(Some(Arc::new(file)), span)
-            .filter(|old| Arc::strong_count(old) > 1)
-            .map(keep);
+        let old = locked.publish_file(Some(Arc::new(file)), span);
+        keep(old.filter(|old| Arc::strong_count(old) > 1));
         let file = locked.file()?;
         if access == Access::Writable {
             access::lock(&file, &self.path)?;
         }
-        let layout = Layout::of(&file, &self.path, self.item(), access)?;
-        if layout.data_at() != self.layout.data_at() {
+        let was_writable = locked.usage.is_writable();
+        locked.take_over_file(&file, access).inspect_err(|_| {
+            // The array still only reads: whoever writes the file is not to be kept away.
+            if access == Access::Writable && !was_writable {
+                let _ = access::unlock(&file, &self.path);
+            }
+        })
+    }
+}
+
+impl Locked<'_> {
+    /// Becomes what a file is found to hold.
+    fn take_over_file(&mut self, file: &Arc<File>, access: Access) -> Result<()> {
+        let array = self.array;
+        let layout = Layout::of(file, &array.path, array.item(), access)?;
+        if layout.data_at() != array.layout.data_at() {
             return Err(Error::Npy {
-                path: self.path.to_string(),
+                path: array.path.to_string(),
                 why: "its header has another length than when it was bound: DEL its keys first"
                     .to_owned(),
             });
         }
-        let head = dropped::of(&file, &self.path).map_err(|e| self.noted(e))?;
-        let contents = Contents::recover(&file, &self.path, &layout, access)?;
-        let map = map(&file, &self.path, contents.file_len, access)?;
-        locked.replace_map(map);
-        locked.usage.reopened(access);
-        locked.open.reopened(access);
-        self.cold_check.renew();
-        locked.extent = Extent::found(&layout, head, &contents);
-        locked.durability.reopened(contents.synced);
-        locked.loss.reopened();
-        self.published.set_head(head);
-        locked.set_count(contents.count)
+        let head = dropped::of(file, &array.path).map_err(|e| array.noted(e))?;
+        let contents = Contents::recover(file, &array.path, &layout, access)?;
+        let map = map(file, &array.path, contents.file_len, access)?;
+        self.replace_map(map);
+        self.usage.reopened(access);
+        self.open.reopened(access);
+        array.cold_check.renew();
+        self.extent = Extent::found(&layout, head, &contents);
+        self.durability.reopened(contents.synced);
+        self.loss.reopened();
+        array.published.set_head(head);
+        self.set_count(contents.count)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::storage::error::{Error, Result};
 use crate::storage::files::calls as disk;
 use crate::storage::files::path::FilePath;
 use crate::storage::files::root::Found;
+use crate::storage::system::{Call, attempt};
 
 /// The attribute: the name of the key, as its server spells it in full. It is empty if no key has a claim to the file.
 const NAME: &str = "user.mmap.key";
@@ -38,11 +39,13 @@ impl Owner {
     /// Any I/O error of the operating system.
     pub fn of(found: &Found, path: &FilePath) -> Result<Self> {
         let mut key = [0; MAX_LEN];
-        match getxattr(found.link(), NAME, &mut key) {
-            Ok(len) => Ok(Self::Key(key[..len].into())),
+        match attempt(Call::GetAttribute, || {
+            getxattr(found.link(), NAME, &mut key)
+        }) {
+            Ok(Some(len)) => Ok(Self::Key(key[..len].into())),
+            Ok(None) => Ok(Self::Unknown),
             Err(Errno::RANGE) => Ok(Self::Key(Vec::new())),
             Err(Errno::NODATA | Errno::ACCESS) => Ok(Self::None),
-            Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(Self::Unknown),
             Err(errno) => Err(Error::io("read the attributes of", path, errno)),
         }
     }

@@ -119,7 +119,7 @@ pub fn remove_attribute(file: &File, name: &str) -> rustix::io::Result<()> {
 }
 
 /// How many bytes are free on the file system of a file, for those without privileges; `None` if it does not say.
-pub fn free_bytes(file: &File) -> Option<u64> {
+pub fn free_bytes(file: impl AsFd) -> Option<u64> {
     let system = attempt(Call::Statfs, || fstatvfs(file)).ok().flatten()?;
     system.f_bavail.checked_mul(system.f_frsize)
 }

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use parking_lot::RwLock;
-use rustix::fs::{FileType, Mode, OFlags, fstat, fstatvfs, open};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::{Access, lock};
+use crate::storage::files::calls as disk;
 use crate::storage::files::destination::{Above, Destination};
 use crate::storage::files::identity::{FileId, identity};
 use crate::storage::files::path;
@@ -169,10 +170,9 @@ impl Root {
         descriptor_link(&self.dir)
     }
 
-    /// How many bytes there is room for on its file system.
-    pub(in crate::storage) fn free_bytes(&self) -> rustix::io::Result<u64> {
-        let system = fstatvfs(&self.dir)?;
-        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    /// How many bytes there is room for on its file system; `None` if that does not say.
+    pub(in crate::storage) fn free_bytes(&self) -> Option<u64> {
+        disk::free_bytes(&self.dir)
     }
 
     /// Opens a directory below the root.

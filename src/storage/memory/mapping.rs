@@ -32,7 +32,7 @@ use crate::storage::memory::pattern::Pattern;
 use crate::storage::memory::stream;
 use crate::storage::memory::whole;
 use crate::storage::system::limits;
-use crate::storage::system::{Call, attempt, result_of};
+use crate::storage::system::{Call, attempt, may, result_of};
 
 /// Granularity of the page table, in bytes.
 fn page() -> u64 {
@@ -370,7 +370,7 @@ impl Mapping {
     /// where the system cannot do it, only time is lost.
     pub fn populate(&self, from: u64, to: u64) {
         let to = to.min(self.len());
-        if from < to {
+        if from < to && may(Call::PopulateWrite) {
             let _ =
                 self.raw
                     .advise_range(Advice::PopulateWrite, from as usize, (to - from) as usize);

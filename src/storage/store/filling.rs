@@ -82,7 +82,9 @@ impl Store {
         let former = self.note_former(path);
         let owner = array.owner();
         array.set_unnamed(true);
-        self.registry.replace_file(array, file, id)?;
+        self.registry
+            .replace_file(array, file, id)
+            .inspect_err(|_| array.set_unnamed(array.id() == id))?;
         array.set_owner(&owner);
         array.set_head(head)?;
         array.expect_contents(copies::ON_THEIR_WAY)?;

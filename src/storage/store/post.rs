@@ -46,7 +46,8 @@ impl Post {
         Self { jobs, arrays }
     }
 
-    /// Hands a job to the worker. Where it died, the job is dropped: writes are refused then anyway.
+    /// Hands a job to the worker. Where it died, the job is dropped: writes are refused then anyway, and whoever waits for it
+    /// finds out by that.
     pub fn send(&self, job: WorkerMessage) {
         let _ = self.jobs.send(job);
     }

@@ -115,7 +115,9 @@ impl Registry {
                     };
                     let file = root.open_found(&found, path, access)?;
                     let old_id = array.id();
-                    array.reopen(file, access, |old| lingering.push((old_id, old)))?;
+                    array.reopen(file, access, |old| {
+                        lingering.extend(old.map(|old| (old_id, old)))
+                    })?;
                 }
                 entry.add(access);
                 return Ok(array);
@@ -190,10 +192,14 @@ impl Registry {
         let mut entries = self.entries.lock();
         // The old descriptor, where another thread still uses it, belongs to the old file.
         let old = array.id();
+        let mut is_replaced = false;
         let result = array.reopen(file, Access::Writable, |file| {
-            entries.lingering.push((old, file));
+            is_replaced = true;
+            entries.lingering.extend(file.map(|file| (old, file)));
         });
-        self.renamed(&mut entries, array, id);
+        if is_replaced {
+            self.renamed(&mut entries, array, id);
+        }
         result
     }
 

@@ -205,7 +205,7 @@ impl Store {
 
     /// How many bytes there is room for where the files are; `None` if the system does not say.
     pub fn free_bytes(&self) -> Option<u64> {
-        self.root.free_bytes().ok()
+        self.root.free_bytes()
     }
 
     /// Notes, in the directory of the files, up to where a replica is known to have followed its primary. Where that cannot be
@@ -299,8 +299,11 @@ impl Store {
         &self.pool
     }
 
-    /// Has the worker sync an array; with `exact` the file gets its exact length, too.
+    /// Has the worker sync an array; with `exact` the file gets its exact length, too. If the worker dies before, `done` is dropped.
     pub fn sync_in_background(&self, bound: &Bound, exact: bool, done: Done) {
+        if let Err(dead) = self.shared.worker_alive() {
+            return done(Err(&dead));
+        }
         self.registry.post().send(WorkerMessage::Sync {
             array: Arc::clone(&bound.array),
             exact,

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
 use crate::storage::array::shared::Shared;
-use crate::storage::error::Error;
+use crate::storage::error::{Error, Result};
 use crate::storage::files::root::Root;
 use crate::storage::settings::Fsync;
 use crate::storage::store::post::{Done, WorkerMessage};
@@ -227,10 +227,21 @@ impl Worker {
                 .sync_exact()
                 .and_then(|()| array.check_name(&self.root))
         } else {
-            array.sync()
+            array.sync().and_then(|()| self.sync_what_was_left(array))
         };
         for done in waiting {
             done(outcome.as_ref().map(|&()| ()));
+        }
+    }
+
+    /// The file of an array that was closed before it was on disk is another array's by now, and so is what was left to be synced.
+    fn sync_what_was_left(&self, array: &Arc<Array>) -> Result<()> {
+        if !array.lock().open.is_closed() {
+            return Ok(());
+        }
+        match self.registry.find(array.id()) {
+            Some(next) if !Arc::ptr_eq(&next, array) => next.sync(),
+            _ => Err(array.closed()),
         }
     }
 
