@@ -149,7 +149,7 @@ pub enum Error {
          try again when less is written, or ask for a smaller range"
     )]
     Changing { path: String, attempts: u32 },
-    #[error("the file of this key, '{path}', is closed")]
+    #[error("file '{path}' was closed during this command, as its key was deleted or bound again")]
     Closed { path: String },
     #[error("file '{path}' cannot be bound as a .npy file: {why}")]
     Npy { path: String, why: String },

@@ -175,6 +175,11 @@ fn a_disk_is_full_when_it_is_full_of_values() {
     }
 }
 
+fn free_bytes(mount: &Mounted) -> u64 {
+    let system = rustix::fs::statvfs(mount.path()).unwrap();
+    system.f_bavail * system.f_frsize
+}
+
 /// The copy of an array whose head is dropped needs room that other arrays hold ahead of need.
 fn a_head_is_dropped_in_what_others_give_back(mount: &Mounted) {
     const OTHERS: usize = 6;
@@ -187,10 +192,6 @@ fn a_head_is_dropped_in_what_others_give_back(mount: &Mounted) {
     for k in 0..OTHERS {
         assert_eq!(db.int(&format!("MMAP k{k} f{k} int64 WRITABLE")), 0);
     }
-    let free = || {
-        let system = rustix::fs::statvfs(mount.path()).unwrap();
-        system.f_bavail * system.f_frsize
-    };
     let mut client = db.client();
     let (mut trimmed, mut was_needed) = (0, false);
     let mut rounds = 0;
@@ -202,7 +203,7 @@ fn a_head_is_dropped_in_what_others_give_back(mount: &Mounted) {
             client.pipeline(&vec![words.to_vec(); 1000]);
         }
         // What is free at this moment is less than the copy takes.
-        let before = free();
+        let before = free_bytes(mount);
         let reply = client.ask("VTRIM k 1 -1");
         assert_eq!(reply, Reply::Int(1), "with {before} bytes free");
         trimmed += 1;
@@ -212,8 +213,36 @@ fn a_head_is_dropped_in_what_others_give_back(mount: &Mounted) {
     assert_eq!(db.int("VSIZE k"), VALUES - trimmed);
 }
 
-#[test]
-fn a_head_is_dropped_where_the_disk_is_full_of_slack() {
+/// The copy of an array whose head is to go would fill the disk before it fails, and others write.
+fn a_trim_without_room_fills_nothing(mount: &Mounted) {
+    let values = free_bytes(mount) as i64 * 6 / 10 / 8;
+    let db = Server::setup()
+        .module_args(&format!("dir {}", mount.path().display()))
+        .start();
+    std::fs::write(mount.join("f"), vec![1; values as usize * 8]).unwrap();
+    assert_eq!(db.int("MMAP k f int64 WRITABLE"), values);
+    assert_eq!(db.int("MMAP other g int64 WRITABLE"), 0);
+    let (mut trimmer, mut writer) = (db.client(), db.client());
+    std::thread::scope(|scope| {
+        let trims = scope.spawn(move || {
+            (0..20)
+                .map(|_| trimmer.ask("VTRIM k 1 -1"))
+                .collect::<Vec<_>>()
+        });
+        let mut written = 0;
+        while !trims.is_finished() || written == 0 {
+            assert_eq!(writer.ask("VPUSH other 1"), Reply::Int(1), "{written}");
+            written += 1;
+        }
+        for reply in trims.join().unwrap() {
+            let error = reply.error();
+            assert!(error.contains("No space left on device"), "{error}");
+        }
+    });
+    assert_eq!(db.int("VSIZE k"), values);
+}
+
+fn on_small_disks(test: fn(&Mounted)) {
     if let Err(why) = mounts::be_private() {
         return cannot_run(&why);
     }
@@ -222,8 +251,18 @@ fn a_head_is_dropped_where_the_disk_is_full_of_slack() {
     format_ext4(&image, 30).unwrap();
     for mount in [Mounted::image(&image), Mounted::tmpfs(12)] {
         match mount {
-            Ok(mount) => a_head_is_dropped_in_what_others_give_back(&mount),
+            Ok(mount) => test(&mount),
             Err(why) => return cannot_run(&why),
         }
     }
+}
+
+#[test]
+fn a_head_is_dropped_where_the_disk_is_full_of_slack() {
+    on_small_disks(a_head_is_dropped_in_what_others_give_back);
+}
+
+#[test]
+fn a_head_that_cannot_be_dropped_takes_no_room_from_others() {
+    on_small_disks(a_trim_without_room_fills_nothing);
 }

@@ -103,7 +103,7 @@ impl Two {
         let reply = self.primary().ask(&command);
         if let Reply::Error(text) = reply {
             assert!(
-                ["out of range", "another client is removing its head"]
+                ["out of range", "its head is being removed already"]
                     .iter()
                     .any(|part| text.contains(part)),
                 "{command}: {text}"

@@ -121,9 +121,11 @@ impl Binding {
     pub fn target_array(&self) -> Result<&Bound, Failure> {
         match &self.target {
             KeyTarget::Open(bound) => Ok(bound),
-            KeyTarget::Unavailable { reason, .. } => Err(Failure::Message(format!(
-                "{reason}; when the file is back, MMAP the key again"
-            ))),
+            KeyTarget::Unavailable { reason, .. } => Err(Failure::Message(if is_replica() {
+                format!("{reason}; once that is mended, the primary sends it again")
+            } else {
+                format!("{reason}; when the file is back, MMAP the key again")
+            })),
         }
     }
 

@@ -74,6 +74,12 @@ impl Array {
         }
     }
 
+    /// Whether it was closed before all was on disk.
+    pub(in crate::storage) fn has_left_unsynced(self: &Arc<Self>) -> bool {
+        let locked = self.lock();
+        locked.open.is_closed() && !locked.durability.is_settled()
+    }
+
     /// Has the worker sync what is not on disk: what was left to the system so far, or to a server before.
     pub(in crate::storage) fn sync_in_time(self: &Arc<Self>) {
         self.lock().schedule_sync();

@@ -100,7 +100,7 @@ impl Writer<'_> {
         if range.start > 0 && self.watch.is_on() {
             return Err(Error::Trimming {
                 path: self.array.path.to_string(),
-                why: "another client is removing its head",
+                why: "its head is being removed already",
             });
         }
         self.begin_trim_of(range)

@@ -106,10 +106,10 @@ impl Array {
         if access == Access::Writable {
             access::lock(&file, &self.path)?;
         }
-        let was_writable = locked.usage.is_writable();
+        let was_mapped_for = locked.usage.mapped_for();
         locked.take_over_file(&file, access).inspect_err(|_| {
             // The array still only reads: whoever writes the file is not to be kept away.
-            if access == Access::Writable && !was_writable {
+            if was_mapped_for == Access::ReadOnly {
                 let _ = access::unlock(&file, &self.path);
             }
         })

@@ -22,6 +22,7 @@ use crate::storage::power_cut::{change, give, in_order, store, sync, touch};
 const EXT4_SUPER_MAGIC: u64 = 0xef53;
 const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
 const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
+const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// Unit of `st_blocks`, in bytes (inode(7)).
 const SECTOR: u64 = 512;
@@ -146,6 +147,11 @@ fn kind_of(file: &File) -> Option<u64> {
         .ok()
         .flatten()
         .map(|system| system.f_type as u64)
+}
+
+/// Whether a copy of a file may share its blocks, and so take no room.
+pub fn may_share_blocks(file: &File) -> bool {
+    !matches!(kind_of(file), Some(EXT4_SUPER_MAGIC | TMPFS_MAGIC))
 }
 
 /// Whether values that [`write_back`] has returned for are on disk before any length or mark that is set later.

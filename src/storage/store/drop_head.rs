@@ -121,6 +121,7 @@ impl Array {
         let new = Replacement::of(&old, self.id(), &self.path, root)?;
         let todo = self.layout.offset(trim.head)..writer.extent.end();
         drop(writer);
+        self.has_room_for_copy(&old, todo.end - todo.start)?;
         let copy = HeadDrop {
             array: Arc::clone(self),
             trim: trim.number,
@@ -135,6 +136,18 @@ impl Array {
         };
         copy.copy(0..self.layout.data_at(), 0)?;
         Ok(copy)
+    }
+
+    /// A copy that cannot succeed is not begun: until it fails, nobody else would have room either. To be called without any lock.
+    fn has_room_for_copy(self: &Arc<Self>, file: &File, bytes: u64) -> Result<()> {
+        let fits = || disk::free_bytes(file).is_none_or(|free| bytes <= free);
+        if disk::may_share_blocks(file) || fits() {
+            return Ok(());
+        }
+        if (self.give_back_slack() | self.have_slack_given_back()) && fits() {
+            return Ok(());
+        }
+        Err(self.failed("copy", Errno::NOSPC))
     }
 
     /// Nothing is noted for that trim any more.

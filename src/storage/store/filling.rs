@@ -81,10 +81,11 @@ impl Store {
         let (file, id, place) = self.root.create_nameless(path, Above::IsMade)?;
         let former = self.note_former(path);
         let owner = array.owner();
+        let was_unnamed = array.is_unnamed();
         array.set_unnamed(true);
         self.registry
             .replace_file(array, file, id)
-            .inspect_err(|_| array.set_unnamed(array.id() == id))?;
+            .inspect_err(|_| array.set_unnamed(was_unnamed || array.id() == id))?;
         array.set_owner(&owner);
         array.set_head(head)?;
         array.expect_contents(copies::ON_THEIR_WAY)?;

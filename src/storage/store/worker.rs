@@ -227,22 +227,24 @@ impl Worker {
                 .sync_exact()
                 .and_then(|()| array.check_name(&self.root))
         } else {
-            array.sync().and_then(|()| self.sync_what_was_left(array))
+            array.sync()
         };
+        let outcome = outcome.and_then(|()| self.sync_what_was_left(array));
         for done in waiting {
             done(outcome.as_ref().map(|&()| ()));
         }
     }
 
-    /// The file of an array that was closed before it was on disk is another array's by now, and so is what was left to be synced.
+    /// The file of an array that was closed before all was on disk is another array's by now, and so is what is left to be synced.
     fn sync_what_was_left(&self, array: &Arc<Array>) -> Result<()> {
-        if !array.lock().open.is_closed() {
-            return Ok(());
+        let mut array = Arc::clone(array);
+        while array.has_left_unsynced() {
+            let next = self.registry.find(array.id());
+            let next = next.filter(|next| !Arc::ptr_eq(next, &array));
+            array = next.ok_or_else(|| array.closed())?;
+            array.sync()?;
         }
-        match self.registry.find(array.id()) {
-            Some(next) if !Arc::ptr_eq(&next, array) => next.sync(),
-            _ => Err(array.closed()),
-        }
+        Ok(())
     }
 
     fn retire(&mut self, array: &Arc<Array>) {

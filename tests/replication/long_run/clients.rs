@@ -190,7 +190,7 @@ impl<'a> Writer<'a> {
             .count(&format!("write answered by {what}..."));
         let harmless = [
             "became a replica",
-            "another client is removing",
+            "its head is being removed already",
             "writes are paused",
         ];
         if harmless.iter().any(|part| text.contains(part)) {

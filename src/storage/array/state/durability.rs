@@ -222,6 +222,8 @@ impl Durability {
     pub fn close(&mut self) -> Option<Unsynced> {
         let dirty = self.dirty.take();
         let from = self.dirty_from.into_iter().chain(self.syncing_from).min()?;
+        // The end of a sync under way says nothing of it any more.
+        self.dirty_from = Some(from);
         Some(Unsynced {
             from,
             dirty,
