@@ -8,7 +8,7 @@ use crate::storage::array::handle::Array;
 use crate::storage::array::locked::Locked;
 use crate::storage::array::state::durability::Unsynced;
 use crate::storage::error::Result;
-use crate::storage::files::access;
+use crate::storage::files::access::{self, Access};
 use crate::storage::format::mark::Mark;
 
 impl Array {
@@ -62,14 +62,17 @@ impl Array {
         locked.close_snapshots();
         let span = locked.span();
         let file = locked.publish_file(None, span);
-        let unsynced = locked.durability.close();
+        // What another server left is not this one's to sync, where it only reads.
+        let is_ours = locked.usage.mapped_for() == Access::Writable;
+        let unsynced = locked.durability.close().filter(|_| is_ours);
         Ok((file, unsynced))
     }
 
     /// Syncs what an array of the same file left when it was closed; a failed sync is not forgotten.
     pub(in crate::storage) fn take_over(self: &Arc<Self>, unsynced: Unsynced) {
         let mut locked = self.lock();
-        if locked.durability.take_over(unsynced) {
+        let end = locked.extent.end();
+        if locked.durability.take_over(unsynced, end) {
             self.ask(Chore::SyncAgain);
         }
     }

@@ -1,10 +1,13 @@
 //! What the registry knows of the open files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::sync::Arc;
 
+use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
+use crate::storage::array::state::durability::Unsynced;
+use crate::storage::error::Result;
 use crate::storage::files::access::Access;
 use crate::storage::files::identity::FileId;
 
@@ -15,12 +18,80 @@ pub(in crate::storage) struct Entries {
     /// Files that arrays were done with while another thread still worked on them: closing one drops the lock of the
     /// array that the same file has got since.
     pub lingering: Vec<(FileId, Arc<File>)>,
+    pub unsynced: LeftUnsynced,
+}
+
+/// What was not on disk of files whose arrays were closed, until the files are opened again: a failed sync is the module's to
+/// repeat, also where the binding that closed the array then failed.
+#[derive(Default)]
+pub(in crate::storage) struct LeftUnsynced(VecDeque<(FileId, Unsynced)>);
+
+impl LeftUnsynced {
+    /// Of so many files at most: those that others deleted are never opened again.
+    const MOST: usize = 1000;
+
+    /// Keeps what an array left. That counts no more towards what waits for the disk: nobody syncs it until it is taken over.
+    pub fn keep(&mut self, id: FileId, unsynced: Unsynced) {
+        self.forget(id);
+        if self.0.len() == Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back((id, unsynced.uncounted()));
+    }
+
+    pub fn take(&mut self, id: FileId) -> Option<Unsynced> {
+        let at = self.0.iter().position(|(other, _)| *other == id)?;
+        self.0.remove(at).map(|(_, unsynced)| unsynced)
+    }
+
+    /// Has the next array of a file take over what the one before left. If the file cannot be opened, that is kept.
+    ///
+    /// A file that is only to be read is opened for writing all the same, as after its last key that could write: so it is
+    /// synced, and its lock is kept until then.
+    pub fn hand_over(
+        &mut self,
+        id: FileId,
+        unsynced: Unsynced,
+        access: Access,
+        open: impl Fn(Access) -> Result<Arc<Array>>,
+    ) -> Result<Arc<Array>> {
+        match open(Access::Writable) {
+            Ok(array) => {
+                array.take_over(unsynced);
+                if access == Access::ReadOnly {
+                    array.stop_writing();
+                    array.ask(Chore::Retire);
+                }
+                Ok(array)
+            }
+            Err(error) => {
+                self.keep(id, unsynced);
+                match access {
+                    // Another process writes it by now, or this one may not any more.
+                    Access::ReadOnly => open(access),
+                    Access::Writable => Err(error),
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, id: FileId) {
+        self.0.retain(|(other, _)| *other != id);
+    }
 }
 
 impl Entries {
+    /// Enters an array of a new file. A file that had the same number before is gone, with what was not on disk of it.
+    pub fn insert_new(&mut self, id: FileId, entry: Entry) {
+        self.unsynced.forget(id);
+        self.open.insert(id, entry);
+    }
+
     /// Closes the files that nobody works on any more, and that no array has; whether none is left that no array has.
     pub fn let_go(&mut self) -> bool {
-        let Self { open, lingering } = self;
+        let Self {
+            open, lingering, ..
+        } = self;
         lingering.retain(|(id, file)| open.contains_key(id) || Arc::strong_count(file) > 1);
         lingering.iter().all(|(id, _)| open.contains_key(id))
     }

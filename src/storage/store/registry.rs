@@ -87,13 +87,16 @@ impl Registry {
                     }
                 },
             )?;
-            entries.open.insert(id, Entry::new(&array, access));
+            entries.insert_new(id, Entry::new(&array, access));
             return Ok(array);
         };
 
-        let mut unsynced = None;
-        let Entries { open, lingering } = &mut *entries;
-        match open.get_mut(&found.id) {
+        let Entries {
+            open,
+            lingering,
+            unsynced,
+        } = &mut *entries;
+        let closed = match open.get_mut(&found.id) {
             Some(entry) if entry.bindings > 0 => {
                 let array = Arc::clone(&entry.array);
                 if array.item() != item || array.layout.npy.is_some() != path.is_npy() {
@@ -118,6 +121,11 @@ impl Registry {
                     array.reopen(file, access, |old| {
                         lingering.extend(old.map(|old| (old_id, old)))
                     })?;
+                    if access == Access::Writable
+                        && let Some(unsynced) = unsynced.take(old_id)
+                    {
+                        array.take_over(unsynced);
+                    }
                 }
                 entry.add(access);
                 return Ok(array);
@@ -125,15 +133,21 @@ impl Registry {
             // Between two bindings anybody may have changed the file: it is looked at afresh.
             Some(entry) => {
                 let array = Arc::clone(&entry.array);
-                unsynced = self.close(&mut entries, &array)?;
+                self.close(&mut entries, &array)?
             }
-            None => {}
-        }
-        let file = root.open_found(&found, path, access)?;
-        let array = Array::new(self.context(), (file, found.id), path, item, access)?;
-        if let Some(unsynced) = unsynced {
-            array.take_over(unsynced);
-        }
+            None => None,
+        };
+        let unsynced = entries.unsynced.take(found.id).or(closed);
+        let open = |access| {
+            let file = root.open_found(&found, path, access)?;
+            Array::new(self.context(), (file, found.id), path, item, access)
+        };
+        let array = match unsynced {
+            Some(unsynced) => entries
+                .unsynced
+                .hand_over(found.id, unsynced, access, open)?,
+            None => open(access)?,
+        };
         array.sync_in_time();
         entries.open.insert(found.id, Entry::new(&array, access));
         Ok(array)
@@ -149,7 +163,7 @@ impl Registry {
     ) -> Result<Arc<Array>> {
         let array = Array::new(self.context(), (file, id), path, item, Access::Writable)?;
         let entry = Entry::new(&array, Access::Writable);
-        self.entries.lock().open.insert(id, entry);
+        self.entries.lock().insert_new(id, entry);
         Ok(array)
     }
 
@@ -231,7 +245,9 @@ impl Registry {
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.open.get(&id).filter(|entry| entry.bindings == 0) {
             let array = Arc::clone(&entry.array);
-            self.close(&mut entries, &array)?;
+            if let Some(unsynced) = self.close(&mut entries, &array)? {
+                entries.unsynced.keep(id, unsynced);
+            }
         }
         Ok(())
     }
@@ -343,7 +359,7 @@ impl Registry {
     /// An array has another file from now on.
     pub(in crate::storage) fn renamed(&self, entries: &mut Entries, array: &Array, id: FileId) {
         if let Some(entry) = entries.open.remove(&array.id()) {
-            entries.open.insert(id, entry);
+            entries.insert_new(id, entry);
         }
         array.set_id(id);
         // What was kept for the lock of the file that it had.
@@ -366,5 +382,155 @@ impl Registry {
             totals += entry.array.totals();
         }
         totals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use crossbeam_channel::Receiver;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::tests::path;
+
+    /// A registry without a worker, in which the sync of an array has failed.
+    struct Failed {
+        registry: Arc<Registry>,
+        root: Root,
+        jobs: Receiver<WorkerMessage>,
+        id: FileId,
+    }
+
+    impl Failed {
+        /// The file "f" is unbound, and the worker has not closed it yet.
+        fn unbound_in(dir: &Path) -> Self {
+            let (sender, jobs) = crossbeam_channel::unbounded();
+            let registry = Registry::new(&Arc::new(Shared::new()), sender);
+            let root = Root::open(dir).unwrap();
+            let array = registry
+                .bind(&root, &path("f"), ItemType::DOUBLE, Access::Writable, true)
+                .unwrap();
+            array.append(&[7; 16]).unwrap();
+            array
+                .lock()
+                .refuse_writes(0, io::Error::from_raw_os_error(5));
+            registry.unbind(&array, Access::Writable);
+            let id = array.id();
+            Self {
+                registry,
+                root,
+                jobs,
+                id,
+            }
+        }
+
+        fn bind(&self, item: ItemType, access: Access) -> Result<Arc<Array>> {
+            self.registry
+                .bind(&self.root, &path("f"), item, access, false)
+        }
+    }
+
+    fn is_refused(array: &Arc<Array>) -> bool {
+        array.lock().durability.refusal().is_some()
+    }
+
+    #[test]
+    fn what_is_not_on_disk_is_synced_though_the_file_is_only_read_from_now_on() {
+        let dir = TempDir::new().unwrap();
+        let failed = Failed::unbound_in(dir.path());
+        let _ = failed.jobs.try_iter().count();
+        let array = failed.bind(ItemType::DOUBLE, Access::ReadOnly).unwrap();
+        assert!(!array.is_writable() && is_refused(&array));
+        assert!(failed.jobs.try_iter().any(|job| matches!(
+            job,
+            WorkerMessage::Chore(other, Chore::Retire) if Arc::ptr_eq(&other, &array)
+        )));
+        failed.registry.retire(&array).unwrap();
+        assert!(
+            array.lock().usage.is_settling(),
+            "its lock is kept until it is synced"
+        );
+        array.sync().unwrap();
+        assert!(!is_refused(&array) && array.lock().durability.is_settled());
+        failed.registry.retire(&array).unwrap();
+        assert!(!array.lock().usage.is_settling());
+    }
+
+    #[test]
+    fn a_binding_that_fails_does_not_forget_a_failed_sync() {
+        for access in [Access::ReadOnly, Access::Writable] {
+            let dir = TempDir::new().unwrap();
+            let failed = Failed::unbound_in(dir.path());
+            let odd = ItemType::parse(b"string", Some(b"3")).unwrap();
+            assert!(failed.bind(odd, Access::Writable).is_err());
+            let array = failed.bind(ItemType::DOUBLE, access).unwrap();
+            assert!(is_refused(&array), "{access:?}");
+            array.sync().unwrap();
+            assert!(!is_refused(&array), "{access:?}");
+        }
+    }
+
+    #[test]
+    fn who_can_only_read_a_file_leaves_a_failed_sync_to_the_next_who_writes_it() {
+        let dir = TempDir::new().unwrap();
+        let failed = Failed::unbound_in(dir.path());
+        let odd = ItemType::parse(b"string", Some(b"3")).unwrap();
+        let array = failed.bind(odd, Access::ReadOnly).unwrap();
+        assert!(!is_refused(&array));
+        failed.registry.unbind(&array, Access::ReadOnly);
+        let array = failed.bind(ItemType::DOUBLE, Access::Writable).unwrap();
+        assert!(is_refused(&array));
+    }
+
+    #[test]
+    fn a_file_that_was_only_read_is_not_opened_for_writing_as_another_server_left_it_unsynced() {
+        let dir = TempDir::new().unwrap();
+        let failed = Failed::unbound_in(dir.path());
+        failed.registry.close_unbound(failed.id).unwrap();
+        let registry = Registry::new(&Arc::new(Shared::new()), crossbeam_channel::unbounded().0);
+        for _ in 0..2 {
+            let array = registry
+                .bind(
+                    &failed.root,
+                    &path("f"),
+                    ItemType::DOUBLE,
+                    Access::ReadOnly,
+                    false,
+                )
+                .unwrap();
+            assert!(!array.lock().usage.is_settling());
+            registry.unbind(&array, Access::ReadOnly);
+        }
+    }
+
+    #[test]
+    fn closing_a_file_to_ask_for_its_lock_does_not_forget_a_failed_sync() {
+        let dir = TempDir::new().unwrap();
+        let failed = Failed::unbound_in(dir.path());
+        failed.registry.close_unbound(failed.id).unwrap();
+        let array = failed.bind(ItemType::DOUBLE, Access::Writable).unwrap();
+        assert!(is_refused(&array));
+    }
+
+    #[test]
+    fn a_new_file_is_not_held_to_what_one_of_its_number_left() {
+        let dir = TempDir::new().unwrap();
+        let failed = Failed::unbound_in(dir.path());
+        failed.registry.close_unbound(failed.id).unwrap();
+        let Failed {
+            registry, root, id, ..
+        } = &failed;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(dir.path().join("f"))
+            .unwrap();
+        let array = registry.adopt(file, *id, &path("f"), ItemType::DOUBLE);
+        registry.unbind(&array.unwrap(), Access::Writable);
+        let bound = registry.bind(root, &path("f"), ItemType::DOUBLE, Access::Writable, false);
+        assert!(!is_refused(&bound.unwrap()));
     }
 }

@@ -52,6 +52,14 @@ pub(in crate::storage) struct Unsynced {
     refusal: Option<String>,
 }
 
+impl Unsynced {
+    /// The same, that counts no more towards what waits for the disk.
+    pub fn uncounted(mut self) -> Self {
+        drop(self.dirty.take());
+        self
+    }
+}
+
 impl Durability {
     /// Of a file of which `synced` values are on disk, and nothing from a byte on.
     pub fn found(synced: u64, dirty_from: Option<u64>, dirty: Share) -> Self {
@@ -232,11 +240,12 @@ impl Durability {
         })
     }
 
-    /// Takes over what an array of the same file left when it was closed; whether that refused writes.
-    pub fn take_over(&mut self, unsynced: Unsynced) -> bool {
-        self.mark_dirty(unsynced.from);
+    /// Takes over what an array of the same file left when it was closed; whether that refused writes. The values end at `end`
+    /// now: others may have cut the file since.
+    pub fn take_over(&mut self, unsynced: Unsynced, end: u64) -> bool {
+        self.mark_dirty(unsynced.from.min(end));
         self.dirty.join(unsynced.dirty);
-        self.rewrite = unsynced.rewrite;
+        self.rewrite |= unsynced.rewrite;
         let refused = unsynced.refusal.is_some();
         self.refusal = unsynced.refusal.or(self.refusal.take());
         refused
@@ -308,15 +317,24 @@ mod tests {
         d.begin_sync().unwrap();
         let left = d.close().unwrap();
         let mut next = durability(0);
-        assert!(!next.take_over(left));
+        assert!(!next.take_over(left, 16));
         assert!(next.begin_sync().unwrap().again, "its sync may fail yet");
 
         write(&mut next, 8..16);
         next.refuse(8, "no room".to_owned());
         let mut last = durability(0);
-        assert!(last.take_over(next.close().unwrap()));
+        assert!(last.take_over(next.close().unwrap(), 16));
         assert_eq!(last.refusal(), Some("no room"));
         assert!(!last.is_settled());
+    }
+
+    #[test]
+    fn what_others_cut_since_is_not_synced_any_more() {
+        let mut d = durability(0);
+        write(&mut d, 80..88);
+        let mut next = durability(0);
+        next.take_over(d.close().unwrap(), 16);
+        assert_eq!(next.dirty_from(), Some(16));
     }
 
     #[test]
@@ -328,7 +346,7 @@ mod tests {
         let left = d.close().unwrap();
         assert_eq!(all.bytes(), 10_000);
         let mut next = durability();
-        next.take_over(left);
+        next.take_over(left, 10_000);
         drop(d);
         assert_eq!(all.bytes(), 10_000);
         drop(next.begin_sync().unwrap().dirty);
