@@ -2,6 +2,7 @@
 //! that names the file; other arrays go on, and once the fault is over everything works again.
 
 mod array;
+mod header;
 mod refusal;
 
 use array::Array;

@@ -317,8 +317,13 @@ impl Writer<'_> {
         let from = self.extent.end();
         self.extend_within_page(from, bytes)?;
         let count = self.array.layout.count_up_to(from + bytes.len() as u64);
+        let is_header_true = self.is_header_true();
         self.set_count(count)?;
-        self.write_header(count)
+        // One that lags behind already is the worker's.
+        if is_header_true {
+            self.write_header_now_or_later();
+        }
+        Ok(())
     }
 
     /// Appends to a file of exact length by one `pwrite`: it makes the file longer only once the bytes are there.

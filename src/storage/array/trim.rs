@@ -22,7 +22,7 @@ impl Array {
     /// Any I/O error of the operating system; the array stays as it is then, and can be trimmed later.
     pub(in crate::storage) fn trim_from_worker(self: &Arc<Self>) -> Result<()> {
         let mut locked = self.lock();
-        if !locked.extent.has_slack() || locked.open.is_closed() || !locked.usage.is_writable() {
+        if locked.is_trimmed() || locked.open.is_closed() || !locked.usage.is_writable() {
             return Ok(());
         }
         let start = Instant::now();
@@ -67,21 +67,30 @@ impl Locked<'_> {
         })
     }
 
-    /// Cuts a file with slack to its exact length. The end of the file must not be the worker's.
+    /// Whether the file ends with its values, and its header says how many they are.
+    pub(in crate::storage) fn is_trimmed(&self) -> bool {
+        !self.extent.has_slack() && self.is_header_true()
+    }
+
+    /// Cuts a file with slack to its exact length, and has its header say so. The end of the file must not be the worker's.
+    ///
+    /// # Errors
+    /// Any I/O error of the operating system. A file that was cut stays so, and lacks its header only.
     pub(in crate::storage) fn trim(&mut self) -> Result<()> {
-        if !self.extent.has_slack() || !self.usage.is_writable() {
+        if self.is_trimmed() || !self.usage.is_writable() {
             return Ok(());
         }
         let exact = self.extent.end();
-        let file = self.file_as_left()?;
-        let token = self.may_set_length()?;
-        disk::set_len(&file, exact, token).map_err(|e| self.array.failed("shorten", e))?;
-        self.extent.become_exact();
-        self.write_header(self.extent.count())?;
-        // The new length is to be on disk in time, too.
+        if self.extent.has_slack() {
+            let file = self.file_as_left()?;
+            let token = self.may_set_length()?;
+            disk::set_len(&file, exact, token).map_err(|e| self.array.failed("shorten", e))?;
+            self.extent.become_exact();
+            self.array.shared.stats.trims.add_one();
+        }
+        // The new length and header are to be on disk in time, too.
         self.durability.mark_dirty(exact);
-        self.array.shared.stats.trims.add_one();
-        Ok(())
+        self.write_header(self.extent.count())
     }
 
     /// As [`Self::trim`], after values were appended: should it fail, only the length is to be put right later.

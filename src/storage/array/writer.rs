@@ -149,6 +149,12 @@ impl<'a> Locked<'a> {
         Ok(())
     }
 
+    /// Whether the header of a `.npy` file promises all values. Behind slack it promises less, and so it does after it could not
+    /// be written.
+    pub(in crate::storage) fn is_header_true(&self) -> bool {
+        self.array.layout.npy.is_none() || self.extent.header_count() == self.extent.count()
+    }
+
     /// Writes a number of values into the header of a `.npy` file.
     pub(in crate::storage) fn write_header(&mut self, count: u64) -> Result<()> {
         if let Some(header) = &self.array.layout.npy
@@ -160,6 +166,14 @@ impl<'a> Locked<'a> {
             self.extent.set_header_count(count);
         }
         Ok(())
+    }
+
+    /// Has the header promise all values, after some were appended: they are there, whether it can be written or not.
+    pub(in crate::storage) fn write_header_now_or_later(&mut self) {
+        if let Err(error) = self.write_header(self.extent.count()) {
+            tracing::warn!("{error}; it will be retried");
+            self.array.ask(Chore::Watch);
+        }
     }
 
     /// Makes a count the count, for this process, its children and, with slack, for other processes.

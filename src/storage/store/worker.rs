@@ -18,7 +18,7 @@ use crate::storage::store::post::{Done, WorkerMessage};
 use crate::storage::store::registry::Registry;
 use crate::storage::store::slow::{Retry, Slow};
 
-/// How often arrays with slack are looked at.
+/// How often arrays that are to be trimmed are looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// An array with at most this many writes in a tick is calm: exact appends can keep up with that.
 const CALM_WRITES: u64 = 50;
@@ -82,7 +82,7 @@ struct Worker {
     shared: Arc<Shared>,
     registry: Arc<Registry>,
     root: Arc<Root>,
-    /// Arrays with slack, and how many writes each had seen at the last tick.
+    /// Arrays that are to be trimmed, and how many writes each had seen at the last tick.
     watched: Vec<(Arc<Array>, u64)>,
     /// Arrays written to since their last sync.
     dirty: Vec<Arc<Array>>,
@@ -334,7 +334,7 @@ impl Worker {
             // What is cut to its exact length must be on disk first: see "Write-back" in docs/design.md.
             if calm && !(array.sync().is_ok() && trim(&array)) {
                 self.try_again(array, Retry::Watch);
-            } else if array.has_slack() {
+            } else if array.is_to_be_trimmed() {
                 self.watched.push((array, writes));
             }
             self.take_batch();
