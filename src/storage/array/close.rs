@@ -52,6 +52,23 @@ impl Array {
         Ok(())
     }
 
+    /// Takes the mark off a file that is about to be closed or given to other writers, and settled, without any lock that commands
+    /// take: that can wait for the journal of the disk. A write that comes after all marks it again, and who closes the file waits.
+    pub(in crate::storage) fn unmark_early(self: &Arc<Self>) {
+        let mut locked = self.lock();
+        if !locked.usage.is_unbound() && !locked.usage.is_settling() || !locked.may_be_unmarked() {
+            return;
+        }
+        let Ok(file) = locked.file() else {
+            return;
+        };
+        locked.durability.set_mark(None);
+        let marking = locked.marking();
+        drop(locked);
+        Mark::remove(&file);
+        drop(marking);
+    }
+
     /// Gives the file its exact length and lets go of it: once it is dropped, other processes may write it. Says what
     /// may not be on disk yet.
     pub(in crate::storage) fn close(
@@ -125,11 +142,14 @@ impl Locked<'_> {
         Ok(locked)
     }
 
-    /// Takes the mark off a file that is settled: exact, and all of it on disk.
+    /// Whether the mark is to go: the file is exact, all of it is on disk, and it is marked.
+    fn may_be_unmarked(&self) -> bool {
+        self.durability.is_marked() && self.durability.is_settled() && self.is_trimmed()
+    }
+
+    /// Takes the mark off a file that is settled.
     fn unmark(&mut self) {
-        if self.durability.is_marked()
-            && self.durability.is_settled()
-            && !self.extent.has_slack()
+        if self.may_be_unmarked()
             && let Ok(file) = self.file()
         {
             Mark::remove(&file);

@@ -306,6 +306,7 @@ impl Registry {
     /// Closes an array that no key is bound to any more, and lets other processes write one that no key may write. The
     /// worker calls it, once the array is synced.
     pub(in crate::storage) fn retire(&self, array: &Arc<Array>) -> Result<()> {
+        array.unmark_early();
         let mut entries = self.entries.lock();
         let entry = entries
             .open
@@ -394,7 +395,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::storage::tests::path;
+    use crate::storage::tests::{path, wait_until};
 
     /// A registry without a worker, in which the sync of an array has failed.
     struct Failed {
@@ -435,6 +436,30 @@ mod tests {
 
     fn is_refused(array: &Arc<Array>) -> bool {
         array.lock().durability.refusal().is_some()
+    }
+
+    fn is_marked(file: &Path) -> bool {
+        rustix::fs::getxattr(file, "user.mmap", &mut [0_u8; 64]).is_ok()
+    }
+
+    #[test]
+    fn the_mark_of_a_file_that_is_closed_is_removed_while_others_have_the_registry() {
+        let dir = TempDir::new().unwrap();
+        let failed = Failed::unbound_in(dir.path());
+        let array = Arc::clone(&failed.registry.arrays()[0]);
+        array.sync().unwrap();
+        let file = dir.path().join("f");
+        assert!(is_marked(&file));
+        let entries = failed.registry.lock();
+        std::thread::scope(|scope| {
+            scope.spawn(|| failed.registry.retire(&array).unwrap());
+            let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                wait_until("it is unmarked", || !is_marked(&file));
+            }));
+            drop(entries);
+            waited.unwrap();
+        });
+        assert!(failed.registry.arrays().is_empty());
     }
 
     #[test]
