@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,6 +114,17 @@ def test_a_value_that_the_type_does_not_have_is_refused_and_nothing_is_written(c
             a[0] = value
         with pytest.raises(error):
             a.append([1, value] if not isinstance(value, (bytes, str)) else [value])
+    for fraction in (Decimal("1.9"), Fraction(5, 2)):
+        for values in ([fraction], [1, fraction], [1.9, fraction]):
+            with pytest.raises(TypeError, match="is no integer"):
+                a.append(values)
+        with pytest.raises(TypeError, match="is no integer"):
+            a[0] = fraction
+        with pytest.raises(TypeError, match="is no integer"):
+            a.fill(fraction)
+    for large in ([2**64], [0, 2**64], [-1, 2**64 - 1]):
+        with pytest.raises(OverflowError, match="out of range for uint64"):
+            filled(client, f"{name}u", np.array([], "u8")).append(large)
     with pytest.raises(ValueError, match="7 bytes long"):
         filled(client, f"{name}s", np.array([b"a"], "S3")).append([b"ab", b"abcdefg"])
     with pytest.raises(OverflowError, match="1e\\+300"):
@@ -134,6 +147,10 @@ def test_values_are_converted_where_that_is_exact_or_rounded(plain: Any, name: s
     big.append([2**64 - 1, 2**63])
     big.append([0, 2**64 - 1])
     assert big[:].tolist() == [0, 2**64 - 1, 2**63, 0, 2**64 - 1]
+    assert big.increment([0, -1], [2**64 - 1, -1]).tolist() == [2**64 - 1, 2**64 - 2]
+    wide = filled(plain, f"{name}d", np.array([0.5]))
+    wide.append([2**64])
+    assert wide[:].tolist() == [0.5, 2.0**64]
 
 
 def test_an_append_takes_arrays_that_do_not_lie_back_to_back_and_tells_its_progress(client: Any, name: str) -> None:
@@ -339,8 +356,14 @@ def test_what_removes_and_changes_in_place(client: Any, name: str) -> None:
     a.advise("willneed", 0, 2)
     assert a.stat()["count"] == 4
     assert a.path() == name
+    out = np.zeros(3, "i4")
+    assert a.read_into(out, -2) == 2
+    assert out.tolist() == [4, 4, 0]
+    assert a.increment([]).tolist() == []
     assert a.clear() == 4
     assert len(a) == 0
+    client.delete(name)
+    assert a.pop(2).tolist() == []
 
 
 def test_repr_shows_what_is_there_and_never_fails(client: Any, name: str) -> None:

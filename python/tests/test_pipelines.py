@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,13 @@ def test_an_error_is_raised_or_among_the_results(client: Any, name: str, transac
         pipe.get(a, 99).execute()
     with pytest.raises(IndexError, match="slices without a step"):
         pipe.get(a, [1, 2])
+
+
+def test_an_array_of_two_dimensions_is_refused(client: Any, name: str) -> None:
+    a = redis_mmap.open(client, name, Path(name))
+    with redis_mmap.Pipeline(client) as pipe, pytest.raises(ValueError, match="one dimension"):
+        pipe.append(a, [[1, 2], [3, 4]])
+    assert len(a) == 0
 
 
 def test_a_transaction_that_is_left_is_not_sent(client: Any, name: str) -> None:

@@ -29,7 +29,7 @@ from .exceptions import (
     WrongType,
 )
 
-__version__ = "0.3.2"
+__version__ = "0.3.3"
 
 __all__ = [
     "AppendInterrupted", "Array", "BadValue", "Busy", "CannotBind", "Commands", "FileUnavailable", "Memmap", "MmapClient",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ._client import SyncClient, is_async
 from ._sync.array import BaseArray, bind
-from ._types import Key
+from ._types import Key, Path
 
 
 class Array(BaseArray, np.lib.mixins.NDArrayOperatorsMixin):
@@ -94,7 +94,7 @@ class Array(BaseArray, np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def open(
-    client: SyncClient, key: Key, path: Optional[str] = None, dtype: Optional[npt.DTypeLike] = None, *, mode: str = "r+"
+    client: SyncClient, key: Key, path: Optional[Path] = None, dtype: Optional[npt.DTypeLike] = None, *, mode: str = "r+"
 ) -> Array:
     """Opens the array of a key, and binds a file to the key first if a path is given.
 
@@ -104,7 +104,7 @@ def open(
         A synchronous client of redis-py or valkey-py, standalone or Cluster, whatever its ``decode_responses`` and protocol.
     key : str or bytes
         The key.
-    path : str, optional
+    path : path-like, optional
         The file, below the server's ``mmap.dir``. Without one the key must be bound already.
     dtype : dtype-like, optional
         The type of the values: ``i1`` to ``i8``, ``u1`` to ``u8``, ``f4``, ``f8``, ``longdouble``, or ``S`` with a number of

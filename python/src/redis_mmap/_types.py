@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import os
 from collections.abc import Iterable
 from typing import Any, Union
 
@@ -10,6 +12,8 @@ import numpy.typing as npt
 
 #: What identifies a key.
 Key = Union[str, bytes]
+#: A path of a file below the server's ``mmap.dir``.
+Path = Union[str, bytes, "os.PathLike[str]"]
 #: A word of a command, as a client library takes it.
 Word = Union[str, bytes, memoryview]
 #: A value as a command replies with it: an integer; a float in RESP3, its text in RESP2; the bytes of a string.
@@ -167,15 +171,47 @@ def _array_of(values: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     given = np.asarray(values)
     if given.dtype == object and dtype.kind in "iu":
         # Integers of Python that fit no dtype together, such as -1 and 2**64 - 1.
-        return np.array([int(value) for value in given.ravel()], dtype).reshape(given.shape)
+        return np.array([_integer(value, dtype) for value in given.ravel()], dtype).reshape(given.shape)
+    if given.dtype == object and dtype.kind == "f" and all(isinstance(value, int) for value in given.ravel()):
+        # Integers beyond those of numpy.
+        return given.astype(dtype)
     if given.dtype.kind == "f" and dtype.kind in "iu" and _are_all_integers(values):
         # numpy makes floats of [0, 2**64 - 1].
-        return np.array(values, dtype)
+        return np.array([_integer(value, dtype) for value in values], dtype)
     return given
+
+
+def _integer(value: Any, dtype: np.dtype[Any]) -> int:
+    try:
+        integer = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{value!r} is no integer, as the values of an array of {dtype} are: convert it first") from None
+    _check_range(integer, dtype)
+    return integer
+
+
+def _check_range(value: int, dtype: np.dtype[Any]) -> None:
+    info = np.iinfo(dtype)
+    if not info.min <= value <= info.max:
+        raise OverflowError(f"{value} is out of range for {dtype} ({info.min} to {info.max})")
 
 
 def _are_all_integers(values: Any) -> bool:
     return isinstance(values, (list, tuple)) and all(isinstance(value, (int, np.integer)) for value in values)
+
+
+def flat(values: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Values that are to be appended, in one dimension.
+
+    Raises
+    ------
+    ValueError
+        If they have more than one.
+    """
+    given = values if isinstance(values, np.ndarray) else cast(values, dtype)
+    if given.ndim > 1:
+        raise ValueError(f"an array has one dimension, and these values have {given.ndim}: ravel() them")
+    return given.reshape(-1)
 
 
 def check_cast(given: npt.NDArray[Any], dtype: np.dtype[Any]) -> None:
@@ -194,11 +230,9 @@ def check_cast(given: npt.NDArray[Any], dtype: np.dtype[Any]) -> None:
                         f"{bytes(long)!r} is {lengths.max()} bytes long; an array of {dtype} holds {dtype.itemsize}"
                     )
     elif kinds in ("ii", "iu", "ui", "uu", "bi", "bu"):
-        info = np.iinfo(dtype)
         for part in _parts(given):
             for value in (int(part.min()), int(part.max())):
-                if not info.min <= value <= info.max:
-                    raise OverflowError(f"{value} is out of range for {dtype} ({info.min} to {info.max})")
+                _check_range(value, dtype)
     elif kinds in ("ff", "if", "uf", "bf"):
         if kinds == "ff" and given.dtype.itemsize > dtype.itemsize:
             for part in _parts(given):

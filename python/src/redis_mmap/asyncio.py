@@ -15,7 +15,7 @@ from ._async.array import AsyncBaseArray, bind
 from ._async.commands import AsyncCommands as Commands
 from ._async.pipeline import AsyncPipeline as Pipeline
 from ._client import AsyncClient, is_async
-from ._types import Key
+from ._types import Key, Path
 
 __all__ = ["Array", "Commands", "MmapClient", "Pipeline", "open"]
 
@@ -38,7 +38,7 @@ class Array(AsyncBaseArray):
 
 
 async def open(
-    client: AsyncClient, key: Key, path: Optional[str] = None, dtype: Optional[npt.DTypeLike] = None, *, mode: str = "r+"
+    client: AsyncClient, key: Key, path: Optional[Path] = None, dtype: Optional[npt.DTypeLike] = None, *, mode: str = "r+"
 ) -> Array:
     """Opens the array of a key, as :func:`redis_mmap.open`."""
     if not is_async(client):

@@ -69,7 +69,7 @@ class OutOfBounds(MmapError, IndexError):
 
 
 class BadValue(MmapError, ValueError):
-    """A value that does not fit the array's type, or an argument that the command does not accept."""
+    """A value that does not fit the array's type or cannot be in its file, or an argument that the command does not accept."""
 
 
 class WrongType(MmapError, TypeError):
@@ -97,7 +97,7 @@ class FileUnavailable(MmapError):
 
 
 class Busy(MmapError):
-    """Too much of the array was changed while it was being read, or the server had no memory to spare."""
+    """Too much of the array was changed while it was read, its head is being removed, or the server had no memory to spare."""
 
     retry = True
 
@@ -135,6 +135,7 @@ _MESSAGES: list[tuple[str, type[MmapError]]] = [
     ("is bound read-only to", ReadOnlyArray),
     ("may not survive a power cut", WriteRefused),
     ("are refused", WriteRefused),
+    ("the primary sends it again", FileUnavailable),
     ("would hold", NoSpace),
     ("No space left", NoSpace),
     ("Disk quota exceeded", NoSpace),
@@ -143,9 +144,11 @@ _MESSAGES: list[tuple[str, type[MmapError]]] = [
     ("MMAP the key again", FileUnavailable),
     ("when the file is back", FileUnavailable),
     ("was unbound", FileUnavailable),
+    ("was closed during this command", FileUnavailable),
     ("incomplete", FileUnavailable),
     ("on their way", FileUnavailable),
     ("was changed while it was being read", Busy),
+    ("its head is being removed already", Busy),
     ("there is no memory for this command", Busy),
     ("is out of range: ", OutOfBounds),
     ("bound already", CannotBind),
@@ -161,6 +164,7 @@ _MESSAGES: list[tuple[str, type[MmapError]]] = [
     ("was replaced or removed", CannotBind),
     ("mmap.max-arrays", CannotBind),
     (".npy", CannotBind),
+    ("would be taken for the record", BadValue),
     ("(argument ", BadValue),
     ("syntax error", BadValue),
     ("wrong number of arguments", BadValue),

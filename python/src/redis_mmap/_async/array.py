@@ -46,7 +46,7 @@ _OPS = {"count": "COUNT", "sum": "SUM", "min": "MIN", "max": "MAX", "mean": "AVG
 
 
 async def bind(
-    client: AsyncClient, key: Key, path: Union[str, bytes, None], dtype: Optional[npt.DTypeLike], mode: str
+    client: AsyncClient, key: Key, path: Optional[types.Path], dtype: Optional[npt.DTypeLike], mode: str
 ) -> np.dtype[Any]:
     """Bind a file to a key, if one is given, and return the type."""
     sender = AsyncSender(client)
@@ -54,6 +54,7 @@ async def bind(
         raise ValueError(f"mode is 'r' (read-only) or 'r+' (writable, created if missing), not {mode!r}")
     known = None if dtype is None else types.dtype_of(dtype)
     if path is not None:
+        path = os.fspath(path)
         is_npy = (path if isinstance(path, str) else path.decode("latin-1")).endswith(".npy")
         words = types.words_of(known) if known is not None else () if is_npy else ("double",)
         size = int(words[1]) if len(words) > 1 else None
@@ -237,6 +238,8 @@ class AsyncBaseArray:
     async def read_into(self, out: npt.NDArray[Any], start: int = 0) -> int:
         """Read values from ``start`` on into an existing array of this dtype, and return how many were read.
 
+        A negative ``start`` counts from the end.
+
         Raises
         ------
         TypeError, ValueError
@@ -255,6 +258,8 @@ class AsyncBaseArray:
             raise TypeError(f"values of dtype {self._dtype} are not read into an array of {out.dtype}")
         if out.ndim != 1 or not out.flags.c_contiguous or not out.flags.writeable:
             raise ValueError("values are read into a writable array of one dimension that lies in memory back to back")
+        if start < 0:
+            start = max(start + await self.length(), 0)
         at_once = max(PIECE // self.itemsize, 1)
         if len(out) > at_once:
             keep_large_blocks()
@@ -478,10 +483,7 @@ class AsyncBaseArray:
         >>> told
         [131072, 68928]
         """
-        given = values if isinstance(values, np.ndarray) else types.cast(values, self._dtype)
-        if given.ndim > 1:
-            raise ValueError(f"an array has one dimension, and these values have {given.ndim}: ravel() them")
-        given = given.reshape(-1)
+        given = types.flat(values, self._dtype)
         types.check_cast(given, self._dtype)
         at_once = max(piece // self.itemsize, 1)
         if len(given) > at_once:
@@ -548,7 +550,11 @@ class AsyncBaseArray:
             raise IndexError("say which values by their indices, as an integer or an array")
         given = np.asarray(found)
         at = positions(given, await self.length())
-        each = np.broadcast_to(np.asarray(by), at.shape).ravel().tolist()
+        if at.size == 0:
+            return np.empty(at.shape, self._dtype)
+        # numpy makes floats of [1, 2**64 - 1].
+        steps = np.asarray(by, object if self._dtype.kind in "iu" else None)
+        each = np.broadcast_to(steps, at.shape).ravel().tolist()
         replies = await self._sender.send(requests.vincrby(self._key, list(zip(at.ravel().tolist(), each))))
         return types.array(self._dtype, replies).reshape(at.shape)
 
@@ -570,7 +576,7 @@ class AsyncBaseArray:
         """
         reply = await self._sender.send(requests.vpop(self._key, count))
         if count is not None:
-            return types.array(self._dtype, reply)[::-1].copy()
+            return types.array(self._dtype, reply or [])[::-1].copy()
         if reply is None:
             raise IndexError("pop from an empty array")
         return types.scalar(self._dtype, reply)

@@ -67,7 +67,7 @@ class Pipeline(QueuedCommands):
 
     def append(self: P, array: BaseArray, values: Any) -> P:
         """Appends values to an array with one command; the result is their number."""
-        return self._send(requests.vaddraw(array.key, types.cast(values, array.dtype)))
+        return self._send(requests.vaddraw(array.key, types.cast(types.flat(values, array.dtype), array.dtype)))
 
     def get(self: P, array: BaseArray, index: Any) -> P:
         """What ``array[index]`` is, for an integer or a slice without a step."""
