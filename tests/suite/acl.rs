@@ -277,3 +277,47 @@ fn binding_files_is_dangerous_and_nothing_else_is() {
         }
     }
 }
+
+/// The last 64 bytes of a file of `file_len` bytes with slack, as docs/file.md describes them: of an array without values, and of
+/// another boot.
+fn record(file_len: u64) -> Vec<u8> {
+    let mut record = [0; 64];
+    record[..8].copy_from_slice(b"\x89MMAP\n\x01\0");
+    record[8..12].copy_from_slice(&8_u32.to_le_bytes());
+    record[16..24].copy_from_slice(&file_len.to_le_bytes());
+    let checksum = crc32fast::hash(&[&record[..12], &record[16..40]].concat());
+    record[12..16].copy_from_slice(&checksum.to_le_bytes());
+    record.to_vec()
+}
+
+#[test]
+fn who_may_only_append_can_remove_nothing() {
+    let mut db = Server::start();
+    db.ask("MMAP k f int64 WRITABLE");
+    let numbers: Vec<i64> = (0..1000).collect();
+    let push: Vec<String> = numbers.iter().map(i64::to_string).collect();
+    let words = ["VPUSH", "k"]
+        .into_iter()
+        .chain(push.iter().map(String::as_str));
+    assert_eq!(db.run(&words.collect::<Vec<_>>()).int(), 1000);
+    db.ask("ACL SETUSER appender on nopass ~k +vaddraw +vpush");
+    let mut appender = db.client();
+    appender.ask("AUTH appender any");
+    let room = 12_288 - 8000 - 64;
+    let bytes = [vec![0; room], record(12_288)].concat();
+    let error = appender.run(&[&b"VADDRAW"[..], b"k", &bytes]).error();
+    assert!(error.contains("would be taken for the record"), "{error}");
+    // The same in words, of which none alone looks like anything.
+    appender.run(&[&b"VADDRAW"[..], b"k", &bytes[..room + 56]]);
+    let error = appender.error("VPUSH k 0");
+    assert!(error.contains("would be taken for the record"), "{error}");
+    let count = 1000 + (room as i64 + 56) / 8;
+    assert_eq!(db.ask("VSYNC k"), Reply::Status("OK".to_owned()));
+    db.restart();
+    assert_eq!(db.int("MMAP k f int64 WRITABLE"), count);
+    let found = db.ask("VSLICE k 0 999").items();
+    assert_eq!(
+        found.into_iter().map(Reply::int).collect::<Vec<_>>(),
+        numbers
+    );
+}

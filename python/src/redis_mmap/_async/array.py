@@ -445,7 +445,7 @@ class AsyncBaseArray:
         Nothing is copied but what the client library copies, if the values have the array's dtype and lie back to back; a
         ``numpy.memmap`` may be longer than the memory, and what was sent of it is let go of.
 
-        An append is *not* safe to repeat. If your client repeats commands by itself (redis-py does, three times, unless it is
+        An append is *not* safe to repeat. If your client repeats commands by itself (redis-py does, unless it is
         told otherwise), a piece may be appended twice when a connection breaks: for exactly once, make the client with
         ``retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0)``.
 
