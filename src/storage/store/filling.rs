@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::peers as copies;
+use crate::storage::array::peers;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
 use crate::storage::files::destination::{Above, Destination};
@@ -74,7 +74,7 @@ impl Store {
     /// If there can be no new file.
     pub fn fill_again(&self, array: &Arc<Array>, head: u64) -> Result<()> {
         let path = array.path();
-        if array.completeness() == copies::Completeness::Whole {
+        if array.completeness() == peers::Completeness::Whole {
             // The file that keeps the name is to be one that others can read.
             array.make_exact_now()?;
         }
@@ -88,7 +88,7 @@ impl Store {
             .inspect_err(|_| array.set_unnamed(was_unnamed || array.id() == id))?;
         array.set_owner(&owner);
         array.set_head(head)?;
-        array.expect_contents(copies::ON_THEIR_WAY)?;
+        array.expect_contents(peers::ON_THEIR_WAY)?;
         if former == Some(FormerNote::Failed) {
             array.set_unnoted();
         }
@@ -162,7 +162,7 @@ impl Store {
         if self.check_array(path).is_err() {
             return Some(FormerNote::Made);
         }
-        let noted = copies::note_former(&found, OUT_OF_DATE);
+        let noted = peers::note_former(&found, OUT_OF_DATE);
         if let Err(errno) = noted {
             tracing::error!("{}", Error::io("mark", path, errno));
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::storage::array::moment::Moment;
 use crate::storage::array::owner::Owner;
-use crate::storage::array::peers as copies;
+use crate::storage::array::peers;
 use crate::storage::array::state::span::Span;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
@@ -256,7 +256,7 @@ impl Import {
     /// If it cannot be noted in the file.
     pub fn expect_contents(&self) -> Result<()> {
         self.bound.begin_contents();
-        self.bound.expect_contents(copies::ON_THEIR_WAY)
+        self.bound.expect_contents(peers::ON_THEIR_WAY)
     }
 
     /// Makes the array `count` values long. The new ones are zeros, and their space is allocated.

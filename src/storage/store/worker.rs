@@ -1,6 +1,7 @@
 //! The thread that does what commands must not wait for: growing, taking page faults, syncing, trimming,
 //! closing and unmapping files.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -56,7 +57,7 @@ pub(in crate::storage) fn start(
                 watched: Vec::new(),
                 dirty: Vec::new(),
                 written: Vec::new(),
-                slow: Vec::new(),
+                slow: VecDeque::new(),
                 failed: Vec::new(),
                 next_retry: Instant::now(),
                 lingers: false,
@@ -89,7 +90,7 @@ struct Worker {
     /// Arrays written to since their names were looked at.
     written: Vec<Arc<Array>>,
     /// Jobs that may wait for the disk: they come after all that commands may soon wait for.
-    slow: Vec<Slow>,
+    slow: VecDeque<Slow>,
     /// What is to be tried again, all at once.
     failed: Vec<(Arc<Array>, Retry)>,
     next_retry: Instant,
@@ -108,10 +109,7 @@ impl Worker {
             // More of them may come than a slow disk can do: what is due is done in between.
             for _ in 0..self.slow.len() {
                 self.take_batch();
-                // One may do what others ask for, too.
-                if !self.slow.is_empty() {
-                    self.do_slow_job();
-                }
+                self.do_slow_job();
             }
             self.tick();
             self.check_names();
@@ -155,9 +153,9 @@ impl Worker {
         match job {
             WorkerMessage::Chore(array, chore) => self.accept_chore(array, chore),
             WorkerMessage::Sync { array, exact, done } => {
-                self.slow.push(Slow::Sync { array, exact, done })
+                self.slow.push_back(Slow::Sync { array, exact, done })
             }
-            WorkerMessage::Unmap(map) => self.slow.push(Slow::Unmap(map)),
+            WorkerMessage::Unmap(map) => self.slow.push_back(Slow::Unmap(map)),
             WorkerMessage::LetGo => self.let_go_later(),
             WorkerMessage::Stop => self.stopping = true,
         }
@@ -174,7 +172,7 @@ impl Worker {
             Chore::Watch => {
                 self.watch(Arc::clone(&array));
                 // A command gave the array slack, and could not wait for what its record vouches for.
-                self.slow.push(Slow::SyncSoon(array));
+                self.slow.push_back(Slow::SyncSoon(array));
             }
             Chore::SyncInTime => {
                 if self.written.is_empty() {
@@ -186,13 +184,17 @@ impl Worker {
             Chore::SyncAgain => self.try_again(array, Retry::Sync),
             // What is to be done is seen when all jobs are taken.
             Chore::WriteBack => {}
-            Chore::Trim => self.slow.push(Slow::Trim(array)),
-            Chore::Retire => self.slow.push(Slow::Retire(array)),
+            Chore::Trim => self.slow.push_back(Slow::Trim(array)),
+            Chore::Retire => self.slow.push_back(Slow::Retire(array)),
         }
     }
 
+    /// Does the next of them, if one before has not done it, too.
     fn do_slow_job(&mut self) {
-        match self.slow.remove(0) {
+        let Some(job) = self.slow.pop_front() else {
+            return;
+        };
+        match job {
             Slow::SyncSoon(array) => self.sync(array),
             Slow::Trim(array) => {
                 if !trim(&array) {
@@ -301,9 +303,9 @@ impl Worker {
         }
         for (array, what) in std::mem::take(&mut self.failed) {
             match what {
-                Retry::Sync => self.slow.push(Slow::SyncSoon(array)),
+                Retry::Sync => self.slow.push_back(Slow::SyncSoon(array)),
                 Retry::Watch => self.accept_chore(array, Chore::Watch),
-                Retry::Retire => self.slow.push(Slow::Retire(array)),
+                Retry::Retire => self.slow.push_back(Slow::Retire(array)),
             }
         }
     }
