@@ -122,3 +122,29 @@ impl Entry {
         self.writers += usize::from(access == Access::Writable);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::array::state::durability::Durability;
+    use crate::storage::array::state::pace::Dirty;
+    use crate::storage::settings::Settings;
+
+    fn file(inode: u64) -> FileId {
+        FileId { device: 1, inode }
+    }
+
+    #[test]
+    fn what_is_left_of_files_that_are_never_opened_again_is_bounded_and_holds_up_no_writes() {
+        let (dirty, settings) = (Dirty::default(), Settings::default());
+        let mut left = LeftUnsynced::default();
+        for inode in 0..=LeftUnsynced::MOST as u64 {
+            let mut durability = Durability::found(0, None, dirty.share());
+            durability.wrote(0..10_000, &settings);
+            left.keep(file(inode), durability.close().unwrap());
+        }
+        assert_eq!(dirty.bytes(), 0);
+        assert!(left.take(file(0)).is_none(), "the oldest is forgotten");
+        assert!(left.take(file(1)).is_some() && left.take(file(1)).is_none());
+    }
+}
