@@ -17,8 +17,14 @@ type Ending = [u8; record::SIZE as usize];
 
 /// Whether bytes at a place are in no such ending.
 #[inline(always)]
-fn is_clear(at: u64, len: usize) -> bool {
+pub(in crate::storage) fn is_clear(at: u64, len: usize) -> bool {
     at % record::ALIGNMENT + len as u64 <= record::ALIGNMENT - record::SIZE
+}
+
+/// Whether the end of a page comes to lie in bytes that are written behind the values, or behind them.
+#[inline(always)]
+pub(in crate::storage) fn reaches_page_end(at: u64, len: usize) -> bool {
+    at / record::ALIGNMENT != (at + len as u64) / record::ALIGNMENT
 }
 
 /// The ends of pages before which a record would have bytes in common with a range.
@@ -38,12 +44,26 @@ fn overlay(ending: &mut Ending, from: u64, at: u64, bytes: &[u8]) {
 impl Locked<'_> {
     /// # Errors
     /// If bytes that are written to a place, behind the values or over some, would make a page end in what looks like a record.
-    #[inline(always)]
+    #[inline(never)]
     pub(in crate::storage) fn no_imitation(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
-        if is_clear(at, bytes.len()) {
-            return Ok(());
+        let end = at + bytes.len() as u64;
+        let last = end.max(self.extent.end());
+        for page_end in page_ends(at, end).take_while(|&page_end| page_end <= last) {
+            let from = page_end - record::SIZE;
+            let whole = if from >= at {
+                bytes[(from - at) as usize..].first_chunk()
+            } else {
+                None
+            };
+            if let Some(ending) = whole {
+                self.no_record(ending, page_end)?;
+            } else {
+                let mut ending = self.ending(page_end)?;
+                overlay(&mut ending, from, at, bytes);
+                self.no_record(&ending, page_end)?;
+            }
         }
-        self.no_imitations(std::iter::once((at, bytes)))
+        Ok(())
     }
 
     /// As [`Self::no_imitation`], of several runs that are written as one.
@@ -54,21 +74,15 @@ impl Locked<'_> {
     ) -> Result<()> {
         let mut changed: HashMap<u64, Ending> = HashMap::new();
         for (at, bytes) in runs.filter(|(at, bytes)| !is_clear(*at, bytes.len())) {
-            let end = at + bytes.len() as u64;
-            let last = end.max(self.extent.end());
-            for page_end in page_ends(at, end).take_while(|&page_end| page_end <= last) {
-                let from = page_end - record::SIZE;
-                if from >= at && page_end <= end {
-                    let ending = bytes[(from - at) as usize..].first_chunk();
-                    self.no_record(ending.expect("it lies within the bytes"), page_end)?;
-                    continue;
-                }
+            let last = self.extent.end();
+            let ends = page_ends(at, at + bytes.len() as u64);
+            for page_end in ends.take_while(|&page_end| page_end <= last) {
                 changed.try_reserve(1)?;
                 let ending = match changed.entry(page_end) {
                     Entry::Occupied(ending) => ending.into_mut(),
                     Entry::Vacant(place) => place.insert(self.ending(page_end)?),
                 };
-                overlay(ending, from, at, bytes);
+                overlay(ending, page_end - record::SIZE, at, bytes);
             }
         }
         for (page_end, ending) in changed {

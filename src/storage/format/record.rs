@@ -96,8 +96,9 @@ impl Record {
     }
 
     /// Whether a file of `file_len` bytes that ends in these is taken for one with slack.
+    #[inline]
     pub fn is_at_end(bytes: &[u8; SIZE as usize], file_len: u64) -> bool {
-        Self::parse(bytes, file_len).is_some()
+        bytes[..6] == MAGIC && Self::parse(bytes, file_len).is_some()
     }
 
     /// The record in the last bytes of a file of `file_len` bytes, if it is one.

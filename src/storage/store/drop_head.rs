@@ -121,7 +121,7 @@ impl Array {
         let new = Replacement::of(&old, self.id(), &self.path, root)?;
         let todo = self.layout.offset(trim.head)..writer.extent.end();
         drop(writer);
-        self.has_room_for_copy(&old, todo.end - todo.start)?;
+        self.has_room_for_copy(&old, todo.end.saturating_sub(todo.start))?;
         let copy = HeadDrop {
             array: Arc::clone(self),
             trim: trim.number,
