@@ -36,14 +36,26 @@ pub(in crate::storage) fn bind(store: &Store, name: &str, item: ItemType) -> Bou
 }
 
 /// An array of doubles in a new file "f", and what is asked of its worker, of which there is none.
-pub(in crate::storage) fn without_worker(dir: &Path) -> (Arc<Array>, Receiver<WorkerMessage>) {
+pub(in crate::storage) struct WithoutWorker {
+    pub registry: Arc<Registry>,
+    pub root: Root,
+    pub array: Arc<Array>,
+    pub jobs: Receiver<WorkerMessage>,
+}
+
+pub(in crate::storage) fn without_worker(dir: &Path) -> WithoutWorker {
     let (sender, jobs) = crossbeam_channel::unbounded();
     let registry = Registry::new(&Arc::new(Shared::new()), sender);
     let root = Root::open(dir).unwrap();
     let array = registry
         .bind(&root, &path("f"), ItemType::DOUBLE, Access::Writable, true)
         .unwrap();
-    (array, jobs)
+    WithoutWorker {
+        registry,
+        root,
+        array,
+        jobs,
+    }
 }
 
 /// Cuts a file as another program does.

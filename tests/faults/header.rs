@@ -14,6 +14,16 @@ fn server() -> (Server, Plan) {
     (db, plan)
 }
 
+/// A server with an array of two values, of which the header promises one.
+fn server_with_header_that_lags() -> (Server, Plan) {
+    let (db, plan) = server();
+    assert_eq!(db.int("VADD db 1"), 1);
+    // That of the value succeeds, and that of the header fails.
+    plan.fail(Call::Pwrite, libc::EIO, 1, FOR_GOOD);
+    assert_eq!(db.int("VADD db 2"), 1);
+    (db, plan)
+}
+
 /// How many values numpy finds in the file.
 fn promised(db: &Server) -> u64 {
     let bytes = db.read(FILE);
@@ -30,11 +40,7 @@ fn assert_is_exact(db: &Server, count: u64) {
 
 #[test]
 fn values_are_appended_where_the_header_cannot_be_written() {
-    let (db, plan) = server();
-    assert_eq!(db.int("VADD db 1"), 1);
-    // That of the value succeeds, and that of the header fails.
-    plan.fail(Call::Pwrite, libc::EIO, 1, FOR_GOOD);
-    assert_eq!(db.int("VADD db 2"), 1);
+    let (db, plan) = server_with_header_that_lags();
     assert_eq!(db.int("VSIZE db"), 2);
     assert!(db.log().contains(FAILED));
     assert_eq!(promised(&db), 1);
@@ -67,10 +73,7 @@ fn an_array_is_not_called_exact_while_its_header_lacks_values() {
 
 #[test]
 fn a_file_is_not_closed_before_its_header_is_true() {
-    let (db, plan) = server();
-    assert_eq!(db.int("VADD db 1"), 1);
-    plan.fail(Call::Pwrite, libc::EIO, 1, FOR_GOOD);
-    assert_eq!(db.int("VADD db 2"), 1);
+    let (db, plan) = server_with_header_that_lags();
     assert_eq!(db.int("DEL db"), 1);
     plan.heal();
     wait_until("it is written", || promised(&db) == 2);

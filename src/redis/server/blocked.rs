@@ -53,8 +53,7 @@ impl Ctx {
             resp: self.resp(),
             // SAFETY: `WaitingForWork` frees the context when it is done with it.
             ctx: unsafe { Ctx::new(ctx) },
-            client,
-            waiting: Some(waiting),
+            waiting,
         }
     }
 }
@@ -117,8 +116,7 @@ impl Drop for Waiting {
 pub struct WaitingForWork {
     resp: Resp,
     ctx: Ctx,
-    client: *mut raw::RedisModuleBlockedClient,
-    waiting: Option<Waiting>,
+    waiting: Waiting,
 }
 
 // SAFETY: the server allows the context of a blocked client to be used for replies on any one thread, and freed there.
@@ -146,18 +144,18 @@ impl WaitingForWork {
     }
 
     fn finish(&mut self, pending: Pending) {
-        let Some(waiting) = self.waiting.take() else {
+        let Some(client) = self.waiting.client else {
             return;
         };
         if let Some(cancels) = CANCELS.lock().as_mut() {
-            cancels.remove(&self.client.addr());
+            cancels.remove(&client.addr());
         }
         // SAFETY: the client is still blocked, and the context was made for it; both are used for the last time.
         unsafe {
-            raw::RedisModule_BlockedClientMeasureTimeEnd.unwrap()(self.client);
+            raw::RedisModule_BlockedClientMeasureTimeEnd.unwrap()(client);
             raw::RedisModule_FreeThreadSafeContext.unwrap()(self.ctx.raw);
         }
-        waiting.end(pending);
+        self.waiting.finish(pending);
     }
 }
 

@@ -7,7 +7,6 @@ use rustix::param::page_size;
 
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::{Array, PAGE};
-use crate::storage::array::imitation::reaches_page_end;
 use crate::storage::array::open::map;
 use crate::storage::array::state::span::Span;
 use crate::storage::array::writer::{Notes, Writer};
@@ -44,13 +43,7 @@ impl Writer<'_> {
         };
         let from = self.extent.end();
         self.array.may_hold(from + len)?;
-        if reaches_page_end(from, bytes.len()) {
-            // Few small ones do, and there that is looked at, too.
-            if len < record::ALIGNMENT {
-                return Ok(false);
-            }
-            self.no_imitation(from, bytes)?;
-        }
+        self.no_imitation(from, bytes)?;
         self.append_within_slack(record_at, bytes)?;
         Ok(true)
     }

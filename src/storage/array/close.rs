@@ -8,7 +8,8 @@ use crate::storage::array::handle::Array;
 use crate::storage::array::locked::Locked;
 use crate::storage::array::state::durability::Unsynced;
 use crate::storage::error::Result;
-use crate::storage::files::access::{self, Access};
+use crate::storage::files::access;
+use crate::storage::files::access::Access;
 use crate::storage::format::mark::Mark;
 
 impl Array {

@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::imitation::is_clear;
 use crate::storage::array::writer::{Notes, Writer};
 use crate::storage::error::{Error, Result};
 use crate::storage::format::redo;
@@ -46,14 +45,6 @@ impl Writer<'_> {
             let last = index.saturating_add(values).saturating_sub(1);
             return Err(self.out_of_range(last));
         }
-        if is_clear(self.array.layout.offset(index), bytes.len()) {
-            return self.overwrite(index, bytes);
-        }
-        self.overwrite_at_page_end(index, bytes)
-    }
-
-    #[inline(never)]
-    fn overwrite_at_page_end(&mut self, index: u64, bytes: &[u8]) -> Result<()> {
         let at = self.array.layout.offset(index);
         self.no_imitation(at, bytes)?;
         self.overwrite(index, bytes)

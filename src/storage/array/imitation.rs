@@ -17,14 +17,8 @@ type Ending = [u8; record::SIZE as usize];
 
 /// Whether bytes at a place are in no such ending.
 #[inline(always)]
-pub(in crate::storage) fn is_clear(at: u64, len: usize) -> bool {
+fn is_clear(at: u64, len: usize) -> bool {
     at % record::ALIGNMENT + len as u64 <= record::ALIGNMENT - record::SIZE
-}
-
-/// Whether the end of a page comes to lie in bytes that are written behind the values, or behind them.
-#[inline(always)]
-pub(in crate::storage) fn reaches_page_end(at: u64, len: usize) -> bool {
-    at / record::ALIGNMENT != (at + len as u64) / record::ALIGNMENT
 }
 
 /// The ends of pages before which a record would have bytes in common with a range.
@@ -44,8 +38,16 @@ fn overlay(ending: &mut Ending, from: u64, at: u64, bytes: &[u8]) {
 impl Locked<'_> {
     /// # Errors
     /// If bytes that are written to a place, behind the values or over some, would make a page end in what looks like a record.
-    #[inline(never)]
+    #[inline(always)]
     pub(in crate::storage) fn no_imitation(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        if is_clear(at, bytes.len()) {
+            return Ok(());
+        }
+        self.no_imitation_near_page_end(at, bytes)
+    }
+
+    #[inline(never)]
+    fn no_imitation_near_page_end(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
         let end = at + bytes.len() as u64;
         let last = end.max(self.extent.end());
         for page_end in page_ends(at, end).take_while(|&page_end| page_end <= last) {

@@ -49,12 +49,12 @@ mod tests {
     use super::*;
     use crate::storage::array::append::MUCH;
     use crate::storage::store::post::WorkerMessage;
-    use crate::storage::tests::without_worker;
+    use crate::storage::tests::{WithoutWorker, without_worker};
 
     #[test]
     fn no_page_faults_are_taken_for_large_appends() {
         let dir = TempDir::new().unwrap();
-        let (array, jobs) = without_worker(dir.path());
+        let WithoutWorker { array, jobs, .. } = without_worker(dir.path());
         let window_is_asked_for = || {
             let is_prefault = |job| matches!(job, WorkerMessage::Chore(_, Chore::Prefault));
             jobs.try_iter().any(is_prefault)

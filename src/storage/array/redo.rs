@@ -180,22 +180,17 @@ mod tests {
 
     use super::*;
     use crate::storage::settings::Fsync;
-    use crate::storage::tests::{bind, contents, store_in, without_worker};
+    use crate::storage::tests::{WithoutWorker, bind, contents, store_in, without_worker};
     use crate::storage::types::ItemType;
-
-    /// A note that value 0 is to become `value`.
-    fn note_of(value: f64) -> Vec<u8> {
-        let run = [&redo::run_header(0, 1)[..], &value.to_le_bytes()].concat();
-        let len = run.len() as u64;
-        [run, redo::MAGIC.to_vec(), len.to_le_bytes().to_vec()].concat()
-    }
 
     #[test]
     fn removed_values_are_not_taken_for_a_note() {
         let dir = TempDir::new().unwrap();
-        let (array, _jobs) = without_worker(dir.path());
+        let WithoutWorker {
+            array, jobs: _jobs, ..
+        } = without_worker(dir.path());
         array.shared.settings.set_fsync(Fsync::Always);
-        let note = note_of(-666.0);
+        let note = redo::note_of(0, 1, &(-666.0_f64).to_le_bytes());
         let mut bytes = vec![0; 4096 - 64 - note.len()];
         bytes.extend(note);
         array.append(&bytes).unwrap();

@@ -76,8 +76,7 @@ impl Array {
 
     /// Whether the worker is to look at it again, until the file ends with its values and its header says how many they are.
     pub(in crate::storage) fn is_to_be_trimmed(self: &Arc<Self>) -> bool {
-        let locked = self.lock();
-        !locked.is_trimmed() && !locked.open.is_closed() && locked.usage.is_writable()
+        self.lock().is_to_be_trimmed()
     }
 
     /// The array as it is, and as it was found when its name was looked at last.

@@ -22,7 +22,7 @@ impl Array {
     /// Any I/O error of the operating system; the array stays as it is then, and can be trimmed later.
     pub(in crate::storage) fn trim_from_worker(self: &Arc<Self>) -> Result<()> {
         let mut locked = self.lock();
-        if locked.is_trimmed() || locked.open.is_closed() || !locked.usage.is_writable() {
+        if !locked.is_to_be_trimmed() {
             return Ok(());
         }
         let start = Instant::now();
@@ -70,6 +70,11 @@ impl Locked<'_> {
     /// Whether the file ends with its values, and its header says how many they are.
     pub(in crate::storage) fn is_trimmed(&self) -> bool {
         !self.extent.has_slack() && self.is_header_true()
+    }
+
+    /// Whether it is the worker's to see to that.
+    pub(in crate::storage) fn is_to_be_trimmed(&self) -> bool {
+        !self.is_trimmed() && !self.open.is_closed() && self.usage.is_writable()
     }
 
     /// Cuts a file with slack to its exact length, and has its header say so. The end of the file must not be the worker's.

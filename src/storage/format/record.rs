@@ -96,13 +96,16 @@ impl Record {
     }
 
     /// Whether a file of `file_len` bytes that ends in these is taken for one with slack.
-    #[inline]
     pub fn is_at_end(bytes: &[u8; SIZE as usize], file_len: u64) -> bool {
-        bytes[..6] == MAGIC && Self::parse(bytes, file_len).is_some()
+        Self::parse(bytes, file_len).is_some()
     }
 
     /// The record in the last bytes of a file of `file_len` bytes, if it is one.
+    #[inline]
     fn parse(bytes: &[u8; SIZE as usize], file_len: u64) -> Option<Self> {
+        if bytes[0..6] != MAGIC {
+            return None;
+        }
         let word =
             |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
         let half =
@@ -115,8 +118,7 @@ impl Record {
             synced: word(SYNCED_AT as usize),
             previous: word(PREVIOUS_AT as usize),
         };
-        let valid = bytes[0..6] == MAGIC
-            && bytes[6..8] == VERSION.to_le_bytes()
+        let valid = bytes[6..8] == VERSION.to_le_bytes()
             && half(12) == checksum(bytes)
             && record.file_len == file_len
             && record.item_size > 0

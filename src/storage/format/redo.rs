@@ -73,7 +73,10 @@ pub(in crate::storage) fn carry_out(file: &File, layout: &Layout, count: u64) ->
     let Some(noted) = find(file, layout, count)? else {
         return Ok(false);
     };
-    for (index, values) in parse(&noted, layout.item.size(), count).unwrap_or_default() {
+    let Some(runs) = parse(&noted, layout.item.size(), count) else {
+        return Ok(false);
+    };
+    for (index, values) in runs {
         disk::write_all_at(file, values, layout.offset(index))?;
     }
     Ok(true)
@@ -84,17 +87,17 @@ pub(in crate::storage) fn carry_out(file: &File, layout: &Layout, count: u64) ->
 /// # Errors
 /// Any I/O error of the operating system.
 pub(in crate::storage) fn stands(file: &File, layout: &Layout, count: u64) -> io::Result<bool> {
-    Ok(find(file, layout, count)?.is_some())
+    let noted = find(file, layout, count)?;
+    Ok(noted.is_some_and(|noted| parse(&noted, layout.item.size(), count).is_some()))
 }
 
-/// The runs that are noted in a file that has slack and `count` values, all of them of values that are there.
+/// What is noted in a file that has slack and `count` values.
 fn find(file: &File, layout: &Layout, count: u64) -> io::Result<Option<Vec<u8>>> {
     let Some(record) = Record::find(file, file.metadata()?.len())? else {
         return Ok(None);
     };
     let (end, size) = (layout.offset(count), layout.item.size());
-    let noted = read(file, record.file_len - record::SIZE, end, size)?;
-    Ok(noted.filter(|runs| parse(runs, size, count).is_some()))
+    read(file, record.file_len - record::SIZE, end, size)
 }
 
 /// The runs that are noted before a record, behind the last value.
@@ -132,6 +135,14 @@ fn parse(mut runs: &[u8], size: usize, count: u64) -> Option<Vec<(u64, &[u8])>> 
         runs = rest;
     }
     Some(parsed)
+}
+
+/// A note of one run, as it stands before a record.
+#[cfg(test)]
+pub(in crate::storage) fn note_of(index: u64, values: u64, bytes: &[u8]) -> Vec<u8> {
+    let run = [&run_header(index, values)[..], bytes].concat();
+    let len = run.len() as u64;
+    [&run[..], &MAGIC, &len.to_le_bytes()].concat()
 }
 
 fn word(bytes: &[u8]) -> u64 {

@@ -144,10 +144,17 @@ impl Array {
         if disk::may_share_blocks(file) || fits() {
             return Ok(());
         }
-        if (self.give_back_slack() | self.have_slack_given_back()) && fits() {
+        if self.have_all_slack_given_back() && fits() {
             return Ok(());
         }
         Err(self.failed("copy", Errno::NOSPC))
+    }
+
+    /// Has all arrays on the same file system, this one too, give back what they hold ahead of need; whether there was
+    /// anything. To be called without any lock.
+    fn have_all_slack_given_back(self: &Arc<Self>) -> bool {
+        let own = self.give_back_slack();
+        self.have_slack_given_back() || own
     }
 
     /// Nothing is noted for that trim any more.
@@ -184,7 +191,7 @@ impl HeadDrop {
             left = left.saturating_sub(part.end.saturating_sub(part.start));
             if !part.is_empty() {
                 match self.copy(part.clone(), self.shift()) {
-                    Err(error) if error.is_full() && self.have_room_made() => {
+                    Err(error) if error.is_full() && self.array.have_all_slack_given_back() => {
                         self.copy(part.clone(), self.shift())?;
                     }
                     copied => copied?,
@@ -205,19 +212,12 @@ impl HeadDrop {
                 Ok(false) if is_much(&self.todo) => {}
                 Ok(false) => self.ask()?,
                 // What the locks kept from giving room is asked for it now.
-                Err(error) if error.is_full() && self.have_room_made() => {}
+                Err(error) if error.is_full() && self.array.have_all_slack_given_back() => {}
                 Err(error) => return Err(error),
             }
             self.rounds_left -= 1;
         }
         Err(self.given_up("it is written to faster than it can be copied"))
-    }
-
-    /// Has all arrays on the same file system, this one too, give back what they hold ahead of need; whether there was
-    /// anything. To be called without any lock.
-    fn have_room_made(&self) -> bool {
-        let own = self.array.give_back_slack();
-        self.array.have_slack_given_back() || own
     }
 
     /// Asks whether the values may go.

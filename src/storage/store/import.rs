@@ -413,8 +413,7 @@ mod tests {
     fn a_file_with_a_note_is_not_what_its_values_say() {
         let dir = TempDir::new().unwrap();
         let at = dir.path().join("f");
-        let run = [&redo::run_header(0, 1)[..], &[7; 8]].concat();
-        let mut note = [&run[..], &redo::MAGIC, &(run.len() as u64).to_le_bytes()].concat();
+        let mut note = redo::note_of(0, 1, &[7; 8]);
         let is_bound_as_it_is = |note: &[u8]| {
             let slack = vec![0; 4096 - 64 - note.len()];
             let record = Record::new(8, 4096, 2, 0, 0).to_bytes();

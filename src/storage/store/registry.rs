@@ -395,7 +395,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::storage::tests::{path, wait_until};
+    use crate::storage::tests::{WithoutWorker, path, wait_until, without_worker};
 
     /// A registry without a worker, in which the sync of an array has failed.
     struct Failed {
@@ -408,12 +408,12 @@ mod tests {
     impl Failed {
         /// The file "f" is unbound, and the worker has not closed it yet.
         fn unbound_in(dir: &Path) -> Self {
-            let (sender, jobs) = crossbeam_channel::unbounded();
-            let registry = Registry::new(&Arc::new(Shared::new()), sender);
-            let root = Root::open(dir).unwrap();
-            let array = registry
-                .bind(&root, &path("f"), ItemType::DOUBLE, Access::Writable, true)
-                .unwrap();
+            let WithoutWorker {
+                registry,
+                root,
+                array,
+                jobs,
+            } = without_worker(dir);
             array.append(&[7; 16]).unwrap();
             array
                 .lock()
