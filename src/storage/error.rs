@@ -74,7 +74,8 @@ pub enum Error {
     )]
     NoArray { path: String },
     #[error(
-        "file '{path}' exists with other contents, and does not belong to this key: bind it with MMAP, or remove it"
+        "file '{path}' exists with other contents, and does not belong to this key, so it is not replaced: bind it with MMAP, or \
+         remove it"
     )]
     OfOther { path: String },
     #[error("file '{path}' is bound read-only to this key: RESTORE does not replace it")]
