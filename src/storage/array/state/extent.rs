@@ -11,8 +11,10 @@ use crate::storage::format::layout::Layout;
 use crate::storage::format::record;
 use crate::storage::format::recovery::Contents;
 
-/// How far ahead of the last value the worker takes page faults, in bytes.
-const PREFAULT_WINDOW: u64 = 16 << 20;
+/// How far ahead of the last value the worker takes page faults, in bytes: little enough that pages which the kernel has just
+/// filled with zeros are still in the caches when values come, and so much that half of it lasts longer than a slice of
+/// another process.
+const PREFAULT_WINDOW: u64 = 4 << 20;
 
 /// Values and length of the file of an array.
 #[derive(Debug)]
