@@ -134,65 +134,10 @@ impl FindArguments {
             with_values: false,
             is_number: false,
         };
-        let mut position = 4;
-        while position < args.len() && wish.comparisons.len() < MOST_CONDITIONS {
-            let Some(comparison) = comparison(args.get(position)) else {
-                break;
-            };
-            if position + 1 == args.len() {
-                return Err(syntax_error(args, position));
-            }
-            wish.comparisons.push((comparison, position + 1));
-            position += 2;
-        }
-        if wish.comparisons.is_empty() {
-            return Err(syntax_error(args, position));
-        }
+        let mut position = wish.parse_comparisons(args)?;
         let mut has_part = false;
         while position < args.len() {
-            let word = args.get(position).to_ascii_uppercase();
-            let numbers = (position + 1..args.len())
-                .take_while(|&next| parse_index(args.get(next)).is_ok())
-                .count();
-            position += match (word.as_slice(), numbers) {
-                (b"LIMIT" | b"COUNT", 1..) if has_part => {
-                    return Err(Failure::Message(format!(
-                        "syntax error at '{}' (argument {position}): LIMIT and COUNT exclude each other, and each may \
-                         be given once",
-                        excerpt(args.get(position))
-                    )));
-                }
-                (b"COUNT", 1..) => {
-                    has_part = true;
-                    let count = number(args, position + 1, "count", 1)?;
-                    wish.part = Part::Page { count };
-                    2
-                }
-                (b"LIMIT", 2..) => {
-                    has_part = true;
-                    let offset = number(args, position + 1, "offset", 0)?;
-                    // As in ZRANGE, a negative count is no limit.
-                    let count = parse_index(args.get(position + 2)).unwrap_or(-1);
-                    let count = u64::try_from(count).unwrap_or(u64::MAX);
-                    wish.part = Part::List { offset, count };
-                    3
-                }
-                (b"LIMIT", _) if position + 1 < args.len() => {
-                    has_part = true;
-                    let count = count(args, position + 1)?;
-                    wish.part = Part::List { offset: 0, count };
-                    2
-                }
-                (b"WITHVALUES", _) => {
-                    wish.with_values = true;
-                    1
-                }
-                (b"LEN" | b"COUNT", _) => {
-                    wish.is_number = true;
-                    1
-                }
-                _ => return Err(syntax_error(args, position)),
-            };
+            position += wish.parse_option(args, position, &mut has_part)?;
         }
         if wish.is_number && (wish.with_values || matches!(wish.part, Part::Page { .. })) {
             return Err(Failure::Message(
@@ -201,6 +146,73 @@ impl FindArguments {
             ));
         }
         Ok(wish)
+    }
+
+    /// Where the options begin.
+    fn parse_comparisons(&mut self, args: Args<'_>) -> Result<usize, Failure> {
+        let mut position = 4;
+        while position < args.len() && self.comparisons.len() < MOST_CONDITIONS {
+            let Some(comparison) = comparison(args.get(position)) else {
+                break;
+            };
+            if position + 1 == args.len() {
+                return Err(syntax_error(args, position));
+            }
+            self.comparisons.push((comparison, position + 1));
+            position += 2;
+        }
+        if self.comparisons.is_empty() {
+            return Err(syntax_error(args, position));
+        }
+        Ok(position)
+    }
+
+    /// How many arguments the option at a position has. `has_part` says whether one told a part already.
+    fn parse_option(
+        &mut self,
+        args: Args<'_>,
+        position: usize,
+        has_part: &mut bool,
+    ) -> Result<usize, Failure> {
+        let numbers = (position + 1..args.len())
+            .take_while(|&next| parse_index(args.get(next)).is_ok())
+            .count();
+        let (part, len) = match (args.get(position).to_ascii_uppercase().as_slice(), numbers) {
+            (b"LIMIT" | b"COUNT", 1..) if *has_part => {
+                return Err(Failure::Message(format!(
+                    "syntax error at '{}' (argument {position}): LIMIT and COUNT exclude each other, and each may \
+                     be given once",
+                    excerpt(args.get(position))
+                )));
+            }
+            (b"COUNT", 1..) => {
+                let count = number(args, position + 1, "count", 1)?;
+                (Part::Page { count }, 2)
+            }
+            (b"LIMIT", 2..) => {
+                let offset = number(args, position + 1, "offset", 0)?;
+                // As in ZRANGE, a negative count is no limit.
+                let count = parse_index(args.get(position + 2)).unwrap_or(-1);
+                let count = u64::try_from(count).unwrap_or(u64::MAX);
+                (Part::List { offset, count }, 3)
+            }
+            (b"LIMIT", _) if position + 1 < args.len() => {
+                let count = count(args, position + 1)?;
+                (Part::List { offset: 0, count }, 2)
+            }
+            (b"WITHVALUES", _) => {
+                self.with_values = true;
+                return Ok(1);
+            }
+            (b"LEN" | b"COUNT", _) => {
+                self.is_number = true;
+                return Ok(1);
+            }
+            _ => return Err(syntax_error(args, position)),
+        };
+        self.part = part;
+        *has_part = true;
+        Ok(len)
     }
 
     fn conditions(&self, args: Args<'_>, item: ItemType) -> Result<Vec<Condition>, Failure> {

@@ -15,7 +15,7 @@ use crate::redis::replication::{missing, received};
 use crate::redis::server::rdb::{Damaged, RdbReader};
 use crate::redis::store;
 use crate::storage::types::ItemType;
-use crate::storage::{Error, Former, Import, MayBecome, Undo, check_head};
+use crate::storage::{Access, Bound, Error, Former, Import, MayBecome, Undo, check_head};
 
 /// Reads what a key holds, which was saved in some version. `None` if it cannot be loaded.
 pub fn load(rdb: &RdbReader, version: c_int) -> Option<Arc<Binding>> {
@@ -76,8 +76,7 @@ fn load_values(
 ) -> Result<Binding, Damaged> {
     let mut before = Before::default();
     before.pass(rdb)?;
-    let (head, state) = (before.head, before.state);
-    if state != state::WHOLE && phase == Phase::Idle {
+    if before.state != state::WHOLE && phase == Phase::Idle {
         return Err(Damaged(
             "it was dumped while its values were on their way from a primary".to_owned(),
         ));
@@ -88,7 +87,7 @@ fn load_values(
         _ => None,
     };
     let values = read_values(rdb, header.item, import)?;
-    let is_possible = check_head(head, &header.path).map_err(|error| error.to_string());
+    let is_possible = check_head(before.head, &header.path).map_err(|error| error.to_string());
     if let Err(damage) = values.damage.map_or(Ok(()), Err).and(is_possible) {
         if matches!(plan, Plan::KeepFile) {
             tracing::warn!("{damage}; file '{}' counts", header.path);
@@ -97,7 +96,7 @@ fn load_values(
         // All of it was read, so that a server that loads can go on with the next key.
         return header.without_file(phase, damage);
     }
-    let (mut import, may_become) = match plan {
+    let (import, may_become) = match plan {
         Plan::KeepFile => return header.bind(rdb, phase),
         Plan::Refuse(reason) => return header.without_file(phase, reason),
         Plan::NeverTake(reason) => return Ok(header.unavailable(reason, false)),
@@ -109,24 +108,11 @@ fn load_values(
         Phase::Idle if !is_replica() => Former::SetAsideInTurn(undo),
         _ => Former::Replaced,
     };
-    let finish = || {
-        import.truncate(values.count)?;
-        import.set_head(head)?;
-        if state == state::WHOLE {
-            return import.finish(store(), header.access, former);
-        }
-        // What is missing may be in the file that is here: it stays until the rest has come.
-        let bound = import.finish_by_and_by(store())?;
-        if state != state::FILLING {
-            missing::miss(&bound, "the server that sent it lacked values, too");
-        }
-        Ok(bound)
-    };
-    let bound = match values.failure {
-        None => finish().map_err(|error: Error| error.to_string()),
+    let made = match values.failure {
+        None => make_file(import, values.count, &before, header.access, former),
         Some(failure) => Err(failure),
     };
-    match bound {
+    match made {
         Ok(bound) => {
             if phase == Phase::LoadingFile {
                 tracing::warn!(
@@ -139,6 +125,30 @@ fn load_values(
         }
         Err(reason) => header.without_file(phase, reason),
     }
+}
+
+/// Gives the first `count` of the values that were read the name of their file; says why not, if it cannot.
+fn make_file(
+    mut import: Import,
+    count: u64,
+    before: &Before,
+    access: Access,
+    former: Former<'_>,
+) -> Result<Bound, String> {
+    let make = || {
+        import.truncate(count)?;
+        import.set_head(before.head)?;
+        if before.state == state::WHOLE {
+            return import.finish(store(), access, former);
+        }
+        // What is missing may be in the file that is here: it stays until the rest has come.
+        let bound = import.finish_by_and_by(store())?;
+        if before.state != state::FILLING {
+            missing::miss(&bound, "the server that sent it lacked values, too");
+        }
+        Ok(bound)
+    };
+    make().map_err(|error: Error| error.to_string())
 }
 
 /// What came after the values.

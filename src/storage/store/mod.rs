@@ -10,6 +10,7 @@ pub(in crate::storage) mod filling;
 pub(in crate::storage) mod fillings;
 pub(in crate::storage) mod import;
 pub(in crate::storage) mod likeness;
+mod opening;
 pub(in crate::storage) mod post;
 pub(in crate::storage) mod registry;
 mod slow;

@@ -26,7 +26,7 @@ use crate::storage::types::ItemType;
 pub struct Registry {
     shared: Arc<Shared>,
     post: Arc<Post>,
-    entries: Ordered<OfRegistry, Entries>,
+    pub(super) entries: Ordered<OfRegistry, Entries>,
 }
 
 impl Registry {
@@ -48,109 +48,8 @@ impl Registry {
         &self.post
     }
 
-    fn context(&self) -> (Arc<Shared>, Arc<dyn Attendant<Array>>) {
+    pub(super) fn context(&self) -> (Arc<Shared>, Arc<dyn Attendant<Array>>) {
         (Arc::clone(&self.shared), Arc::clone(&self.post) as _)
-    }
-
-    /// Opens the file at `path`, or finds that it is open already, and counts one more binding.
-    /// `create` makes a missing file, where it is to be writable.
-    ///
-    /// # Errors
-    /// Whatever keeps the file from being opened as an array of that type.
-    pub(in crate::storage) fn bind(
-        &self,
-        root: &Root,
-        path: &FilePath,
-        item: ItemType,
-        access: Access,
-        create: bool,
-    ) -> Result<Arc<Array>> {
-        let mut entries = self.entries.lock();
-        let Some(found) = root.find(path)? else {
-            if !create || access == Access::ReadOnly {
-                return Err(Error::Missing {
-                    path: path.to_string(),
-                    // A binding that is only restored is about a file that was there once.
-                    hint: if create {
-                        "; map it WRITABLE to create it"
-                    } else {
-                        ""
-                    },
-                });
-            }
-            let (file, id) = root.create(path)?;
-            let array = Array::new(self.context(), (file, id), path, item, access).inspect_err(
-                |error| {
-                    // If another process has locked it, it belongs to that process.
-                    if !matches!(error, Error::Locked { .. }) {
-                        root.remove(path);
-                    }
-                },
-            )?;
-            entries.insert_new(id, Entry::new(&array, access));
-            return Ok(array);
-        };
-
-        let Entries {
-            open,
-            lingering,
-            unsynced,
-        } = &mut *entries;
-        let closed = match open.get_mut(&found.id) {
-            Some(entry) if entry.bindings > 0 => {
-                let array = Arc::clone(&entry.array);
-                if array.item() != item || array.layout.npy.is_some() != path.is_npy() {
-                    let under_other_name = array.layout.npy.is_some() != path.is_npy();
-                    return Err(Error::TypeConflict {
-                        path: path.to_string(),
-                        bound: if under_other_name {
-                            format!("{} under the name '{}'", array.item(), array.path)
-                        } else {
-                            array.item().to_string()
-                        },
-                    });
-                }
-                if array.is_lost() || access == Access::Writable && !array.is_writable() {
-                    let access = if array.is_writable() {
-                        Access::Writable
-                    } else {
-                        access
-                    };
-                    let file = root.open_found(&found, path, access)?;
-                    let old_id = array.id();
-                    array.reopen(file, access, |old| {
-                        lingering.extend(old.map(|old| (old_id, old)))
-                    })?;
-                    if access == Access::Writable
-                        && let Some(unsynced) = unsynced.take(old_id)
-                    {
-                        array.take_over(unsynced);
-                    }
-                }
-                entry.add(access);
-                return Ok(array);
-            }
-            // Between two bindings anybody may have changed the file: it is looked at afresh.
-            Some(entry) => {
-                let array = Arc::clone(&entry.array);
-                self.close(&mut entries, &array)?
-            }
-            None => None,
-        };
-        let unsynced = entries.unsynced.take(found.id).or(closed);
-        let open = |access| {
-            let file = root.open_found(&found, path, access)?;
-            Array::new(self.context(), (file, found.id), path, item, access)
-        };
-        let array = match unsynced {
-            Some(unsynced) => entries
-                .unsynced
-                .hand_over(found.id, unsynced, access, open)?,
-            None => open(access)?,
-        };
-        array.sync_in_time();
-        entries.open.insert(found.id, Entry::new(&array, access));
-        Ok(array)
     }
 
     /// Takes in a new file that has no name yet, as bound once.
@@ -320,7 +219,11 @@ impl Registry {
     }
 
     /// Closes an array, and says what may not be on disk yet.
-    fn close(&self, entries: &mut Entries, array: &Arc<Array>) -> Result<Option<Unsynced>> {
+    pub(super) fn close(
+        &self,
+        entries: &mut Entries,
+        array: &Arc<Array>,
+    ) -> Result<Option<Unsynced>> {
         let (file, unsynced) = array.close()?;
         let id = array.id();
         entries.open.remove(&id);
