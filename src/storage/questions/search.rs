@@ -75,17 +75,10 @@ pub(in crate::storage) fn search<E>(
 }
 
 /// The order in which numpy sorts: NaN equals itself and comes last; strings are compared byte by byte.
-fn order(item: ItemType, a: &[u8], b: &[u8]) -> Ordering {
-    if let Value::Bytes(a) = item.decode(a) {
-        return a.cmp(b);
-    }
-    match (item.decode(a), item.decode(b)) {
-        (Value::Int(a), Value::Int(b)) => a.cmp(&b),
-        (Value::Uint(a), Value::Uint(b)) => a.cmp(&b),
-        (Value::Float(a), Value::Float(b)) => nan_last(a, b),
-        (Value::Double(a), Value::Double(b)) => nan_last(a, b),
-        (Value::LongDouble(a), Value::LongDouble(b)) => nan_last(a, b),
-        _ => a.cmp(b),
+fn order(item: ItemType, value: &[u8], target: &[u8]) -> Ordering {
+    match item.decode(value) {
+        Value::Bytes(value) => value.cmp(target),
+        value => nan_last(value, item.decode(target)),
     }
 }
 

@@ -142,8 +142,9 @@ pub struct ItemType {
     size: u32,
 }
 
-/// One item, read from its bytes.
-#[derive(Clone, Copy, PartialEq, Debug)]
+/// One item, read from its bytes. Those of one type compare as numpy compares them: NaN is neither less than anything, nor equal
+/// to itself.
+#[derive(Clone, Copy, PartialEq, PartialOrd, Debug)]
 pub enum Value<'a> {
     /// Every integer type but `uint64`.
     Int(i64),

@@ -25,7 +25,7 @@ use crate::storage::questions::aggregate::sum::Sum;
 use ethnum::U256;
 
 use crate::storage::types::by_type;
-use crate::storage::types::{ItemType, Kind, LongDouble, Value};
+use crate::storage::types::{ItemType, Kind, LongDouble};
 
 /// What is asked of values of one type.
 #[derive(Clone, Debug)]
@@ -281,14 +281,7 @@ impl Question {
     }
 
     fn is_less(&self, a: &[u8], b: &[u8]) -> bool {
-        match (self.item.decode(a), self.item.decode(b)) {
-            (Value::Int(a), Value::Int(b)) => a < b,
-            (Value::Uint(a), Value::Uint(b)) => a < b,
-            (Value::Float(a), Value::Float(b)) => a < b,
-            (Value::Double(a), Value::Double(b)) => a < b,
-            (Value::LongDouble(a), Value::LongDouble(b)) => a < b,
-            _ => a < b,
-        }
+        self.item.decode(a) < self.item.decode(b)
     }
 
     /// The answers where there are no values.
