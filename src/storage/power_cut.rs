@@ -965,3 +965,39 @@ fn a_note_says_nothing_after_a_power_cut() {
         }
     }
 }
+
+/// A length can be on disk before the values, which are zeros then: those must not complete what looks like a record.
+#[test]
+fn no_power_cut_makes_a_record_of_values_that_were_appended() {
+    let record = record::Record {
+        item_size: 8,
+        file_len: 4096,
+        boot_id: [0; 16],
+        live: 0,
+        synced: 0,
+        previous: 0,
+    };
+    let record = record.to_bytes();
+    // Behind the length there are zeros only.
+    for known in [24, 40, 56] {
+        let mut run = Run::new(8, Fsync::Always, true, 1);
+        run.array.append(&[1; 4032]).unwrap();
+        // They may be refused.
+        let _ = run.array.append(&record[..known]);
+        run.array.sync().unwrap();
+        let (begin, synced) = (events(), contents(&run.array, 8).len());
+        let _ = run.array.append(&[1; 64][known..]);
+        let end = events();
+        let mut disk = DISK.take().expect("there is a disk");
+        for cut in begin..=end {
+            for _ in 0..16 {
+                let machine = Machine::new(run.machine.item, run.fsync);
+                disk.after_cut(cut, &mut run.random)
+                    .write(&machine.path(), [run.boots; 16]);
+                let found = contents(&machine.bind(), 8).len();
+                assert!(found >= synced, "{found} of {synced} bytes are left");
+            }
+        }
+        disk.look();
+    }
+}

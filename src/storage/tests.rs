@@ -1342,3 +1342,45 @@ fn an_array_that_another_has_taken_over_is_let_go_of_before_the_next_sync() {
     wait_until("the former is gone", || former.upgrade().is_none());
     assert_eq!(contents(&bound), [1; 800]);
 }
+
+/// What was not on disk of a copy without the head is cut off after a power cut, and the file ends with what was.
+#[test]
+fn a_power_cut_after_a_trim_leaves_no_values_at_the_end_that_look_like_a_record() {
+    let dir = TempDir::new().unwrap();
+    let WithoutWorker {
+        registry,
+        root,
+        array,
+        jobs: _jobs,
+    } = without_worker(dir.path());
+    let record = format::record::Record {
+        item_size: 8,
+        file_len: 4096,
+        boot_id: [1; 16],
+        live: 0,
+        synced: 0,
+        previous: 0,
+    };
+    let values = [&[1; 4040][..], &record.to_bytes()].concat();
+    array.append(&values).unwrap();
+    array.append(&[2; 8]).unwrap();
+    let trim = array.writer().unwrap().begin_trim(&(1..514)).unwrap();
+    array.pop(1).unwrap();
+    let mut copy = array
+        .begin_head_drop(trim, &root, Cancel::default())
+        .unwrap();
+    array.append(&[3; 8]).unwrap();
+    assert!(copy.take_turn(&registry).unwrap());
+    let mut mark = vec![0; 24];
+    rustix::fs::getxattr(dir.path().join("f"), "user.mmap", &mut mark).unwrap();
+    mark[..16].fill(9);
+    let after = TempDir::new().unwrap();
+    let file = after.path().join("f");
+    fs::copy(dir.path().join("f"), &file).unwrap();
+    rustix::fs::setxattr(&file, "user.mmap", &mark, rustix::fs::XattrFlags::empty()).unwrap();
+    for _ in 0..2 {
+        let store = store_in(after.path());
+        let found = contents(&bind(&store, "f", ItemType::DOUBLE));
+        assert_eq!(found[..4096], [&values[8..]].concat());
+    }
+}

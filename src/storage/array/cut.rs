@@ -80,7 +80,7 @@ impl Writer<'_> {
     /// was removed.
     fn shorten(&mut self, left: u64) -> Result<()> {
         let len = self.array.layout.offset(left);
-        self.may_end_at(len, len)?;
+        self.may_keep(0..left)?;
         self.before_cut(left);
         let (array, end) = (self.array, self.extent.head() + left);
         array.shared.shortest.note(array.number, end);

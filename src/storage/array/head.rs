@@ -108,7 +108,13 @@ impl Writer<'_> {
 
     pub(in crate::storage) fn begin_trim_of(&mut self, range: &Range<u64>) -> Result<Trim> {
         let head = range.start;
-        let tail = self.extent.count().saturating_sub(range.end);
+        let count = self.extent.count();
+        let kept = head..range.end.min(count);
+        if head > 0 && !kept.is_empty() {
+            // Before anything is removed, copied or told to replicas. What is written until the head goes may change it.
+            self.may_keep(kept)?;
+        }
+        let tail = count.saturating_sub(range.end);
         self.truncate(range.end)?;
         let count = self.extent.count();
         let number = self.watch.begin(head > 0, count);

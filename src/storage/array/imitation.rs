@@ -2,10 +2,12 @@
 //!
 //! Whether a file is exact or has slack is told by its last bytes alone. So the values of an exact one must not end in what looks
 //! like a record: whoever may only append could make the next opening believe a count of their own. By chance that does not
-//! happen, and so such values are refused: where the end of a page comes to lie in them, and where a file would end behind them.
+//! happen, and so such values are refused: where the end of a page comes to lie in them or behind them, and where a file would end
+//! behind them. A power cut may leave zeros in the place of the last of them, and the length with them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::Range;
 
 use crate::storage::array::locked::Locked;
 use crate::storage::error::{Error, Result};
@@ -48,9 +50,7 @@ impl Locked<'_> {
 
     #[inline(never)]
     fn no_imitation_near_page_end(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
-        let end = at + bytes.len() as u64;
-        let last = end.max(self.extent.end());
-        for page_end in page_ends(at, end).take_while(|&page_end| page_end <= last) {
+        for page_end in page_ends(at, at + bytes.len() as u64) {
             let from = page_end - record::SIZE;
             let whole = if from >= at {
                 bytes[(from - at) as usize..].first_chunk()
@@ -60,7 +60,7 @@ impl Locked<'_> {
             if let Some(ending) = whole {
                 self.no_record(ending, page_end)?;
             } else {
-                let mut ending = self.ending(page_end)?;
+                let mut ending = self.ending(from, self.extent.end())?;
                 overlay(&mut ending, from, at, bytes);
                 self.no_record(&ending, page_end)?;
             }
@@ -68,7 +68,7 @@ impl Locked<'_> {
         Ok(())
     }
 
-    /// As [`Self::no_imitation`], of several runs that are written as one.
+    /// As [`Self::no_imitation`], of several runs that are written one after the other: a process may be killed between them.
     #[inline(never)]
     pub(in crate::storage) fn no_imitations<'b>(
         &mut self,
@@ -76,38 +76,44 @@ impl Locked<'_> {
     ) -> Result<()> {
         let mut changed: HashMap<u64, Ending> = HashMap::new();
         for (at, bytes) in runs.filter(|(at, bytes)| !is_clear(*at, bytes.len())) {
-            let last = self.extent.end();
-            let ends = page_ends(at, at + bytes.len() as u64);
-            for page_end in ends.take_while(|&page_end| page_end <= last) {
+            for page_end in page_ends(at, at + bytes.len() as u64) {
+                let from = page_end - record::SIZE;
                 changed.try_reserve(1)?;
                 let ending = match changed.entry(page_end) {
                     Entry::Occupied(ending) => ending.into_mut(),
-                    Entry::Vacant(place) => place.insert(self.ending(page_end)?),
+                    Entry::Vacant(place) => place.insert(self.ending(from, self.extent.end())?),
                 };
-                overlay(ending, page_end - record::SIZE, at, bytes);
+                overlay(ending, from, at, bytes);
+                self.no_record(ending, page_end)?;
             }
-        }
-        for (page_end, ending) in changed {
-            self.no_record(&ending, page_end)?;
         }
         Ok(())
     }
 
     /// # Errors
-    /// If the values before a byte would look like a record in a file that is `len` bytes long and ends with them.
-    pub(in crate::storage) fn may_end_at(&mut self, byte: u64, len: u64) -> Result<()> {
-        if len == 0 || !len.is_multiple_of(record::ALIGNMENT) {
+    /// If a file would end in what looks like a record that held these of the values, and no others.
+    pub(in crate::storage) fn may_keep(&mut self, values: Range<u64>) -> Result<()> {
+        let layout = &self.array.layout;
+        let (end, len) = (
+            layout.offset(values.end),
+            layout.offset(values.end - values.start),
+        );
+        let page_end = len.next_multiple_of(record::ALIGNMENT);
+        let behind = page_end - len;
+        if len == 0 || behind >= record::SIZE {
             return Ok(());
         }
-        let ending = self.ending(byte)?;
-        self.no_record(&ending, len)
+        let ending = self.ending(end + behind - record::SIZE, end)?;
+        self.no_record(&ending, page_end)
     }
 
-    /// The last bytes before one, as far as they are values; zeros stand for what comes behind those.
-    fn ending(&mut self, byte: u64) -> Result<Ending> {
-        let from = byte - record::SIZE;
+    /// The bytes from one on, as far as they are values before another; zeros stand for what comes behind those.
+    fn ending(&mut self, from: u64, end: u64) -> Result<Ending> {
         let mut ending = [0; record::SIZE as usize];
-        let there = self.extent.end().min(byte).saturating_sub(from) as usize;
+        let there = end.saturating_sub(from).min(record::SIZE) as usize;
+        if there == 0 {
+            return Ok(ending);
+        }
         let read = self.open.map().read(from, &mut ending[..there]);
         read.map_err(|fault| self.mark_lost(fault))?;
         Ok(ending)
@@ -151,7 +157,7 @@ mod tests {
         let record = Record {
             item_size: 8,
             file_len,
-            boot_id: [0; 16],
+            boot_id: [1; 16],
             live: 0,
             synced: 0,
             previous: 0,
@@ -179,12 +185,14 @@ mod tests {
         assert!(contents(&bound).is_empty());
         array.append(&before).unwrap();
         expect_refusal(array.append(&record));
-        for word in record[..56].chunks(8) {
+        for word in record[..32].chunks(8) {
             array.append(word).unwrap();
         }
-        expect_refusal(array.append(&record[56..]));
-        assert_eq!(contents(&bound), [&before[..], &record[..56]].concat());
-        array.append(&[1; 8]).unwrap();
+        // Zeros behind them would do the rest.
+        expect_refusal(array.append(&record[32..40]));
+        expect_refusal(array.append(&[&record[32..40], &[2; 24]].concat()));
+        assert_eq!(contents(&bound), [&before[..], &record[..32]].concat());
+        array.append(&[2; 32]).unwrap();
         array.append(&record_of(4096)).unwrap();
     }
 
@@ -207,9 +215,15 @@ mod tests {
         let reversed: Vec<u8> = record.chunks(8).rev().flatten().copied().collect();
         expect_refusal(bound.set(&indices, &reversed));
         assert_eq!(contents(&bound), values);
-        bound.set(&indices[1..], &reversed[8..]).unwrap();
-        expect_refusal(bound.set(&indices[..1], &reversed[..8]));
-        values[4032..4088].copy_from_slice(&record[..56]);
+        // Who is killed in between has not come to the last of them.
+        expect_refusal(bound.set(
+            &[&indices[..], &[504]].concat(),
+            &[&reversed[..], &[1; 8]].concat(),
+        ));
+        assert_eq!(contents(&bound), values);
+        bound.set(&indices[..7], &reversed[..56]).unwrap();
+        expect_refusal(bound.set(&indices[7..], &reversed[56..]));
+        values[4040..4096].copy_from_slice(&record[8..]);
         assert_eq!(contents(&bound), values);
     }
 
@@ -230,11 +244,24 @@ mod tests {
         expect_refusal(f.truncate(512));
         assert_eq!(contents(&f), values);
         assert_eq!(f.pop(1).unwrap(), [1; 8]);
-        f.truncate(511).unwrap();
+        expect_refusal(f.truncate(511));
+        f.truncate(508).unwrap();
         let g = bind(&store, "g", ItemType::DOUBLE);
         expect_refusal(store.drop_head(&g.share(), 2));
         assert_eq!(g.writer().unwrap().span().count, 514);
         store.drop_head(&g.share(), 1).unwrap();
         assert_eq!(contents(&g)[8..], values[..4096]);
+    }
+
+    #[test]
+    fn a_trim_that_would_leave_what_looks_like_a_record_removes_nothing() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = bind(&store, "f", ItemType::DOUBLE);
+        let values = [&[1; 4048][..], &record_of(4096), &[1; 16]].concat();
+        bound.append(&values).unwrap();
+        expect_refusal(bound.writer().unwrap().begin_trim(&(2..514)).map(drop));
+        assert_eq!(contents(&bound), values);
+        bound.writer().unwrap().begin_trim(&(0..516)).unwrap();
     }
 }

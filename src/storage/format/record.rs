@@ -95,9 +95,15 @@ impl Record {
         tail
     }
 
-    /// Whether a file of `file_len` bytes that ends in these is taken for one with slack.
+    /// Whether a file of `file_len` bytes that ends in these is taken for one with slack, or would be with zeros in the place of
+    /// the last of them: a power cut may leave the length and not the values.
     pub fn is_at_end(bytes: &[u8; SIZE as usize], file_len: u64) -> bool {
-        Self::parse(bytes, file_len).is_some()
+        let is_one_with = |known: usize| {
+            let mut bytes = *bytes;
+            bytes[known..].fill(0);
+            Self::parse(&bytes, file_len).is_some()
+        };
+        bytes[0..6] == MAGIC && (MAGIC.len()..=bytes.len()).any(is_one_with)
     }
 
     /// The record in the last bytes of a file of `file_len` bytes, if it is one.

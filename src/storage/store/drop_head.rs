@@ -320,13 +320,16 @@ impl HeadDrop {
         if !missing.is_empty() {
             self.copy(missing.clone(), self.shift())?;
         }
-        let kept = writer.extent.count() - self.head;
-        let end = writer.extent.end();
-        writer.may_end_at(end, array.layout.offset(kept))?;
+        let count = writer.extent.count();
+        let kept = count - self.head;
+        writer.may_keep(self.head..count)?;
         let mut synced = array.layout.count_up_to(self.synced_to).min(lowest);
-        if !missing.is_empty() && array.shared.settings.fsync() == Fsync::Always {
+        // A power cut leaves what is on disk.
+        let ends_well = writer.may_keep(self.head..synced).is_ok();
+        let is_always = array.shared.settings.fsync() == Fsync::Always;
+        if !missing.is_empty() && (is_always || !ends_well) {
             self.sync()?;
-            synced = writer.extent.count();
+            synced = count;
         }
         let synced = (synced - self.head).min(kept);
         self.new.give_name(&array.path)?;
