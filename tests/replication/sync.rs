@@ -297,3 +297,30 @@ fn a_second_synchronisation_replaces_what_the_first_brought() {
     assert_eq!(pair.replica.say("VALL k"), "[5, 2, 3]");
     assert_eq!(pair.replica.read("f"), doubles([5.0, 2.0, 3.0]));
 }
+
+/// They lie where the file of an array may not end, and this one does not.
+#[test]
+fn values_that_look_like_a_record_reach_a_replica() {
+    let mut record = [0; 64];
+    record[..8].copy_from_slice(b"\x89MMAP\n\x01\0");
+    record[8] = 8;
+    record[16..24].copy_from_slice(&4096_u64.to_le_bytes());
+    let checksum = crc32fast::hash(&[&record[..12], &record[16..40]].concat());
+    record[12..16].copy_from_slice(&checksum.to_le_bytes());
+    let primary = primary("yes").start();
+    // Where they are appended no page ends.
+    primary.ask("MMAP v v");
+    let append = |bytes: &[u8]| {
+        primary
+            .run(&[b"VADDRAW".as_slice(), b"v", bytes])
+            .to_string()
+    };
+    assert_eq!(append(&[1; 4040]), "(integer) 505");
+    assert_eq!(append(&[&record[..], &[1; 80]].concat()), "(integer) 18");
+    assert_eq!(primary.int("VTRIM v 1 -1"), 1);
+    assert_eq!(primary.file_len("v"), 4176);
+    let replica = replica("disabled").start();
+    follow(&replica, &primary);
+    assert_eq!(replica.int("VSIZE v"), 522);
+    assert_same(&primary, &replica);
+}

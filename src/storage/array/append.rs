@@ -265,6 +265,17 @@ impl Array {
         Ok(writer.span())
     }
 
+    /// As [`Self::append`], of values that come from elsewhere as a whole and may look like a record before their end: there is
+    /// to be a look at that.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(in crate::storage) fn append_as_it_comes(self: &Arc<Self>, bytes: &[u8]) -> Result<()> {
+        let writer = self.writer()?;
+        let end = writer.span().end();
+        writer.put(end, bytes).map(drop)
+    }
+
     /// As [`Writer::extend_to`].
     ///
     /// # Errors

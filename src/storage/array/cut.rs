@@ -70,6 +70,17 @@ impl Array {
     pub fn truncate(self: &Arc<Self>, count: u64) -> Result<()> {
         self.writer()?.truncate(count)
     }
+
+    /// As [`Self::truncate`], where values were appended as they came.
+    ///
+    /// # Errors
+    /// As [`Self::truncate`]; also if what is left ends in what looks like a record.
+    pub fn end_at(self: &Arc<Self>, count: u64) -> Result<()> {
+        let mut writer = self.writer()?;
+        writer.truncate(count)?;
+        let count = writer.extent.count();
+        writer.may_keep(0..count)
+    }
 }
 
 impl Writer<'_> {

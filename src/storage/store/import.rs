@@ -203,7 +203,7 @@ fn check_owned(found: &Found, path: &FilePath) -> Result<()> {
 }
 
 impl Import {
-    /// Appends whole values.
+    /// Appends whole values. Those that look like a record are refused where they are the last, by [`Self::truncate`].
     ///
     /// # Errors
     /// As [`Array::append`](crate::storage::Array::append).
@@ -218,13 +218,13 @@ impl Import {
             like.copy_to(&self.bound)?;
             self.like = None;
         }
-        self.bound.append(bytes).map(drop)
+        self.bound.append_as_it_comes(bytes)
     }
 
     /// So many of the values count: drops those behind.
     ///
     /// # Errors
-    /// As [`Array::truncate`](crate::storage::Array::truncate).
+    /// As [`Array::end_at`](crate::storage::Array::end_at).
     pub fn truncate(&mut self, count: u64) -> Result<()> {
         if let Some(like) = self.like.take() {
             let kept = like.into_bound(count)?;
@@ -233,7 +233,7 @@ impl Import {
             self.kept = Some(kept);
             return Ok(());
         }
-        self.bound.truncate(count)
+        self.bound.end_at(count)
     }
 
     /// Says how many values were dropped from the head of what is copied.
@@ -407,7 +407,52 @@ mod tests {
     use super::*;
     use crate::storage::format::record::Record;
     use crate::storage::format::redo;
-    use crate::storage::tests::path;
+    use crate::storage::tests::{bind, contents, path, store_in};
+
+    fn record_of(file_len: u64) -> Vec<u8> {
+        Record::new(8, file_len, 0, 0, 0).to_bytes().to_vec()
+    }
+
+    /// At the primary they have come to lie there when its head was dropped.
+    #[test]
+    fn values_that_look_like_a_record_come_along_unless_they_are_the_last() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let primary = bind(&store, "primary", ItemType::DOUBLE);
+        let values = [&[1; 4040][..], &record_of(4096), &[2; 40]].concat();
+        primary.append(&values).unwrap();
+        store.drop_head(&primary.share(), 1).unwrap();
+        let values = &values[8..];
+        assert_eq!(contents(&primary), values);
+        // The file is there already, and lacks the end.
+        for known in [0, 4032, 4104] {
+            let name = format!("copy{known}");
+            fs::write(dir.path().join(&name), &values[..known]).unwrap();
+            let copy = path(&name);
+            let mut import = store.import_copy(&copy, ItemType::DOUBLE, 0).unwrap();
+            import.append(&values[..known]).unwrap();
+            import.append(&values[known..]).unwrap();
+            import.truncate(values.len() as u64 / 8).unwrap();
+            let bound = import.finish(&store, Access::Writable, Former::Replaced);
+            assert_eq!(contents(&bound.unwrap()), values);
+        }
+        for (last, import) in [
+            (
+                4136,
+                store.import(&path("new"), ItemType::DOUBLE, Above::IsMade),
+            ),
+            (
+                4096,
+                store.import(&path("new"), ItemType::DOUBLE, Above::IsMade),
+            ),
+            (4136, store.import_copy(&path("copy0"), ItemType::DOUBLE, 0)),
+        ] {
+            let mut import = import.unwrap();
+            import.append(&values[..last]).unwrap();
+            let refused = import.truncate(512);
+            assert!(matches!(refused, Err(Error::LikeRecord { .. })));
+        }
+    }
 
     #[test]
     fn a_file_with_a_note_is_not_what_its_values_say() {

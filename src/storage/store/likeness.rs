@@ -47,7 +47,7 @@ impl Likeness {
         if !new.is_empty() {
             // Should this end before all has come, the file says so.
             self.kept.expect_contents(ON_THEIR_WAY)?;
-            self.kept.append(new)?;
+            self.kept.append_as_it_comes(new)?;
         }
         self.same += (bytes.len() / size) as u64;
         Ok(true)
@@ -66,7 +66,7 @@ impl Likeness {
             let values = at_once.min(self.same - index);
             let bytes = &mut buffer[..values as usize * size];
             read_values(&self.kept, index, bytes)?;
-            array.append(bytes)?;
+            array.append_as_it_comes(bytes)?;
             index += values;
         }
         Ok(())
@@ -75,9 +75,9 @@ impl Likeness {
     /// All has come, and `count` values of it count: the file holds these and no more.
     ///
     /// # Errors
-    /// If it cannot be shortened.
+    /// If it cannot be shortened, or would end in what looks like a record.
     pub fn into_bound(self, count: u64) -> Result<Bound> {
-        self.kept.truncate(count)?;
+        self.kept.end_at(count)?;
         Ok(self.kept)
     }
 }
