@@ -81,3 +81,17 @@ fn a_file_is_not_closed_before_its_header_is_true() {
     wait_until("it is written", || promised(&db) == 2);
     assert_eq!(db.int(&format!("MMAP db {FILE}")), 2);
 }
+
+/// The header goes down before the length does.
+#[test]
+fn values_that_cannot_be_removed_are_promised_again() {
+    let (db, plan) = server();
+    assert_eq!(db.int("VADD db 1 2 3"), 3);
+    plan.fail(Call::Ftruncate, libc::EIO, 0, FOR_GOOD);
+    assert!(db.error("VPOP db").contains("cannot shorten"));
+    plan.heal();
+    assert_eq!(db.int("VSIZE db"), 3);
+    wait_until("the header is written", || promised(&db) == 3);
+    assert_eq!(db.int("VADD db 4"), 1);
+    assert_is_exact(&db, 4);
+}

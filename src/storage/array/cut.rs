@@ -6,7 +6,7 @@ use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::{Array, LONG_TRUNCATION};
 use crate::storage::array::state::tail::End;
 use crate::storage::array::writer::Writer;
-use crate::storage::error::Result;
+use crate::storage::error::{Error, Result};
 use crate::storage::files::calls as disk;
 use crate::storage::memory::available::buffer;
 use crate::storage::settings::Fsync;
@@ -116,8 +116,10 @@ impl Writer<'_> {
                 tracing::warn!("{error}; the command frees the space itself");
             }
         }
+        // Where it goes no further, header and length are the worker's to put right.
+        let give_up = |_: &Error| array.ask(Chore::Watch);
         if self.extent.header_count() > left {
-            self.write_header(left)?;
+            self.write_header(left).inspect_err(give_up)?;
         }
         if self.extent.has_slack() {
             self.set_count(left)?;
@@ -136,7 +138,9 @@ impl Writer<'_> {
         } else {
             let file = self.file_as_left()?;
             let token = self.may_set_length()?;
-            disk::set_len(&file, len, token).map_err(|e| self.array.failed("shorten", e))?;
+            disk::set_len(&file, len, token)
+                .map_err(|e| array.failed("shorten", e))
+                .inspect_err(give_up)?;
             self.set_count(left)?;
         }
         self.watch.shortened(left);
