@@ -869,48 +869,107 @@ fn with_slack() -> Run {
     run
 }
 
-/// Changes values of an array that was made ready, and looks at what is found if the process is killed at any moment of it.
+/// What is found of a change if the process is killed at any moment of it.
+struct Killed {
+    before: Vec<u8>,
+    after: Vec<u8>,
+    /// With the event that was the last.
+    found: Vec<(usize, Vec<u8>)>,
+}
+
+impl Killed {
+    /// Changes values of an array that was made ready.
+    fn during(
+        size: usize,
+        count: usize,
+        has_slack: bool,
+        change: impl FnOnce(&Arc<Array>),
+    ) -> Self {
+        let item = ItemType::parse(b"string", Some(size.to_string().as_bytes())).unwrap();
+        let machine = Machine::new(item, Fsync::EverySecond);
+        fs::write(machine.path(), []).unwrap();
+        DISK.set(Some(Disk::new(&machine.path(), true)));
+        let array = machine.bind();
+        let (_, bytes) = numbered(&Cell::new(1), count, size);
+        array.append(&bytes).unwrap();
+        if has_slack {
+            array.grow_ahead();
+        }
+        assert_eq!(array.has_slack(), has_slack);
+        let (begin, before) = (events(), contents(&array, size));
+        change(&array);
+        let (end, after) = (events(), contents(&array, size));
+        assert!(before != after && array.has_slack() == has_slack);
+        let disk = DISK.take().expect("there is a disk");
+        let is_within_call = |cut| {
+            disk.calls
+                .iter()
+                .any(|call| call.start < cut && cut < call.end)
+        };
+        let found = (begin..=end)
+            .filter(|&cut| !is_within_call(cut))
+            .map(|cut| {
+                let machine = Machine::new(item, Fsync::EverySecond);
+                disk.after_kill(cut).write(&machine.path(), this_boot());
+                (cut, contents(&machine.bind(), size))
+            })
+            .collect();
+        Self {
+            before,
+            after,
+            found,
+        }
+    }
+}
+
+/// Changes values of an array that was made ready: all or nothing, if the process is killed at any moment of it.
 fn kill_at_every_moment(
     size: usize,
     count: usize,
     has_slack: bool,
     change: impl FnOnce(&Arc<Array>),
 ) {
-    let item = ItemType::parse(b"string", Some(size.to_string().as_bytes())).unwrap();
-    let machine = Machine::new(item, Fsync::EverySecond);
-    fs::write(machine.path(), []).unwrap();
-    DISK.set(Some(Disk::new(&machine.path(), true)));
-    let array = machine.bind();
-    let (_, bytes) = numbered(&Cell::new(1), count, size);
-    array.append(&bytes).unwrap();
-    if has_slack {
-        array.grow_ahead();
-    }
-    assert_eq!(array.has_slack(), has_slack);
-    let (begin, before) = (events(), contents(&array, size));
-    change(&array);
-    let (end, after) = (events(), contents(&array, size));
-    assert!(before != after && array.has_slack() == has_slack);
-    let disk = DISK.take().expect("there is a disk");
+    let killed = Killed::during(size, count, has_slack, change);
     let mut seen = [0, 0];
-    let is_within_call = |cut| {
-        disk.calls
+    for (cut, found) in &killed.found {
+        let which = [&killed.before, &killed.after]
             .iter()
-            .any(|call| call.start < cut && cut < call.end)
-    };
-    for cut in (begin..=end).filter(|&cut| !is_within_call(cut)) {
-        let machine = Machine::new(item, Fsync::EverySecond);
-        disk.after_kill(cut).write(&machine.path(), this_boot());
-        let found = contents(&machine.bind(), size);
-        let which = [&before, &after].iter().position(|&known| *known == found);
+            .position(|&known| known == found);
         let which = which.unwrap_or_else(|| {
-            panic!(
-                "half of a change of {size} bytes is there after event {cut} of {begin} to {end}"
-            )
+            panic!("half of a change of {size} bytes is there after event {cut}")
         });
         seen[which] += 1;
     }
     assert!(seen[0] > 1 && seen[1] > 1, "{seen:?}");
+}
+
+/// Of more than one note can be about, each is there as a whole.
+#[test]
+fn no_string_is_half_changed_however_many_there_are() {
+    const SIZE: usize = 100;
+    let values = 2 * redo::most_values(SIZE, true) + 3;
+    for has_slack in [false, true] {
+        for is_one_run in [false, true] {
+            let killed = Killed::during(SIZE, 300, has_slack, |array| {
+                let (_, bytes) = numbered(&Cell::new(9000), values, SIZE);
+                if is_one_run {
+                    let mut writer = array.overwriter(1, values).unwrap();
+                    return writer.set_from(7, &bytes).unwrap();
+                }
+                let indices: Vec<_> = (0..values as u64).map(|i| 3 * i).collect();
+                array.set(&indices, &bytes).unwrap();
+            });
+            let mut partly = 0;
+            for (cut, found) in &killed.found {
+                let versions = killed.before.chunks(SIZE).zip(killed.after.chunks(SIZE));
+                for (value, (before, after)) in found.chunks(SIZE).zip(versions) {
+                    assert!(value == before || value == after, "after event {cut}");
+                }
+                partly += usize::from(*found != killed.before && *found != killed.after);
+            }
+            assert!(partly > 0);
+        }
+    }
 }
 
 /// R3: the command that was under way is in or out.
