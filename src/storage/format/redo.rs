@@ -195,6 +195,21 @@ mod tests {
     }
 
     #[test]
+    fn a_note_begins_behind_the_values_and_is_not_longer_than_any_may_be() {
+        let file = tempfile::tempfile().unwrap();
+        let read_with = |magic: [u8; 8], len: u64, end: u64| {
+            let header = [&magic[..], &len.to_le_bytes()].concat();
+            disk::write_all_at(&file, &header, 12_272).unwrap();
+            read(&file, 12_288, end, 8).unwrap().is_some()
+        };
+        let begin = 12_272 - MOST;
+        assert!(read_with(MAGIC, MOST, begin));
+        assert!(!read_with(MAGIC, MOST, begin + 1));
+        assert!(!read_with(MAGIC, MOST + 8, 0));
+        assert!(!read_with([1; 8], MOST, begin));
+    }
+
+    #[test]
     fn as_many_values_fit_as_it_says() {
         for size in [1, 16, 17, 65_535] {
             let (in_one, scattered) = (most_values(size, true), most_values(size, false));
