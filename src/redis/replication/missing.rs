@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::redis::keys::lookup;
-use crate::redis::keys::unavailable::Unavailable;
+use crate::redis::keys::unavailable::{Unavailable, Wanted};
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication::bind::bind_again;
 use crate::redis::replication::synchronise::synchronise_again;
 use crate::redis::replication::{fill, followed};
-use crate::redis::server::cluster;
+use crate::redis::server::cluster::{self, NodeId};
 use crate::redis::server::{Ctx, Key, KeyName, Mode};
 use crate::redis::store;
 use crate::storage::{Array, Completeness, FilePath};
@@ -54,6 +54,34 @@ static ASKING: Mutex<Asking> = Mutex::new(Asking {
     linked: None,
     looked: None,
 });
+
+impl Asking {
+    /// Whether it is time to look again whether anything is missing.
+    fn is_to_look(&mut self, now: Instant) -> bool {
+        let looked_lately = |looked| now - looked < FIRST_PAUSE;
+        if self.looked.is_some_and(looked_lately) {
+            return false;
+        }
+        self.looked = Some(now);
+        true
+    }
+
+    /// Nothing is missing.
+    fn rest(&mut self) {
+        self.next = None;
+        self.pause = FIRST_PAUSE;
+    }
+
+    /// Whether it is time to ask.
+    fn is_due(&mut self, now: Instant) -> bool {
+        now >= *self.next.get_or_insert(now + FIRST_PAUSE)
+    }
+
+    fn asks_now(&mut self, now: Instant) {
+        self.next = Some(now + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
 
 /// What nodes of the Cluster have asked this one for, each of it once.
 static ASKED_FOR: Mutex<Vec<ContentsRequest>> = Mutex::new(Vec::new());
@@ -149,15 +177,8 @@ pub fn take_over() {
 /// Asks for what is missing, on a replica, when it is time to. The server's clock calls it.
 pub fn tick(ctx: &Ctx) {
     let now = Instant::now();
-    {
-        let mut asking = ASKING.lock();
-        if asking
-            .looked
-            .is_some_and(|looked| now - looked < FIRST_PAUSE)
-        {
-            return;
-        }
-        asking.looked = Some(now);
+    if !ASKING.lock().is_to_look(now) {
+        return;
     }
     store().forget_fillings();
     if !is_replica() {
@@ -165,14 +186,7 @@ pub fn tick(ctx: &Ctx) {
     }
     let replication = ctx.server_info(c"replication");
     let is_linked = replication.field(c"master_link_status") == Some(b"up");
-    let mut may_be_confirmed = is_catching_up();
-    if is_linked && is_catching_up() {
-        let linked = *ASKING.lock().linked.get_or_insert(now);
-        may_be_confirmed = now - linked < LONGEST_CONFIRMATION;
-        if now - linked > LONGEST_CATCH_UP {
-            has_caught_up();
-        }
-    }
+    let may_be_confirmed = is_confirmation_expected(now, is_linked);
     let is_missing = |array: &Arc<Array>| match look_at(array) {
         Completeness::Missed | Completeness::Doubted => true,
         Completeness::Unconfirmed => !may_be_confirmed,
@@ -180,41 +194,50 @@ pub fn tick(ctx: &Ctx) {
     };
     let missing: Vec<Arc<Array>> = store().arrays().into_iter().filter(is_missing).collect();
     let wanted = Unavailable::wanted();
-    let mut asking = ASKING.lock();
-    let is_something_missing = IS_SOMETHING_MISSING.load(Ordering::Relaxed);
-    if missing.is_empty() && wanted.is_empty() && !is_something_missing {
-        asking.next = None;
-        asking.pause = FIRST_PAUSE;
+    if missing.is_empty() && wanted.is_empty() && !IS_SOMETHING_MISSING.load(Ordering::Relaxed) {
+        ASKING.lock().rest();
         return;
     }
-    let next = *asking.next.get_or_insert(now + FIRST_PAUSE);
     // A link that is down is being made again, and its history may be gone.
-    if now < next || !is_linked {
+    if !ASKING.lock().is_due(now) || !is_linked {
         return;
     }
     if store().free_bytes().is_some_and(|free| free < LEAST_ROOM) {
         return;
     }
-    asking.next = Some(now + asking.pause);
-    asking.pause = (asking.pause * 2).min(LONGEST_PAUSE);
-    drop(asking);
+    ASKING.lock().asks_now(now);
     IS_SOMETHING_MISSING.store(false, Ordering::Relaxed);
     TIMES_ASKED.fetch_add(1, Ordering::Relaxed);
     match ctx.primary_in_cluster() {
-        Some(primary) => {
-            let arrays = missing.iter().map(|array| ContentsRequest {
-                path: array.path().clone(),
-                key: None,
-            });
-            let keys = wanted.into_iter().map(|wanted| ContentsRequest {
-                path: wanted.path,
-                key: Some(wanted.key),
-            });
-            for request in arrays.chain(keys) {
-                ctx.send_to_node(&primary, SEND_AGAIN, &request.encode());
-            }
-        }
+        Some(primary) => ask_node(ctx, &primary, &missing, wanted),
         None => synchronise_again(ctx, "values of arrays are missing here"),
+    }
+}
+
+/// Whether the primary may still say of an array that it has become shorter. Ends the catching up that takes too long.
+fn is_confirmation_expected(now: Instant, is_linked: bool) -> bool {
+    if !is_catching_up() || !is_linked {
+        return is_catching_up();
+    }
+    let linked = *ASKING.lock().linked.get_or_insert(now);
+    if now - linked > LONGEST_CATCH_UP {
+        has_caught_up();
+    }
+    now - linked < LONGEST_CONFIRMATION
+}
+
+/// Asks a node of the Cluster for arrays, and for what keys are to hold.
+fn ask_node(ctx: &Ctx, primary: &NodeId, missing: &[Arc<Array>], wanted: Vec<Wanted>) {
+    let arrays = missing.iter().map(|array| ContentsRequest {
+        path: array.path().clone(),
+        key: None,
+    });
+    let keys = wanted.into_iter().map(|wanted| ContentsRequest {
+        path: wanted.path,
+        key: Some(wanted.key),
+    });
+    for request in arrays.chain(keys) {
+        ctx.send_to_node(primary, SEND_AGAIN, &request.encode());
     }
 }
 
