@@ -78,7 +78,7 @@ pub fn is_told_of(replica: &Server, key: &str, why: &str) {
 }
 
 /// A pair whose replica has its files on a file system of its own.
-fn pair_on(mount: &Mounted) -> Pair {
+pub fn pair_on(mount: &Mounted) -> Pair {
     let replica = Server::setup().module_args(&format!("dir {}", mount.path().display()));
     Pair::of(Server::setup(), replica)
 }
@@ -92,7 +92,7 @@ fn filled_pair_on(mount: &Mounted) -> Pair {
     pair
 }
 
-fn on_small_disks(mib: u64, test: impl Fn(&Mounted)) {
+pub fn on_small_disks(mib: u64, test: impl Fn(&Mounted)) {
     if let Err(why) = mounts::be_private() {
         return cannot_run(&why);
     }
@@ -110,7 +110,7 @@ fn on_small_disks(mib: u64, test: impl Fn(&Mounted)) {
 }
 
 /// Leaves no room on a file system.
-fn fill_up(mount: &Mounted) -> std::path::PathBuf {
+pub fn fill_up(mount: &Mounted) -> std::path::PathBuf {
     use std::io::Write;
     let path = mount.join("ballast");
     let mut file = std::fs::File::create(&path).unwrap();

@@ -9,6 +9,7 @@ mod contents;
 mod failover;
 mod faults;
 mod filling;
+mod full_disk;
 mod fuzz;
 mod hostile;
 mod incomplete;

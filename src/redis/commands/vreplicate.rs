@@ -193,7 +193,7 @@ fn change(
         }
         return Ok(());
     };
-    copy::apply(bound, change)?;
+    copy::apply(bound, gone(args), change)?;
     key.signal_modified();
     sync_as_set(bound)
 }
@@ -206,7 +206,7 @@ fn change_file(
     change: impl FnOnce(&Arc<Array>) -> Result<(), Error>,
 ) -> Outcome {
     if let Some(array) = copy::array_at(path)? {
-        copy::apply(&array, change)?;
+        copy::apply(&array, gone(args), change)?;
         // What is not whole yet is not vouched for.
         return match array.completeness() {
             Completeness::Whole => sync_as_set(&array),
@@ -248,6 +248,11 @@ fn repeat(ctx: &Ctx, args: Args<'_>) -> Outcome {
 fn length(ctx: &Ctx, args: Args<'_>) -> Outcome {
     let position = number(args, 3)?;
     change(ctx, args, |array| copy::shorten(array, position))
+}
+
+/// Which values are gone.
+fn gone(args: Args<'_>) -> copy::Gone {
+    copy::Gone::after(args.get(2), args.get(args.len() - 1))
 }
 
 /// With `mmap.fsync always` a replica, too, goes on when it is on disk.

@@ -10,6 +10,7 @@ use crate::redis::store;
 use crate::storage::types::ItemType;
 use crate::storage::{
     Above, Access, Array, Bound, Completeness, Error, FilePath, Former, Undo, can_hold,
+    parse_position,
 };
 
 /// How much of a repeated value is written at a time, in bytes.
@@ -23,22 +24,47 @@ pub fn not_applied() -> u64 {
     NOT_APPLIED.load(Ordering::Relaxed)
 }
 
+/// Which values an array has no more after a change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gone {
+    /// The change does not say, or is not about that.
+    Unknown,
+    /// Those from this position on.
+    From(u64),
+    /// Those before this position.
+    Before(u64),
+}
+
+impl Gone {
+    /// What an operation says, whose position is the last word of it.
+    pub fn after(operation: &[u8], position: &[u8]) -> Self {
+        let gone = match operation {
+            b"LENGTH" | b"LENGTH/2" => Self::From,
+            b"HEAD" | b"HEAD/2" => Self::Before,
+            _ => return Self::Unknown,
+        };
+        parse_position(position).map_or(Self::Unknown, gone)
+    }
+}
+
 /// Counts a change that is not applied.
 pub fn pass_over() {
     NOT_APPLIED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Applies a change to an array, unless it lacks earlier ones. A replica whose change fails is incomplete from then on; a node
-/// that takes slots over gets the error.
+/// Applies a change to an array. One that lacks earlier changes only gives back the room of values that are gone. A replica whose
+/// change fails is incomplete from then on; a node that takes slots over gets the error.
 ///
 /// # Errors
 /// As `change`, except on a replica.
 pub fn apply(
     array: &Arc<Array>,
+    gone: Gone,
     change: impl FnOnce(&Arc<Array>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     if array.completeness() == Completeness::Missed {
         pass_over();
+        give_back(array, gone);
         return Ok(());
     }
     match change(array) {
@@ -48,6 +74,33 @@ pub fn apply(
             Ok(())
         }
         result => result,
+    }
+}
+
+/// Cuts off what the primary's array does not have any more either. What is left goes on to be incomplete: this is about room
+/// alone. A disk that is full of values that are gone might never have any for the contents that are to come.
+///
+/// A file that has lost its name is left alone: somebody may keep it.
+fn give_back(array: &Arc<Array>, gone: Gone) {
+    let end = end_of(array);
+    let position = match gone {
+        Gone::From(position) => position,
+        // A part of them, at the head, could not be cut off.
+        Gone::Before(position) if position >= end => array.head(),
+        Gone::Before(_) | Gone::Unknown => return,
+    };
+    if !is_replica() || position >= end || !store().has_its_name(array) {
+        return;
+    }
+    let cut = array
+        .writer()
+        .and_then(|mut writer| writer.truncate_at(position));
+    match cut {
+        // The mark of the file may have had no room either.
+        Ok(()) => array.note_missed_again(),
+        Err(error) => {
+            tracing::warn!("{error}; values that the primary has removed go on to take room");
+        }
     }
 }
 
@@ -262,7 +315,25 @@ pub fn bind_again(
 
 /// The file as a replica has it: of as many values as the primary's, all still zeros. A replica's files are copies, which
 /// may be replaced; those of a node that takes slots over are its own.
+///
+/// Where there is no room for it, a replica's former file gives back what it has more.
 pub fn make_file(
+    (path, owner): (&FilePath, &[u8]),
+    item: ItemType,
+    access: Access,
+    count: u64,
+    head: u64,
+    values_follow: bool,
+) -> Result<Bound, Error> {
+    let made = make_new_file((path, owner), item, access, count, head, values_follow);
+    made.inspect_err(|error| {
+        if is_replica() && error.is_full() {
+            store().cut_former(path, item, count);
+        }
+    })
+}
+
+fn make_new_file(
     (path, owner): (&FilePath, &[u8]),
     item: ItemType,
     access: Access,

@@ -57,6 +57,16 @@ impl Array {
         true
     }
 
+    /// Notes in the file what could not be noted there when it was found out.
+    pub fn note_missed_again(self: &Arc<Self>) {
+        if self.completeness() == Completeness::Missed
+            && self.is_incomplete_unnoted()
+            && let Err(error) = self.note_incomplete(&self.why_incomplete())
+        {
+            tracing::error!("{error}");
+        }
+    }
+
     /// This server may have missed changes, and cannot know. A file that says that values are missing goes on to say so.
     pub fn doubt_contents(&self, why: &str) {
         if matches!(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::storage::array::attendant::Chore;
 use crate::storage::array::handle::Array;
 use crate::storage::array::locked::Locked;
+use crate::storage::array::peers::Completeness;
 use crate::storage::array::state::span::Span;
 use crate::storage::error::{Error, Result};
 use crate::storage::format::mark::Mark;
@@ -136,7 +137,13 @@ impl<'a> Locked<'a> {
         if self.durability.is_marked() {
             return Ok(());
         }
-        self.mark(self.durability.synced())
+        match self.mark(self.durability.synced()) {
+            // Nothing vouches for what is there, whose room may be what the mark lacks.
+            Err(error) if error.is_full() && self.array.completeness() == Completeness::Missed => {
+                Ok(())
+            }
+            marked => marked,
+        }
     }
 
     pub(in crate::storage) fn mark(&mut self, count: u64) -> Result<()> {
