@@ -1172,36 +1172,6 @@ fn nothing_is_said_of_a_file_that_is_no_array() {
 }
 
 #[test]
-fn a_former_file_is_cut_to_one_value_more_than_there_is_to_be() {
-    let dir = TempDir::new().unwrap();
-    let store = store_in(dir.path());
-    let bound = bind(&store, "f", ItemType::DOUBLE);
-    bound.set_owner(b"k");
-    bound.append(&[7; 80]).unwrap();
-    let len = || fs::metadata(dir.path().join("f")).unwrap().len();
-    store.cut_former(&path("f"), ItemType::DOUBLE, 2);
-    assert_eq!(len(), 80, "a key is bound to it");
-    drop(bound);
-    store.cut_former(&path("f"), ItemType::DOUBLE, 20);
-    assert_eq!(len(), 80, "it is shorter");
-    store.cut_former(&path("f"), ItemType::DOUBLE, 2);
-    assert_eq!(len(), 24);
-}
-
-#[test]
-fn a_former_file_that_is_no_array_is_not_cut() {
-    let dir = TempDir::new().unwrap();
-    let store = store_in(dir.path());
-    let file = dir.path().join("f");
-    fs::write(&file, [7; 80]).unwrap();
-    store.cut_former(&path("f"), ItemType::DOUBLE, 3);
-    assert_eq!(fs::read(&file).unwrap(), [7; 80]);
-    fs::remove_file(&file).unwrap();
-    store.cut_former(&path("f"), ItemType::DOUBLE, 3);
-    assert!(!file.exists());
-}
-
-#[test]
 fn a_key_is_bound_to_an_array_also_while_its_head_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let store = store_in(dir.path());

@@ -131,35 +131,3 @@ fn a_file_that_has_another_name_by_then_is_not_cut() {
         assert!(pair.replica.ask("VGET k 0").is_error());
     });
 }
-
-/// The replica finds out by a full synchronisation that the array shrank, and what it has differs.
-#[test]
-fn a_full_synchronisation_makes_room_for_an_array_that_shrank() {
-    on_small_disks(24, |mount| {
-        let pair = pair_on_full(mount);
-        assert_eq!(pair.replica.say("REPLICAOF NO ONE"), "OK");
-        for command in ["VTRIM k 0 299999", "VSET k 0 77"] {
-            assert!(!pair.primary.ask(command).is_error());
-        }
-        follow(&pair.replica, &pair.primary);
-        heals_alone(&pair, mount);
-        assert!(pair.replica.log().contains("No space left"));
-    });
-}
-
-#[test]
-fn a_key_that_is_bound_again_makes_room_for_a_file_that_shrank() {
-    on_small_disks(24, |mount| {
-        let pair = pair_on_full(mount);
-        assert_eq!(pair.primary.int("DEL k"), 1);
-        let file = std::fs::File::options()
-            .write(true)
-            .open(pair.primary.path("f"))
-            .unwrap();
-        file.set_len(LEFT * 8).unwrap();
-        let bound = pair.primary.int("MMAP k f int64 WRITABLE");
-        assert_eq!(bound, LEFT as i64);
-        heals_alone(&pair, mount);
-        assert!(pair.replica.log().contains("No space left"));
-    });
-}

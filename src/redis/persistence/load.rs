@@ -110,15 +110,7 @@ fn load_values(
     };
     let made = match values.failure {
         None => make_file(import, values.count, &before, header.access, former),
-        Some(failure) => {
-            // What was made gives its room back, and lets go of the file that is there.
-            drop(import);
-            let is_whole_copy = phase == Phase::LoadingFromPrimary && before.state == state::WHOLE;
-            if values.had_no_room && is_whole_copy {
-                store().cut_former(&header.path, header.item, values.count);
-            }
-            Err(failure)
-        }
+        Some(failure) => Err(failure),
     };
     match made {
         Ok(bound) => {
@@ -167,8 +159,6 @@ struct Values {
     damage: Option<String>,
     /// Why they are not all there, or could not be appended.
     failure: Option<String>,
-    /// Whether that is for a full disk alone.
-    had_no_room: bool,
 }
 
 /// Reads all values, and appends them to `import` while nothing has failed.
@@ -210,7 +200,6 @@ fn read_values(
         None
     };
     let unreadable = String::from_utf8_lossy(&after.failure);
-    let had_no_room = unreadable.is_empty() && appended.as_ref().is_err_and(Error::is_full);
     let failure = match appended {
         Err(error) => Some(error.to_string()),
         Ok(()) if unreadable.is_empty() => None,
@@ -220,6 +209,5 @@ fn read_values(
         count,
         damage,
         failure,
-        had_no_room,
     })
 }

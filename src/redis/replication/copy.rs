@@ -315,25 +315,7 @@ pub fn bind_again(
 
 /// The file as a replica has it: of as many values as the primary's, all still zeros. A replica's files are copies, which
 /// may be replaced; those of a node that takes slots over are its own.
-///
-/// Where there is no room for it, a replica's former file gives back what it has more.
 pub fn make_file(
-    (path, owner): (&FilePath, &[u8]),
-    item: ItemType,
-    access: Access,
-    count: u64,
-    head: u64,
-    values_follow: bool,
-) -> Result<Bound, Error> {
-    let made = make_new_file((path, owner), item, access, count, head, values_follow);
-    made.inspect_err(|error| {
-        if is_replica() && error.is_full() {
-            store().cut_former(path, item, count);
-        }
-    })
-}
-
-fn make_new_file(
     (path, owner): (&FilePath, &[u8]),
     item: ItemType,
     access: Access,

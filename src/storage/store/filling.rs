@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use crate::storage::array::handle::Array;
-use crate::storage::array::owner::Owner;
 use crate::storage::array::peers;
 use crate::storage::error::{Error, Result};
 use crate::storage::files::access::Access;
@@ -171,30 +170,6 @@ impl Store {
             Ok(true) => FormerNote::Made,
             _ => FormerNote::Failed,
         })
-    }
-
-    /// Cuts off what the file at a path has behind the values that were to take its place, so many, for which there was no room.
-    /// The caller has it say afterwards that it is out of date, which needs room, too.
-    ///
-    /// A file that does not say that it is an array is left alone, and so is one that a key or another process has. One value more
-    /// than `count` is left: where a crash comes before the file says so, its length tells that it is not what the primary has.
-    pub fn cut_former(&self, path: &FilePath, item: ItemType, count: u64) {
-        let access = Access::Writable;
-        let cut = self.check_unowned(path, false).and_then(|()| {
-            let Some(found) = self.root.find(path)? else {
-                return Ok(());
-            };
-            if Owner::of(&found, path)? == Owner::Unknown {
-                return Ok(());
-            }
-            let array = self.registry.bind(&self.root, path, item, access, false)?;
-            let cut = array.truncate(count.saturating_add(1));
-            self.registry.unbind(&array, access);
-            cut
-        });
-        if let Err(error) = cut {
-            tracing::warn!("{error}; the file that is out of date keeps its length");
-        }
     }
 }
 
