@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::incomplete::{fill_up, heals, is_told_of, on_small_disks, pair_on, push};
-use crate::pair::{Pair, catch_up, follow, start_again_as_replica_of};
+use crate::pair::{Pair, catch_up, start_again_as_replica_of};
 use support::mounts::Mounted;
 use support::{Reply, wait_until};
 
