@@ -50,7 +50,9 @@ impl Locked<'_> {
 
     #[inline(never)]
     fn no_imitation_near_page_end(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
-        for page_end in page_ends(at, at + bytes.len() as u64) {
+        let written = at + bytes.len() as u64;
+        let end = written.max(self.extent.end());
+        for page_end in page_ends(at, written) {
             let from = page_end - record::SIZE;
             let whole = if from >= at {
                 bytes[(from - at) as usize..].first_chunk()
@@ -62,7 +64,7 @@ impl Locked<'_> {
             } else {
                 let mut ending = self.ending(from, self.extent.end())?;
                 overlay(&mut ending, from, at, bytes);
-                self.no_record(&ending, page_end)?;
+                self.no_record_in_slack(&ending, page_end, end)?;
             }
         }
         Ok(())
@@ -84,7 +86,7 @@ impl Locked<'_> {
                     Entry::Vacant(place) => place.insert(self.ending(from, self.extent.end())?),
                 };
                 overlay(ending, from, at, bytes);
-                self.no_record(ending, page_end)?;
+                self.no_record_in_slack(ending, page_end, self.extent.end())?;
             }
         }
         Ok(())
@@ -107,7 +109,7 @@ impl Locked<'_> {
         self.no_record(&ending, page_end)
     }
 
-    /// The bytes from one on, as far as they are values before another; zeros stand for what comes behind those.
+    /// The bytes from one on, as far as they lie before another; zeros stand for what comes behind those.
     fn ending(&mut self, from: u64, end: u64) -> Result<Ending> {
         let mut ending = [0; record::SIZE as usize];
         let there = end.saturating_sub(from).min(record::SIZE) as usize;
@@ -117,6 +119,20 @@ impl Locked<'_> {
         let read = self.open.map().read(from, &mut ending[..there]);
         read.map_err(|fault| self.mark_lost(fault))?;
         Ok(ending)
+    }
+
+    /// [`Self::no_record`] of values that end at `end`, behind which `ending` has zeros; and of what lies there in the slack: values
+    /// that were removed, and may be on disk.
+    fn no_record_in_slack(&mut self, ending: &Ending, page_end: u64, end: u64) -> Result<()> {
+        self.no_record(ending, page_end)?;
+        if end >= page_end || !self.extent.has_slack() {
+            return Ok(());
+        }
+        let from = page_end - record::SIZE;
+        let known = (end - from) as usize;
+        let mut whole = self.ending(from, self.extent.len())?;
+        whole[..known].copy_from_slice(&ending[..known]);
+        self.no_record(&whole, page_end)
     }
 
     fn no_record(&self, ending: &Ending, len: u64) -> Result<()> {
@@ -251,6 +267,23 @@ mod tests {
         assert_eq!(g.writer().unwrap().span().count, 514);
         store.drop_head(&g.share(), 1).unwrap();
         assert_eq!(contents(&g)[8..], values[..4096]);
+    }
+
+    #[test]
+    fn removed_values_behind_new_ones_do_not_make_them_look_like_a_record() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = bind(&store, "f", ItemType::DOUBLE);
+        bound.append(&[1; 4032]).unwrap();
+        bound.grow_ahead();
+        assert!(bound.has_slack());
+        let record = record_of(4096);
+        bound.append(&[&[1; 32], &record[32..]].concat()).unwrap();
+        bound.truncate(504).unwrap();
+        expect_refusal(bound.append(&record[..32]));
+        bound.append(&[1; 32]).unwrap();
+        expect_refusal(bound.set(&[504, 505, 506, 507], &record[..32]));
+        assert_eq!(contents(&bound), [1; 4064]);
     }
 
     #[test]
