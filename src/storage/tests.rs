@@ -35,6 +35,19 @@ pub(in crate::storage) fn bind(store: &Store, name: &str, item: ItemType) -> Bou
         .unwrap()
 }
 
+/// The record that another boot's server would have left in a file of doubles, of so many bytes, without values.
+pub(in crate::storage) fn record_of(file_len: u64) -> [u8; format::record::SIZE as usize] {
+    let record = format::record::Record {
+        item_size: 8,
+        file_len,
+        boot_id: [1; 16],
+        live: 0,
+        synced: 0,
+        previous: 0,
+    };
+    record.to_bytes()
+}
+
 /// An array of doubles in a new file "f", and what is asked of its worker, of which there is none.
 pub(in crate::storage) struct WithoutWorker {
     pub registry: Arc<Registry>,
@@ -1353,15 +1366,7 @@ fn a_power_cut_after_a_trim_leaves_no_values_at_the_end_that_look_like_a_record(
         array,
         jobs: _jobs,
     } = without_worker(dir.path());
-    let record = format::record::Record {
-        item_size: 8,
-        file_len: 4096,
-        boot_id: [1; 16],
-        live: 0,
-        synced: 0,
-        previous: 0,
-    };
-    let values = [&[1; 4040][..], &record.to_bytes()].concat();
+    let values = [&[1; 4040][..], &record_of(4096)].concat();
     array.append(&values).unwrap();
     array.append(&[2; 8]).unwrap();
     let trim = array.writer().unwrap().begin_trim(&(1..514)).unwrap();

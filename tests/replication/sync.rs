@@ -3,7 +3,7 @@
 use crate::incomplete::push;
 use crate::pair::{Pair, arrays, assert_same, follow, knows_it_has_caught_up};
 use support::random::Random;
-use support::{Server, Setup, doubles, wait_until};
+use support::{Server, Setup, doubles, record_of, wait_until};
 
 fn primary(diskless: &str) -> Setup {
     Server::setup()
@@ -301,12 +301,6 @@ fn a_second_synchronisation_replaces_what_the_first_brought() {
 /// They lie where the file of an array may not end, and this one does not.
 #[test]
 fn values_that_look_like_a_record_reach_a_replica() {
-    let mut record = [0; 64];
-    record[..8].copy_from_slice(b"\x89MMAP\n\x01\0");
-    record[8] = 8;
-    record[16..24].copy_from_slice(&4096_u64.to_le_bytes());
-    let checksum = crc32fast::hash(&[&record[..12], &record[16..40]].concat());
-    record[12..16].copy_from_slice(&checksum.to_le_bytes());
     let primary = primary("yes").start();
     // Where they are appended no page ends.
     primary.ask("MMAP v v");
@@ -316,7 +310,10 @@ fn values_that_look_like_a_record_reach_a_replica() {
             .to_string()
     };
     assert_eq!(append(&[1; 4040]), "(integer) 505");
-    assert_eq!(append(&[&record[..], &[1; 80]].concat()), "(integer) 18");
+    assert_eq!(
+        append(&[&record_of(4096)[..], &[1; 80]].concat()),
+        "(integer) 18"
+    );
     assert_eq!(primary.int("VTRIM v 1 -1"), 1);
     assert_eq!(primary.file_len("v"), 4176);
     let replica = replica("disabled").start();

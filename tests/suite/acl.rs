@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use support::{Client, Reply, Server};
+use support::{Client, Reply, Server, record_of};
 
 struct Sample {
     name: String,
@@ -278,18 +278,6 @@ fn binding_files_is_dangerous_and_nothing_else_is() {
     }
 }
 
-/// The last 64 bytes of a file of `file_len` bytes with slack, as docs/file.md describes them: of an array without values, and of
-/// another boot.
-fn record(file_len: u64) -> Vec<u8> {
-    let mut record = [0; 64];
-    record[..8].copy_from_slice(b"\x89MMAP\n\x01\0");
-    record[8..12].copy_from_slice(&8_u32.to_le_bytes());
-    record[16..24].copy_from_slice(&file_len.to_le_bytes());
-    let checksum = crc32fast::hash(&[&record[..12], &record[16..40]].concat());
-    record[12..16].copy_from_slice(&checksum.to_le_bytes());
-    record.to_vec()
-}
-
 #[test]
 fn who_may_only_append_can_remove_nothing() {
     let mut db = Server::start();
@@ -304,7 +292,7 @@ fn who_may_only_append_can_remove_nothing() {
     let mut appender = db.client();
     appender.ask("AUTH appender any");
     let room = 12_288 - 8000 - 64;
-    let bytes = [vec![0; room], record(12_288)].concat();
+    let bytes = [vec![0; room], record_of(12_288)].concat();
     let error = appender.run(&[&b"VADDRAW"[..], b"k", &bytes]).error();
     assert!(error.contains("would be taken for the record"), "{error}");
     // The same in words, of which none alone looks like anything. Zeros, as a power cut may leave them, would be the rest.

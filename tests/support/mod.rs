@@ -89,6 +89,18 @@ pub fn doubles(values: impl IntoIterator<Item = f64>) -> Vec<u8> {
     values.into_iter().flat_map(f64::to_le_bytes).collect()
 }
 
+/// The last 64 bytes of a file of `file_len` bytes with slack, as docs/file.md describes them: of an array without values, and of
+/// another boot.
+pub fn record_of(file_len: u64) -> Vec<u8> {
+    let mut record = [0; 64];
+    record[..8].copy_from_slice(b"\x89MMAP\n\x01\0");
+    record[8..12].copy_from_slice(&8_u32.to_le_bytes());
+    record[16..24].copy_from_slice(&file_len.to_le_bytes());
+    let checksum = crc32fast::hash(&[&record[..12], &record[16..40]].concat());
+    record[12..16].copy_from_slice(&checksum.to_le_bytes());
+    record.to_vec()
+}
+
 pub fn as_doubles(bytes: &[u8]) -> Vec<f64> {
     assert_eq!(bytes.len() % 8, 0, "a file of doubles has an odd tail");
     bytes

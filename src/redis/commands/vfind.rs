@@ -113,6 +113,13 @@ enum Part {
     Page { count: u64 },
 }
 
+impl Part {
+    const ALL: Self = Self::List {
+        offset: 0,
+        count: u64::MAX,
+    };
+}
+
 /// What the arguments ask for.
 struct FindArguments {
     /// Comparisons, and the numbers of the arguments that are compared with.
@@ -127,18 +134,16 @@ impl FindArguments {
     fn parse(args: Args<'_>) -> Result<Self, Failure> {
         let mut wish = Self {
             comparisons: Vec::new(),
-            part: Part::List {
-                offset: 0,
-                count: u64::MAX,
-            },
+            part: Part::ALL,
             with_values: false,
             is_number: false,
         };
         let mut position = wish.parse_comparisons(args)?;
-        let mut has_part = false;
+        let mut part = None;
         while position < args.len() {
-            position += wish.parse_option(args, position, &mut has_part)?;
+            position += wish.parse_option(args, position, &mut part)?;
         }
+        wish.part = part.unwrap_or(Part::ALL);
         if wish.is_number && (wish.with_values || matches!(wish.part, Part::Page { .. })) {
             return Err(Failure::Message(
                 "syntax error: LEN replies with a number, which has no WITHVALUES and no COUNT"
@@ -167,18 +172,18 @@ impl FindArguments {
         Ok(position)
     }
 
-    /// How many arguments the option at a position has. `has_part` says whether one told a part already.
+    /// How many arguments the option at a position has. `part` is what one before has told, or this one tells.
     fn parse_option(
         &mut self,
         args: Args<'_>,
         position: usize,
-        has_part: &mut bool,
+        part: &mut Option<Part>,
     ) -> Result<usize, Failure> {
         let numbers = (position + 1..args.len())
             .take_while(|&next| parse_index(args.get(next)).is_ok())
             .count();
-        let (part, len) = match (args.get(position).to_ascii_uppercase().as_slice(), numbers) {
-            (b"LIMIT" | b"COUNT", 1..) if *has_part => {
+        let (told, len) = match (args.get(position).to_ascii_uppercase().as_slice(), numbers) {
+            (b"LIMIT" | b"COUNT", 1..) if part.is_some() => {
                 return Err(Failure::Message(format!(
                     "syntax error at '{}' (argument {position}): LIMIT and COUNT exclude each other, and each may \
                      be given once",
@@ -210,8 +215,7 @@ impl FindArguments {
             }
             _ => return Err(syntax_error(args, position)),
         };
-        self.part = part;
-        *has_part = true;
+        *part = Some(told);
         Ok(len)
     }
 

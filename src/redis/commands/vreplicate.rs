@@ -10,6 +10,7 @@ use crate::redis::keys::lookup;
 use crate::redis::keys::unavailable::{Unavailable, not_received, shared_directory};
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication;
+use crate::redis::replication::copy::Gone;
 use crate::redis::replication::{copy, followed, missing};
 use crate::redis::server::usage::Arg;
 use crate::redis::server::{Args, Ctx, Failure, Key, Mode, Outcome};
@@ -68,27 +69,17 @@ fn carry_out(ctx: &Ctx, args: Args<'_>) -> Outcome {
         b"BIND" => bind(ctx, args),
         b"APPEND" => {
             let (position, bytes) = (number(args, 3)?, values(args, 4)?);
-            change(ctx, args, |array| copy::append(array, position, bytes))
+            change(ctx, args, Gone::Nothing, |array| {
+                copy::append(array, position, bytes)
+            })
         }
         b"SET" => set(ctx, args),
         b"REPEAT" => repeat(ctx, args),
         b"LENGTH" => length(ctx, args),
-        b"FILL" => {
-            let (position, bytes) = (number(args, 4)?, values(args, 5)?);
-            let path = path(args, 3)?;
-            change_file(ctx, args, &path, |array| copy::fill(array, position, bytes))
-        }
-        b"FILLED" => {
-            let position = number(args, 4)?;
-            let path = path(args, 3)?;
-            change_file(ctx, args, &path, |array| copy::fill_up(array, position))
-        }
+        b"FILL" => fill(ctx, args, 4, path(args, 3)),
+        b"FILLED" => fill_up(ctx, args, 4, path(args, 3)),
         b"REFILL" => refill(args),
-        b"HEAD" => {
-            let position = number(args, 4)?;
-            let path = path(args, 3)?;
-            change_file(ctx, args, &path, |array| copy::drop_head(array, position))
-        }
+        b"HEAD" => head(ctx, args, 4, path(args, 3)),
         b"FAILED" => Err(Failure::Message(failure(args)?)),
         b"BEGIN" => long_writes(args, |writes| writes + 1),
         b"END" => long_writes(args, |writes| writes.saturating_sub(1)),
@@ -118,25 +109,9 @@ fn carry_out_legacy(ctx: &Ctx, args: Args<'_>, operation: &[u8]) -> Outcome {
         b"SET" => set(ctx, args),
         b"REPEAT" => repeat(ctx, args),
         b"LENGTH" => length(ctx, args),
-        b"FILL" => {
-            expect(5)?;
-            let (position, bytes) = (number(args, 3)?, values(args, 4)?);
-            change_file(ctx, args, &path()?, |array| {
-                copy::fill(array, position, bytes)
-            })
-        }
-        b"FILLED" => {
-            expect(4)?;
-            let position = number(args, 3)?;
-            change_file(ctx, args, &path()?, |array| copy::fill_up(array, position))
-        }
-        b"HEAD" => {
-            expect(4)?;
-            let position = number(args, 3)?;
-            change_file(ctx, args, &path()?, |array| {
-                copy::drop_head(array, position)
-            })
-        }
+        b"FILL" => expect(5).and_then(|()| fill(ctx, args, 3, path())),
+        b"FILLED" => expect(4).and_then(|()| fill_up(ctx, args, 3, path())),
+        b"HEAD" => expect(4).and_then(|()| head(ctx, args, 3, path())),
         _ => Err(unknown(args, 2)),
     }
 }
@@ -175,6 +150,7 @@ fn refuse(ctx: &Ctx, args: Args<'_>, failure: &Failure) {
 fn change(
     ctx: &Ctx,
     args: Args<'_>,
+    gone: Gone,
     change: impl FnOnce(&Arc<Array>) -> Result<(), Error>,
 ) -> Outcome {
     let key = Key::open(ctx, args, Mode::Write);
@@ -193,7 +169,7 @@ fn change(
         }
         return Ok(());
     };
-    copy::apply(bound, gone(args), change)?;
+    copy::apply(bound, gone, change)?;
     key.signal_modified();
     sync_as_set(bound)
 }
@@ -203,10 +179,11 @@ fn change_file(
     ctx: &Ctx,
     args: Args<'_>,
     path: &FilePath,
+    gone: Gone,
     change: impl FnOnce(&Arc<Array>) -> Result<(), Error>,
 ) -> Outcome {
     if let Some(array) = copy::array_at(path)? {
-        copy::apply(&array, gone(args), change)?;
+        copy::apply(&array, gone, change)?;
         // What is not whole yet is not vouched for.
         return match array.completeness() {
             Completeness::Whole => sync_as_set(&array),
@@ -231,7 +208,7 @@ fn set(ctx: &Ctx, args: Args<'_>) -> Outcome {
     for position in (3..args.len()).step_by(2) {
         pieces.push((number(args, position)?, values(args, position + 1)?));
     }
-    change(ctx, args, |array| {
+    change(ctx, args, Gone::Nothing, |array| {
         pieces
             .iter()
             .try_for_each(|(position, bytes)| copy::put(array, *position, bytes))
@@ -240,19 +217,41 @@ fn set(ctx: &Ctx, args: Args<'_>) -> Outcome {
 
 fn repeat(ctx: &Ctx, args: Args<'_>) -> Outcome {
     let (position, count, value) = (number(args, 3)?, number(args, 4)?, values(args, 5)?);
-    change(ctx, args, |array| {
+    change(ctx, args, Gone::Nothing, |array| {
         copy::repeat(array, position, count, value)
     })
 }
 
 fn length(ctx: &Ctx, args: Args<'_>) -> Outcome {
     let position = number(args, 3)?;
-    change(ctx, args, |array| copy::shorten(array, position))
+    change(ctx, args, Gone::From(position), |array| {
+        copy::shorten(array, position)
+    })
 }
 
-/// Which values are gone.
-fn gone(args: Args<'_>) -> copy::Gone {
-    copy::Gone::after(args.get(2), args.get(args.len() - 1))
+/// A path of a file that may be none.
+type GivenPath = Result<FilePath, Failure>;
+
+/// The words about a file, whose numbers begin at argument `at`.
+fn fill(ctx: &Ctx, args: Args<'_>, at: usize, path: GivenPath) -> Outcome {
+    let (position, bytes) = (number(args, at)?, values(args, at + 1)?);
+    change_file(ctx, args, &path?, Gone::Nothing, |array| {
+        copy::fill(array, position, bytes)
+    })
+}
+
+fn fill_up(ctx: &Ctx, args: Args<'_>, at: usize, path: GivenPath) -> Outcome {
+    let position = number(args, at)?;
+    change_file(ctx, args, &path?, Gone::Nothing, |array| {
+        copy::fill_up(array, position)
+    })
+}
+
+fn head(ctx: &Ctx, args: Args<'_>, at: usize, path: GivenPath) -> Outcome {
+    let position = number(args, at)?;
+    change_file(ctx, args, &path?, Gone::Before(position), |array| {
+        copy::drop_head(array, position)
+    })
 }
 
 /// With `mmap.fsync always` a replica, too, goes on when it is on disk.

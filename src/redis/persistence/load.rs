@@ -109,7 +109,8 @@ fn load_values(
         _ => Former::Replaced,
     };
     let made = match values.failure {
-        None => make_file(import, values.count, &before, header.access, former),
+        None => make_file(import, values.count, &before, header.access, former)
+            .map_err(|error| error.to_string()),
         Some(failure) => Err(failure),
     };
     match made {
@@ -127,28 +128,25 @@ fn load_values(
     }
 }
 
-/// Gives the first `count` of the values that were read the name of their file; says why not, if it cannot.
+/// Gives the first `count` of the values that were read the name of their file.
 fn make_file(
     mut import: Import,
     count: u64,
     before: &Before,
     access: Access,
     former: Former<'_>,
-) -> Result<Bound, String> {
-    let make = || {
-        import.truncate(count)?;
-        import.set_head(before.head)?;
-        if before.state == state::WHOLE {
-            return import.finish(store(), access, former);
-        }
-        // What is missing may be in the file that is here: it stays until the rest has come.
-        let bound = import.finish_by_and_by(store())?;
-        if before.state != state::FILLING {
-            missing::miss(&bound, "the server that sent it lacked values, too");
-        }
-        Ok(bound)
-    };
-    make().map_err(|error: Error| error.to_string())
+) -> Result<Bound, Error> {
+    import.truncate(count)?;
+    import.set_head(before.head)?;
+    if before.state == state::WHOLE {
+        return import.finish(store(), access, former);
+    }
+    // What is missing may be in the file that is here: it stays until the rest has come.
+    let bound = import.finish_by_and_by(store())?;
+    if before.state != state::FILLING {
+        missing::miss(&bound, "the server that sent it lacked values, too");
+    }
+    Ok(bound)
 }
 
 /// What came after the values.

@@ -10,7 +10,6 @@ use crate::redis::store;
 use crate::storage::types::ItemType;
 use crate::storage::{
     Above, Access, Array, Bound, Completeness, Error, FilePath, Former, Undo, can_hold,
-    parse_position,
 };
 
 /// How much of a repeated value is written at a time, in bytes.
@@ -27,24 +26,12 @@ pub fn not_applied() -> u64 {
 /// Which values an array has no more after a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Gone {
-    /// The change does not say, or is not about that.
-    Unknown,
+    /// None, as far as the change says.
+    Nothing,
     /// Those from this position on.
     From(u64),
     /// Those before this position.
     Before(u64),
-}
-
-impl Gone {
-    /// What an operation says, whose position is the last word of it.
-    pub fn after(operation: &[u8], position: &[u8]) -> Self {
-        let gone = match operation {
-            b"LENGTH" | b"LENGTH/2" => Self::From,
-            b"HEAD" | b"HEAD/2" => Self::Before,
-            _ => return Self::Unknown,
-        };
-        parse_position(position).map_or(Self::Unknown, gone)
-    }
 }
 
 /// Counts a change that is not applied.
@@ -87,7 +74,7 @@ fn give_back(array: &Arc<Array>, gone: Gone) {
         Gone::From(position) => position,
         // A part of them, at the head, could not be cut off.
         Gone::Before(position) if position >= end => array.head(),
-        Gone::Before(_) | Gone::Unknown => return,
+        Gone::Before(_) | Gone::Nothing => return,
     };
     if !is_replica() || position >= end || !store().has_its_name(array) {
         return;

@@ -50,9 +50,7 @@ impl Locked<'_> {
 
     #[inline(never)]
     fn no_imitation_near_page_end(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
-        let written = at + bytes.len() as u64;
-        let end = written.max(self.extent.end());
-        for page_end in page_ends(at, written) {
+        for page_end in page_ends(at, at + bytes.len() as u64) {
             let from = page_end - record::SIZE;
             let whole = if from >= at {
                 bytes[(from - at) as usize..].first_chunk()
@@ -62,9 +60,9 @@ impl Locked<'_> {
             if let Some(ending) = whole {
                 self.no_record(ending, page_end)?;
             } else {
-                let mut ending = self.ending(from, self.extent.end())?;
+                let mut ending = self.ending(from, self.extent.len())?;
                 overlay(&mut ending, from, at, bytes);
-                self.no_record_in_slack(&ending, page_end, end)?;
+                self.no_record(&ending, page_end)?;
             }
         }
         Ok(())
@@ -83,10 +81,10 @@ impl Locked<'_> {
                 changed.try_reserve(1)?;
                 let ending = match changed.entry(page_end) {
                     Entry::Occupied(ending) => ending.into_mut(),
-                    Entry::Vacant(place) => place.insert(self.ending(from, self.extent.end())?),
+                    Entry::Vacant(place) => place.insert(self.ending(from, self.extent.len())?),
                 };
                 overlay(ending, from, at, bytes);
-                self.no_record_in_slack(ending, page_end, self.extent.end())?;
+                self.no_record(ending, page_end)?;
             }
         }
         Ok(())
@@ -109,7 +107,8 @@ impl Locked<'_> {
         self.no_record(&ending, page_end)
     }
 
-    /// The bytes from one on, as far as they lie before another; zeros stand for what comes behind those.
+    /// The bytes from one on, as far as they lie before another; zeros stand for what comes behind those. In slack there are
+    /// values that were removed, which may be on disk.
     fn ending(&mut self, from: u64, end: u64) -> Result<Ending> {
         let mut ending = [0; record::SIZE as usize];
         let there = end.saturating_sub(from).min(record::SIZE) as usize;
@@ -119,20 +118,6 @@ impl Locked<'_> {
         let read = self.open.map().read(from, &mut ending[..there]);
         read.map_err(|fault| self.mark_lost(fault))?;
         Ok(ending)
-    }
-
-    /// [`Self::no_record`] of values that end at `end`, behind which `ending` has zeros; and of what lies there in the slack: values
-    /// that were removed, and may be on disk.
-    fn no_record_in_slack(&mut self, ending: &Ending, page_end: u64, end: u64) -> Result<()> {
-        self.no_record(ending, page_end)?;
-        if end >= page_end || !self.extent.has_slack() {
-            return Ok(());
-        }
-        let from = page_end - record::SIZE;
-        let known = (end - from) as usize;
-        let mut whole = self.ending(from, self.extent.len())?;
-        whole[..known].copy_from_slice(&ending[..known]);
-        self.no_record(&whole, page_end)
     }
 
     fn no_record(&self, ending: &Ending, len: u64) -> Result<()> {
@@ -155,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::storage::array::handle::Array;
-    use crate::storage::tests::{bind, contents, store_in};
+    use crate::storage::tests::{bind, contents, record_of, store_in};
     use crate::storage::types::ItemType;
 
     #[test]
@@ -166,19 +151,6 @@ mod tests {
         assert_eq!(ends(4095, 4096), [4096]);
         assert_eq!(ends(4096, 4104), [] as [u64; 0]);
         assert_eq!(ends(4090, 8200), [4096, 8192]);
-    }
-
-    /// What another boot's server would have left, of an array without values.
-    fn record_of(file_len: u64) -> Ending {
-        let record = Record {
-            item_size: 8,
-            file_len,
-            boot_id: [1; 16],
-            live: 0,
-            synced: 0,
-            previous: 0,
-        };
-        record.to_bytes()
     }
 
     fn expect_refusal<T: std::fmt::Debug>(result: Result<T>) {

@@ -324,10 +324,9 @@ impl HeadDrop {
         let kept = count - self.head;
         writer.may_keep(self.head..count)?;
         let mut synced = array.layout.count_up_to(self.synced_to).min(lowest);
-        // A power cut leaves what is on disk.
-        let ends_well = writer.may_keep(self.head..synced).is_ok();
         let is_always = array.shared.settings.fsync() == Fsync::Always;
-        if !missing.is_empty() && (is_always || !ends_well) {
+        // A power cut leaves what is on disk: that, too, must not end in what looks like a record.
+        if !missing.is_empty() && (is_always || writer.may_keep(self.head..synced).is_err()) {
             self.sync()?;
             synced = count;
         }

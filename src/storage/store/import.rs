@@ -407,11 +407,7 @@ mod tests {
     use super::*;
     use crate::storage::format::record::Record;
     use crate::storage::format::redo;
-    use crate::storage::tests::{bind, contents, path, store_in};
-
-    fn record_of(file_len: u64) -> Vec<u8> {
-        Record::new(8, file_len, 0, 0, 0).to_bytes().to_vec()
-    }
+    use crate::storage::tests::{bind, contents, path, record_of, store_in};
 
     /// At the primary they have come to lie there when its head was dropped.
     #[test]

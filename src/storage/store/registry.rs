@@ -244,7 +244,7 @@ impl Registry {
 
     /// Whether a key is bound to that file.
     pub(in crate::storage) fn is_bound(&self, id: FileId) -> bool {
-        self.find(id).is_some()
+        self.entries.lock().is_bound(id)
     }
 
     /// As [`Self::lock`], while an array is not synced.
