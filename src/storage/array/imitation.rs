@@ -135,12 +135,15 @@ impl Locked<'_> {
 mod tests {
     use std::fs;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use tempfile::TempDir;
 
     use super::*;
     use crate::storage::array::handle::Array;
-    use crate::storage::tests::{bind, contents, record_of, store_in};
+    use crate::storage::tests::{
+        WithoutWorker, bind, contents, record_of, store_in, without_worker,
+    };
     use crate::storage::types::ItemType;
 
     #[test]
@@ -268,5 +271,29 @@ mod tests {
         expect_refusal(bound.writer().unwrap().begin_trim(&(2..514)).map(drop));
         assert_eq!(contents(&bound), values);
         bound.writer().unwrap().begin_trim(&(0..516)).unwrap();
+    }
+
+    /// What is appended during the copy decides how the copy ends.
+    #[test]
+    fn nobody_is_told_of_a_trim_that_would_leave_what_looks_like_a_record() {
+        let dir = TempDir::new().unwrap();
+        let WithoutWorker {
+            registry,
+            root,
+            array,
+            jobs: _jobs,
+        } = without_worker(dir.path());
+        array.append(&[1; 4048]).unwrap();
+        let trim = array.writer().unwrap().begin_trim(&(2..506)).unwrap();
+        array.append(&record_of(4096)).unwrap();
+        let is_told = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&is_told);
+        let trim = trim.asking(Box::new(move |_| {
+            told.store(true, Ordering::Relaxed);
+            true
+        }));
+        expect_refusal(array.end_trim(trim, &root, &registry));
+        assert!(!is_told.load(Ordering::Relaxed));
+        assert_eq!((array.head(), array.published_count()), (0, 514));
     }
 }

@@ -314,15 +314,19 @@ impl HeadDrop {
         self.not_cancelled()?;
         let (missing, lowest) = self.missing(&mut writer)?;
         self.todo = missing.clone();
-        if is_much(&missing) || self.may_go.is_some() {
+        if is_much(&missing) {
+            return Ok(false);
+        }
+        let count = writer.extent.count();
+        let kept = count - self.head;
+        // Replicas that were told of a trim that is refused would have to be sent everything again.
+        writer.may_keep(self.head..count)?;
+        if self.may_go.is_some() {
             return Ok(false);
         }
         if !missing.is_empty() {
             self.copy(missing.clone(), self.shift())?;
         }
-        let count = writer.extent.count();
-        let kept = count - self.head;
-        writer.may_keep(self.head..count)?;
         let mut synced = array.layout.count_up_to(self.synced_to).min(lowest);
         let is_always = array.shared.settings.fsync() == Fsync::Always;
         // A power cut leaves what is on disk: that, too, must not end in what looks like a record.
