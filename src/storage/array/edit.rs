@@ -46,7 +46,7 @@ impl Writer<'_> {
             return Err(self.out_of_range(last));
         }
         let at = self.array.layout.offset(index);
-        self.no_imitation(at, bytes)?;
+        self.no_imitation_midway(at, bytes)?;
         self.overwrite(index, bytes)
     }
 

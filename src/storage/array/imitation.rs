@@ -68,6 +68,33 @@ impl Locked<'_> {
         Ok(())
     }
 
+    /// As [`Self::no_imitation`], of bytes that are stored over values, one after the other: a process may be killed between them.
+    #[inline(always)]
+    pub(in crate::storage) fn no_imitation_midway(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        if is_clear(at, bytes.len()) {
+            return Ok(());
+        }
+        self.no_imitation_near_page_end(at, bytes)?;
+        self.no_imitation_at_end_midway(at, bytes)
+    }
+
+    #[inline(never)]
+    fn no_imitation_at_end_midway(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        let (file_end, end) = (self.extent.end(), at + bytes.len() as u64);
+        if !file_end.is_multiple_of(record::ALIGNMENT) || end + record::SIZE <= file_end {
+            return Ok(());
+        }
+        let from = file_end - record::SIZE;
+        let mut ending = self.ending(from, file_end)?;
+        for place in from.max(at)..end {
+            ending[(place - from) as usize] = bytes[(place - at) as usize];
+            if Record::is_one(&ending, file_end) {
+                return self.no_record(&ending, file_end);
+            }
+        }
+        Ok(())
+    }
+
     /// As [`Self::no_imitation`], of several runs that are written one after the other: a process may be killed between them.
     #[inline(never)]
     pub(in crate::storage) fn no_imitations<'b>(
@@ -295,5 +322,36 @@ mod tests {
         expect_refusal(array.end_trim(trim, &root, &registry));
         assert!(!is_told.load(Ordering::Relaxed));
         assert_eq!((array.head(), array.published_count()), (0, 514));
+    }
+
+    /// Of many values, each is old or new after `kill -9`. Neither all of the old nor all of the new look like a record.
+    #[test]
+    fn values_of_which_some_are_changed_do_not_look_like_a_record() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let bound = bind(&store, "f", ItemType::DOUBLE);
+        let record = record_of(4096);
+        let old = [&[1; 4048][..], &record[16..]].concat();
+        bound.append(&old).unwrap();
+        let new = [&[2; 4032][..], &record[..16], &[2; 48]].concat();
+        expect_refusal(bound.writer().unwrap().set_from(0, &new));
+        // As far as it had come.
+        expect_refusal(bound.writer().unwrap().set_from(0, &new[..4048]));
+        assert_eq!(contents(&bound), old);
+        let begins_in_it = [&record[..8], &[1; 8], &record[16..]].concat();
+        bound
+            .writer()
+            .unwrap()
+            .set_from(504, &begins_in_it)
+            .unwrap();
+        expect_refusal(
+            bound
+                .writer()
+                .unwrap()
+                .set_from(505, &[&record[8..16], &[2; 48]].concat()),
+        );
+        // The last of the new ones are there as soon as the first.
+        bound.writer().unwrap().set_from(0, &[2; 4096]).unwrap();
+        bound.writer().unwrap().set_from(0, &new).unwrap();
     }
 }

@@ -101,9 +101,14 @@ impl Record {
         let is_one_with = |known: usize| {
             let mut bytes = *bytes;
             bytes[known..].fill(0);
-            Self::parse(&bytes, file_len).is_some()
+            Self::is_one(&bytes, file_len)
         };
         bytes[0..6] == MAGIC && (MAGIC.len()..=bytes.len()).any(is_one_with)
+    }
+
+    /// Whether a file of `file_len` bytes that ends in these is taken for one with slack.
+    pub fn is_one(bytes: &[u8; SIZE as usize], file_len: u64) -> bool {
+        Self::parse(bytes, file_len).is_some()
     }
 
     /// The record in the last bytes of a file of `file_len` bytes, if it is one.
