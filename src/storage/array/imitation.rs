@@ -8,7 +8,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::storage::array::handle::Array;
 use crate::storage::array::locked::Locked;
 use crate::storage::error::{Error, Result};
 use crate::storage::format::record;
@@ -158,16 +160,34 @@ impl Locked<'_> {
     }
 }
 
+impl Array {
+    /// Whether values that were appended would make a page end in what looks like a record.
+    ///
+    /// # Errors
+    /// If the array cannot be written to.
+    pub(in crate::storage) fn would_imitate(self: &Arc<Self>, bytes: &[u8]) -> Result<bool> {
+        let mut writer = self.writer()?;
+        let end = writer.extent.end();
+        is_refusal(writer.no_imitation(end, bytes))
+    }
+}
+
+/// Whether it was refused that something looks like a record.
+fn is_refusal(looked: Result<()>) -> Result<bool> {
+    match looked {
+        Err(Error::LikeRecord { .. }) => Ok(true),
+        looked => looked.map(|()| false),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use tempfile::TempDir;
 
     use super::*;
-    use crate::storage::array::handle::Array;
     use crate::storage::tests::{
         WithoutWorker, bind, contents, record_of, store_in, without_worker,
     };

@@ -450,6 +450,26 @@ mod tests {
         }
     }
 
+    /// It has its name, and may be all that there is, should the server be killed before the rest has come.
+    #[test]
+    fn a_copy_that_is_kept_ends_in_what_looks_like_a_record_at_no_moment() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let values = [&[1; 4032][..], &record_of(4096), &[2; 40]].concat();
+        fs::write(dir.path().join("f"), &values[..4032]).unwrap();
+        let mut import = store.import_copy(&path("f"), ItemType::DOUBLE, 0).unwrap();
+        for piece in [0..4032, 4032..4096, 4096..4136] {
+            import.append(&values[piece]).unwrap();
+            let killed = TempDir::new().unwrap();
+            fs::copy(dir.path().join("f"), killed.path().join("f")).unwrap();
+            let found = contents(&bind(&store_in(killed.path()), "f", ItemType::DOUBLE));
+            assert!(found == values[..4032]);
+        }
+        import.truncate(517).unwrap();
+        let bound = import.finish(&store, Access::Writable, Former::Replaced);
+        assert!(contents(&bound.unwrap()) == values);
+    }
+
     #[test]
     fn a_file_with_a_note_is_not_what_its_values_say() {
         let dir = TempDir::new().unwrap();

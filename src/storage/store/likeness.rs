@@ -31,7 +31,8 @@ impl Likeness {
         fits.then_some(Self { kept, same: 0 })
     }
 
-    /// Whether what comes next is what the file holds next, too; what the file ends before is appended to it.
+    /// Whether what comes next is what the file holds next, too; what the file ends before is appended to it, unless that looks
+    /// like a record.
     ///
     /// # Errors
     /// If it cannot be read or appended to.
@@ -45,6 +46,10 @@ impl Likeness {
             return Ok(false);
         }
         if !new.is_empty() {
+            // It has its name: killed where it ended in what looks like a record, the server would lose what is there.
+            if self.kept.would_imitate(new)? {
+                return Ok(false);
+            }
             // Should this end before all has come, the file says so.
             self.kept.expect_contents(ON_THEIR_WAY)?;
             self.kept.append_as_it_comes(new)?;
