@@ -136,6 +136,19 @@ impl Locked<'_> {
         self.no_record(&ending, page_end)
     }
 
+    /// How many values may be vouched for: a power cut leaves the file with these. All of them, but for those that look like a record
+    /// where others are to follow.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(in crate::storage) fn may_vouch_for(&mut self) -> Result<u64> {
+        let mut count = self.extent.count();
+        while is_refusal(self.may_keep(0..count))? {
+            count -= 1;
+        }
+        Ok(count)
+    }
+
     /// The bytes from one on, as far as they lie before another; zeros stand for what comes behind those. In slack there are
     /// values that were removed, which may be on disk.
     fn ending(&mut self, from: u64, end: u64) -> Result<Ending> {
@@ -185,9 +198,11 @@ mod tests {
     use std::fs;
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use rustix::fs::XattrFlags;
     use tempfile::TempDir;
 
     use super::*;
+    use crate::storage::format::mark::Mark;
     use crate::storage::tests::{
         WithoutWorker, bind, contents, record_of, store_in, without_worker,
     };
@@ -373,5 +388,39 @@ mod tests {
         // The last of the new ones are there as soon as the first.
         bound.writer().unwrap().set_from(0, &[2; 4096]).unwrap();
         bound.writer().unwrap().set_from(0, &new).unwrap();
+    }
+
+    /// As the values of a dump come, of which some lie where its file does not end.
+    #[test]
+    fn no_count_is_vouched_for_at_which_a_file_would_end_in_what_looks_like_a_record() {
+        let dir = TempDir::new().unwrap();
+        let WithoutWorker {
+            array, jobs: _jobs, ..
+        } = without_worker(dir.path());
+        let values = [&[1; 4032][..], &record_of(4096), &[2; 40]].concat();
+        array.append_as_it_comes(&values[..4096]).unwrap();
+        array.sync().unwrap();
+        array.append_as_it_comes(&values[4096..]).unwrap();
+        // The power is cut.
+        let after = TempDir::new().unwrap();
+        let mark = Mark::of(&array.lock().file().unwrap()).unwrap().unwrap();
+        fs::write(after.path().join("f"), &values).unwrap();
+        let bytes = [&[1; 16][..], &mark.synced.to_le_bytes()].concat();
+        rustix::fs::setxattr(
+            after.path().join("f"),
+            "user.mmap",
+            &bytes,
+            XattrFlags::empty(),
+        )
+        .unwrap();
+        for _ in 0..2 {
+            let store = store_in(after.path());
+            let found = contents(&bind(&store, "f", ItemType::DOUBLE));
+            assert_eq!(found.len() as u64, 8 * mark.synced);
+            assert!(found.len() >= 4032 && values.starts_with(&found));
+        }
+        array.sync().unwrap();
+        let mark = Mark::of(&array.lock().file().unwrap()).unwrap().unwrap();
+        assert_eq!(mark.synced, 517);
     }
 }

@@ -134,7 +134,8 @@ impl Array {
         }
         let file = locked.open.file().cloned()?;
         let Begun { from, dirty, again } = locked.durability.begin_sync()?;
-        let count = locked.extent.count();
+        let synced = locked.durability.synced();
+        let count = locked.may_vouch_for().unwrap_or(synced);
         Some(SyncWork {
             file,
             map: Arc::clone(locked.open.map()),
