@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::pair::{Pair, catch_up, follow, knows_it_has_caught_up, start_again_as_replica_of};
 use support::mounts::{self, Mounted, format_ext4};
-use support::{Reply, Server, Setup, cannot_run, wait_at_most, wait_until};
+use support::{Reply, Server, Setup, cannot_run, record_of, wait_at_most, wait_until};
 
 pub const HEALED: Duration = Duration::from_secs(180);
 
@@ -466,6 +466,31 @@ fn a_key_that_cannot_be_bound_does_not_look_like_an_empty_array() {
                 && pair.replica.info("replication", "master_link_status") == "up"
         });
     }
+    heals(&pair.primary, &pair.replica, "k");
+}
+
+/// The header of the primary's file is longer than that of its copy: no page ends there behind these values.
+#[test]
+fn values_that_look_like_a_record_in_the_copy_alone_do_not_pass_for_one() {
+    let mut pair = Pair::start();
+    let dictionary = "{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }";
+    let header = format!("{dictionary:<181}\n");
+    let header = [b"\x93NUMPY\x01\0\xb6\0", header.as_bytes()].concat();
+    pair.primary.write("f.npy", header);
+    pair.primary.ask("MMAP k f.npy double WRITABLE");
+    let append = |bytes: &[u8]| pair.primary.run(&[b"VADDRAW", b"k".as_slice(), bytes]);
+    assert_eq!(append(&[1; 4032 - 128]), Reply::Int(488));
+    heals(&pair.primary, &pair.replica, "k");
+    assert_eq!(append(&record_of(4096)), Reply::Int(8));
+    catch_up(&pair.primary, &pair.replica);
+    pair.replica.save();
+    pair.replica.kill_9();
+    // On its own it has no primary to ask.
+    pair.replica.start_again();
+    let found = pair.replica.ask("VSIZE k");
+    assert!(found.is_error() || found == Reply::Int(496), "{found}");
+    pair.primary.ask("VPUSH k 1");
+    pair.connect();
     heals(&pair.primary, &pair.replica, "k");
 }
 

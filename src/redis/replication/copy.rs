@@ -42,8 +42,11 @@ pub fn pass_over() {
 /// Applies a change to an array. One that lacks earlier changes only gives back the room of values that are gone. A replica whose
 /// change fails is incomplete from then on; a node that takes slots over gets the error.
 ///
+/// The primary has looked that the values do not look like a record; but behind a header of another length they lie elsewhere, and
+/// earlier versions did not look.
+///
 /// # Errors
-/// As `change`, except on a replica.
+/// As `change` and [`Array::check_end`], except on a replica.
 pub fn apply(
     array: &Arc<Array>,
     gone: Gone,
@@ -54,7 +57,12 @@ pub fn apply(
         give_back(array, gone);
         return Ok(());
     }
-    match change(array) {
+    let changed = change(array).and_then(|()| match array.completeness() {
+        // There is more to come.
+        Completeness::Filling => Ok(()),
+        _ => array.check_end(),
+    });
+    match changed {
         Err(error) if is_replica() => {
             pass_over();
             missing::miss(array, &error.to_string());

@@ -174,6 +174,14 @@ impl Locked<'_> {
 }
 
 impl Array {
+    /// # Errors
+    /// If the file would end in what looks like a record once it is exact.
+    pub fn check_end(self: &Arc<Self>) -> Result<()> {
+        let mut locked = self.lock();
+        let count = locked.extent.count();
+        locked.may_keep(0..count)
+    }
+
     /// Whether values that were appended would make a page end in what looks like a record.
     ///
     /// # Errors
