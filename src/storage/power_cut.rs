@@ -27,6 +27,7 @@ use crate::storage::format::record;
 use crate::storage::format::redo;
 use crate::storage::store::post::WorkerMessage;
 use crate::storage::store::registry::Registry;
+use crate::storage::tests::record_of;
 use crate::storage::types::ItemType;
 use crate::storage::{Access, FilePath, Fsync, Root};
 
@@ -1058,5 +1059,67 @@ fn no_power_cut_makes_a_record_of_values_that_were_appended() {
             }
         }
         disk.look();
+    }
+}
+
+/// A file may be cut to where a record was before it grew, before the values that took the place of that are on disk.
+#[test]
+fn a_record_of_before_a_growth_says_nothing_of_what_was_synced_since() {
+    let mut run = Run::new(8, Fsync::EverySecond, true, 1);
+    let len = |array: &Arc<Array>| array.lock().extent.len();
+    run.array.append(&[1; 800]).unwrap();
+    run.array.grow_ahead();
+    let former = len(&run.array);
+    run.array.append(&[2; 800]).unwrap();
+    run.array.lock().extent.make_growth_due();
+    run.array.grow_ahead();
+    assert!(former > 8192 && len(&run.array) > former);
+    run.array
+        .append(&vec![3; former as usize - 1600 - 4096])
+        .unwrap();
+    run.array.sync().unwrap();
+    let synced = contents(&run.array, 8).len();
+    let begin = events();
+    run.array.append(&[4; 4096]).unwrap();
+    // As when its key is deleted.
+    run.array.make_exact_now().unwrap();
+    assert_eq!(len(&run.array), former);
+    let end = events();
+    let disk = DISK.take().expect("there is a disk");
+    for cut in begin..=end {
+        for _ in 0..32 {
+            let machine = Machine::new(run.machine.item, run.fsync);
+            disk.after_cut(cut, &mut run.random)
+                .write(&machine.path(), [run.boots; 16]);
+            let found = contents(&machine.bind(), 8).len();
+            assert!(found >= synced, "{found} of {synced} bytes are left");
+        }
+    }
+}
+
+/// Values that look like a record may lie where no file ends. Until those that take their place are on disk, a file that is cut there
+/// ends in them.
+#[test]
+fn what_looked_like_a_record_says_nothing_of_values_that_were_synced() {
+    let machine = Machine::new(ItemType::DOUBLE, Fsync::EverySecond);
+    let values = [&[1; 4032][..], &record_of(4096), &[2; 40]].concat();
+    fs::write(machine.path(), &values).unwrap();
+    DISK.set(Some(Disk::new(&machine.path(), true)));
+    let array = machine.bind();
+    let begin = events();
+    array.writer().unwrap().set_from(504, &[3; 64]).unwrap();
+    array.truncate(512).unwrap();
+    let end = events();
+    let disk = DISK.take().expect("there is a disk");
+    let mut random = Random::new(1);
+    for cut in begin..=end {
+        for _ in 0..32 {
+            let machine = Machine::new(ItemType::DOUBLE, Fsync::EverySecond);
+            disk.after_cut(cut, &mut random)
+                .write(&machine.path(), [2; 16]);
+            let found = contents(&machine.bind(), 8);
+            assert!(found.len() >= 4032, "{} bytes are left", found.len());
+            assert!(found[..4032] == values[..4032]);
+        }
     }
 }

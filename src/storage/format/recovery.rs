@@ -186,12 +186,18 @@ impl Contents {
             });
         }
         // The mark may be younger than the record: it is set for each sync, and by a recovery before that cuts the file.
-        let synced = mark
+        let vouched = mark
             .filter(|mark| !record.is_of_this_boot() || mark.is_of_this_boot())
-            .map_or(record.synced, |mark| mark.synced.max(record.synced));
-        let count = Record { synced, ..record }
-            .trusted_count()
-            .min(layout.count_up_to(file_len - record::SIZE));
+            .map_or(0, |mark| mark.synced);
+        let synced = vouched.max(record.synced);
+        let trusted = if record.is_of_this_boot() {
+            record.live
+        } else {
+            // Those are there, whatever the record says. It may be one of before a growth, or values that others have replaced since,
+            // in the place of values that are not on disk.
+            record.trusted_count().max(vouched)
+        };
+        let count = trusted.min(layout.count_up_to(file_len - record::SIZE));
         let contents = Self {
             count,
             synced: synced.min(count),
