@@ -169,7 +169,7 @@ impl Array {
         noted.map(drop)
     }
 
-    /// The user who binds the array accepts its values as complete.
+    /// Its values are complete, whatever it lacked: the user who binds it says so, or all of them came and were compared.
     ///
     /// # Errors
     /// As [`Self::become_whole`].

@@ -2,8 +2,8 @@
 //!
 //! Whether a file is exact or has slack is told by its last bytes alone. So the values of an exact one must not end in what looks
 //! like a record: whoever may only append could make the next opening believe a count of their own. By chance that does not
-//! happen, and so such values are refused: where the end of a page comes to lie in them or behind them, and where a file would end
-//! behind them. A power cut may leave zeros in the place of the last of them, and the length with them.
+//! happen, and so such values are refused: where a page ends in them or behind them, and where a file would end behind
+//! them. A power cut may leave zeros in the place of the last of them, and the length with them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -138,13 +138,10 @@ impl Array {
         Ok(copy)
     }
 
-    /// A copy that cannot succeed is not begun: until it fails, nobody else would have room either. To be called without any lock.
+    /// A copy that cannot succeed is not begun: until it fails, no other array would have room either. To be called without any lock.
     fn has_room_for_copy(self: &Arc<Self>, file: &File, bytes: u64) -> Result<()> {
         let fits = || disk::free_bytes(file).is_none_or(|free| bytes <= free);
-        if disk::may_share_blocks(file) || fits() {
-            return Ok(());
-        }
-        if self.have_all_slack_given_back() && fits() {
+        if disk::may_share_blocks(file) || fits() || self.have_all_slack_given_back() && fits() {
             return Ok(());
         }
         Err(self.failed("copy", Errno::NOSPC))

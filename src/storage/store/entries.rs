@@ -30,7 +30,7 @@ impl LeftUnsynced {
     /// Of so many files at most: those that others deleted are never opened again.
     const MOST: usize = 1000;
 
-    /// Keeps what an array left. That counts no more towards what waits for the disk: nobody syncs it until it is taken over.
+    /// Keeps what an array left. That counts no more towards what waits for the disk: it is not synced until it is taken over.
     pub fn keep(&mut self, id: FileId, unsynced: Unsynced) {
         self.forget(id);
         if self.0.len() == Self::MOST {
@@ -87,7 +87,7 @@ impl Entries {
         self.open.insert(id, entry);
     }
 
-    /// Closes the files that nobody works on any more, and that no array has; whether none is left that no array has.
+    /// Closes the files that no work and no array uses any more; whether all that are left have an array.
     pub fn let_go(&mut self) -> bool {
         let Self {
             open, lingering, ..

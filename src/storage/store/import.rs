@@ -228,7 +228,7 @@ impl Import {
     pub fn truncate(&mut self, count: u64) -> Result<()> {
         if let Some(like) = self.like.take() {
             let kept = like.into_bound(count)?;
-            kept.become_whole()?;
+            kept.take_as_whole()?;
             kept.set_owner(&self.owner);
             self.kept = Some(kept);
             return Ok(());
@@ -448,6 +448,21 @@ mod tests {
             let refused = import.truncate(512);
             assert!(matches!(refused, Err(Error::LikeRecord { .. })));
         }
+    }
+
+    /// As with `repl-diskless-load swapdb`, where the former keys are still there.
+    #[test]
+    fn a_copy_with_a_gap_is_whole_once_all_has_come() {
+        let dir = TempDir::new().unwrap();
+        let store = store_in(dir.path());
+        let former = bind(&store, "f", ItemType::DOUBLE);
+        former.append(&[1; 16]).unwrap();
+        former.share().note_gap(3, "a word was lost").unwrap();
+        let mut import = store.import_copy(&path("f"), ItemType::DOUBLE, 0).unwrap();
+        import.append(&[1; 16]).unwrap();
+        import.truncate(2).unwrap();
+        let bound = import.finish(&store, Access::Writable, Former::Replaced);
+        assert!(!bound.unwrap().is_incomplete());
     }
 
     /// It has its name, and may be all that there is, should the server be killed before the rest has come.

@@ -108,7 +108,7 @@ impl Entries {
         self.open.get(&id).is_some_and(|entry| entry.bindings > 0)
     }
 
-    /// Binds another key to the array of a file. An array that was lost, or is to be written from now on, gets the file anew.
+    /// Binds another key to the array of a file. An array that was lost, or is to be written from now on, gets the file again.
     fn bind_again(&mut self, found: &Found, terms: &Terms<'_>) -> Result<Arc<Array>> {
         let entry = self.open.get_mut(&found.id).expect("it is bound");
         let array = Arc::clone(&entry.array);

@@ -116,7 +116,7 @@ impl Registry {
         result
     }
 
-    /// Closes the files that nobody works on any more, and that no array has; whether none is left that no array has.
+    /// Closes the files that no work and no array uses any more; whether all that are left have an array.
     pub(in crate::storage) fn let_go(&self) -> bool {
         self.entries.lock().let_go()
     }
