@@ -232,3 +232,48 @@ fn a_key_of_another_name_is_noted_when_it_is_mapped_again() {
     assert_eq!(db.read("f"), doubles([1.0, 2.0]));
     assert_eq!(names(&db), ["f"]);
 }
+
+/// After a restart the file would be both keys'.
+#[test]
+fn a_dump_makes_no_file_where_another_keys_file_is_away() {
+    let mut db = Server::start();
+    std::fs::create_dir(db.path("dir")).unwrap();
+    std::os::unix::fs::symlink("dir", db.path("link")).unwrap();
+    db.ask("MMAP y:1 f");
+    db.ask("MMAP y:2 dir/g");
+    db.ask("VPUSH y:1 1 2 3");
+    db.ask("VPUSH y:2 1 2 3");
+    let payload = dump(&db, "y:1");
+    let paths = ["f", "./f", "dir/../f", "dir/g", "link/g", "dir/../link/g"];
+    let payloads = paths.map(|path| {
+        let other = Server::start();
+        for dir in ["dir", "link"] {
+            std::fs::create_dir(other.path(dir)).unwrap();
+        }
+        assert!(!other.ask(&format!("MMAP k {path}")).is_error());
+        other.ask("VPUSH k 7");
+        dump(&other, "k")
+    });
+    let is_refused = |db: &Server| {
+        let mut client = restorer(db);
+        for payload in &payloads {
+            let reply = hand_in(&mut client, "x:1", payload);
+            assert!(reply.is_error(), "{reply}: {}", payload.escape_ascii());
+        }
+        assert!(db.log().contains("bound to another key"), "{}", db.log());
+        assert!(!db.path("f").exists() && !db.path("dir/g").exists());
+    };
+    db.save();
+    // While the arrays are open, and when their files were not found.
+    for file in ["f", "dir/g"] {
+        std::fs::rename(db.path(file), db.path(&format!("{file}.away"))).unwrap();
+    }
+    is_refused(&db);
+    db.kill_9();
+    db.start_again();
+    assert!(db.error("VALL y:1").contains("'f'"));
+    is_refused(&db);
+    // It is the right of the key itself.
+    assert_eq!(hand_in(&mut db.client(), "y:1", &payload).to_string(), "OK");
+    assert_eq!(db.say("VALL y:1"), "[1, 2, 3]");
+}

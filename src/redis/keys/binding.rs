@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use crate::redis::keys::unavailable::{Unavailable, Wanted};
+use crate::redis::keys::unavailable::Unavailable;
 use crate::redis::mode::role::is_replica;
 use crate::redis::server::{Failure, KeyName, Named};
 use crate::redis::store;
@@ -57,21 +57,15 @@ impl Binding {
         reason: String,
         wanted: Option<KeyName>,
     ) -> Self {
-        let wanted = wanted.map(|key| Wanted {
-            key,
-            path: path.clone(),
-        });
         tracing::warn!(
             "{reason}; its key answers with this error until the file is back and MMAP is called again"
         );
+        let reason = Unavailable::new(&reason, path.clone(), wanted);
         Self {
             path,
             item,
             access,
-            target: KeyTarget::Unavailable {
-                reason: Unavailable::new(&reason, wanted),
-                count,
-            },
+            target: KeyTarget::Unavailable { reason, count },
         }
     }
 
@@ -129,6 +123,14 @@ impl Binding {
         }
     }
 
+    /// Why there is no array.
+    pub fn why_unavailable(&self) -> Option<&Unavailable> {
+        match &self.target {
+            KeyTarget::Open(_) => None,
+            KeyTarget::Unavailable { reason, .. } => Some(reason),
+        }
+    }
+
     /// The array, for a command that writes to it by that key.
     ///
     /// # Errors
@@ -160,7 +162,7 @@ impl Binding {
     pub fn unbind(&mut self) {
         self.target = KeyTarget::Unavailable {
             count: self.published_count(),
-            reason: Unavailable::new(&"the key is about to be replaced", None),
+            reason: Unavailable::new(&"the key is about to be replaced", self.path.clone(), None),
         };
     }
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::redis::server::KeyName;
-use crate::storage::FilePath;
+use crate::redis::store;
+use crate::storage::{Error, FilePath};
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
@@ -18,8 +19,14 @@ pub struct Wanted {
     pub path: FilePath,
 }
 
+/// The file of a key that is unavailable, and the key, where a replica may ask its primary for it.
+struct Awaited {
+    path: FilePath,
+    key: Option<KeyName>,
+}
+
 /// By the number of its [`Unavailable`].
-static WANTED: Mutex<BTreeMap<u64, Wanted>> = Mutex::new(BTreeMap::new());
+static AWAITED: Mutex<BTreeMap<u64, Awaited>> = Mutex::new(BTreeMap::new());
 
 /// Why the file of a key could not be opened. As long as one lives, it is counted.
 pub struct Unavailable {
@@ -29,15 +36,13 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
-    /// `wanted` says whose contents these are, where a replica may ask its primary for them.
-    pub fn new(reason: &impl ToString, wanted: Option<Wanted>) -> Self {
+    /// `key` says whose contents these are, where a replica may ask its primary for them.
+    pub fn new(reason: &impl ToString, path: FilePath, key: Option<KeyName>) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         COUNT.fetch_add(1, Ordering::Relaxed);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let is_wanted = wanted.is_some();
-        if let Some(wanted) = wanted {
-            WANTED.lock().insert(number, wanted);
-        }
+        let is_wanted = key.is_some();
+        AWAITED.lock().insert(number, Awaited { path, key });
         Self {
             reason: reason.to_string(),
             number,
@@ -57,25 +62,51 @@ impl Unavailable {
 
     /// Says under which key it is, if its contents are wanted.
     pub fn set_name(&self, key: KeyName) {
-        if let Some(wanted) = WANTED.lock().get_mut(&self.number) {
-            wanted.key = key;
+        let mut awaited = AWAITED.lock();
+        let wanted = awaited.get_mut(&self.number);
+        if let Some(wanted) = wanted.and_then(|awaited| awaited.key.as_mut()) {
+            *wanted = key;
         }
     }
 
     /// Whether there is such a key of a file: what is found under that path is something else.
     pub fn wants(path: &FilePath) -> bool {
-        WANTED.lock().values().any(|wanted| wanted.path == *path)
+        let is_it = |awaited: &Awaited| awaited.key.is_some() && awaited.path == *path;
+        AWAITED.lock().values().any(is_it)
+    }
+
+    /// Fails if such a key, other than `own`, waits for a file at that path: one that is made there for another key would be
+    /// both keys' after a restart.
+    ///
+    /// # Errors
+    /// [`Error::InUse`].
+    pub fn check_not_awaited(path: &FilePath, own: Option<&Self>) -> Result<(), Error> {
+        let own = own.map(|own| own.number);
+        let root = store().root();
+        let is_it = |(number, awaited): (&u64, &Awaited)| {
+            Some(*number) != own && root.is_same_place(&awaited.path, path)
+        };
+        if AWAITED.lock().iter().any(is_it) {
+            return Err(Error::InUse {
+                path: path.to_string(),
+            });
+        }
+        Ok(())
     }
 
     /// Those whose contents may be asked for.
     pub fn wanted() -> Vec<Wanted> {
-        WANTED.lock().values().cloned().collect()
+        let wanted = |awaited: &Awaited| {
+            let (key, path) = (awaited.key.clone()?, awaited.path.clone());
+            Some(Wanted { key, path })
+        };
+        AWAITED.lock().values().filter_map(wanted).collect()
     }
 }
 
 impl Drop for Unavailable {
     fn drop(&mut self) {
-        WANTED.lock().remove(&self.number);
+        AWAITED.lock().remove(&self.number);
         COUNT.fetch_sub(1, Ordering::Relaxed);
     }
 }

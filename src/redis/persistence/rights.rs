@@ -3,6 +3,7 @@
 use crate::redis::keys::binding;
 use crate::redis::keys::binding::Binding;
 use crate::redis::keys::lookup;
+use crate::redis::keys::unavailable::Unavailable;
 use crate::redis::mode::phase::Phase;
 use crate::redis::mode::role::is_replica;
 use crate::redis::server::rdb::RdbReader;
@@ -24,7 +25,9 @@ pub fn with_former<T>(rdb: &RdbReader, look: impl FnOnce(Option<&mut Binding>) -
 pub fn may_become(rdb: &RdbReader, path: &FilePath) -> Result<MayBecome, Error> {
     let key = owner(rdb);
     with_former(rdb, |former| {
-        let former = former.as_deref().and_then(|former| {
+        let former = former.as_deref();
+        Unavailable::check_not_awaited(path, former.and_then(Binding::why_unavailable))?;
+        let former = former.and_then(|former| {
             let array = former.target_array().ok()?;
             Some((array, former.access))
         });

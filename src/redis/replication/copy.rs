@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::redis::keys::unavailable::Unavailable;
 use crate::redis::mode::role::is_replica;
 use crate::redis::replication::missing;
 use crate::redis::store;
@@ -321,6 +322,7 @@ pub fn make_file(
     let is_replica = is_replica();
     if !is_replica {
         store().has_room_for(path)?;
+        Unavailable::check_not_awaited(path, None)?;
     }
     store().check_unowned(path, is_replica)?;
     let mut import = store().import(path, item, Above::IsMade)?;

@@ -145,6 +145,16 @@ impl Root {
         })
     }
 
+    /// Whether two paths name one place, whether there is a file or not.
+    pub fn is_same_place(&self, one: &FilePath, other: &FilePath) -> bool {
+        let ((one_dir, one_name), (other_dir, other_name)) = (one.split(), other.split());
+        one_name == other_name
+            && (one_dir == other_dir
+                || self
+                    .place_of(one_dir)
+                    .is_some_and(|place| self.place_of(other_dir) == Some(place)))
+    }
+
     /// Finds out which system calls are refused on this machine and below this directory. Before it has, none of the
     /// store's may be made.
     ///

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use crate::storage::array::handle::Array;
 use crate::storage::array::moment::Moment;
 use crate::storage::array::owner::Owner;
 use crate::storage::array::peers;
@@ -99,20 +100,21 @@ impl Store {
     }
 
     /// Fails if the file at `path`, where there is one, is no array of this module, or belongs to another key (which
-    /// `even_bound` allows) or another process.
+    /// `even_bound` allows), even if it was removed, or another process.
     ///
     /// # Errors
     /// [`Error::NoArray`], [`Error::InUse`] or [`Error::Locked`]; also if the path leaves the root or names no regular
     /// file.
     pub fn check_unowned(&self, path: &FilePath, even_bound: bool) -> Result<()> {
         let Some(found) = self.root.find(path)? else {
-            return Ok(());
+            return match self.registry.find_by_place(&self.root, path) {
+                Some(_) if !even_bound => Err(in_use(path)),
+                _ => Ok(()),
+            };
         };
         let is_bound = self.registry.is_bound(found.id);
         if is_bound && !even_bound {
-            return Err(Error::InUse {
-                path: path.to_string(),
-            });
+            return Err(in_use(path));
         }
         if !is_bound {
             check_owned(&found, path)?;
@@ -150,7 +152,14 @@ impl Store {
         former: Option<(&Bound, Access)>,
     ) -> Result<MayBecome> {
         let Some(found) = self.root.find(path)? else {
-            return Ok(MayBecome::Anything);
+            // The key that is bound to a file which was removed would be bound to the new one after a restart.
+            let is_keys = |array: &Arc<Array>| {
+                former.is_some_and(|(former, _)| former.id() == array.id() && former.is_alone())
+            };
+            return match self.registry.find_by_place(&self.root, path) {
+                Some(array) if !is_keys(&array) => Err(in_use(path)),
+                _ => Ok(MayBecome::Anything),
+            };
         };
         let has_claim = Owner::of(&found, path)?.is(key);
         match former {
@@ -189,6 +198,12 @@ impl Store {
             }
             _ => false,
         })
+    }
+}
+
+fn in_use(path: &FilePath) -> Error {
+    Error::InUse {
+        path: path.to_string(),
     }
 }
 

@@ -83,6 +83,20 @@ impl Registry {
         Some(Arc::clone(&entry.array))
     }
 
+    /// The array that was opened under a path that names this place, and is bound to a key, wherever its file is now.
+    pub(in crate::storage) fn find_by_place(
+        &self,
+        root: &Root,
+        path: &FilePath,
+    ) -> Option<Arc<Array>> {
+        let entries = self.entries.lock();
+        let entry = entries
+            .open
+            .values()
+            .find(|entry| entry.bindings > 0 && root.is_same_place(entry.array.path(), path))?;
+        Some(Arc::clone(&entry.array))
+    }
+
     /// Counts one binding more of an array; `false` if no key is bound to it any more.
     pub(in crate::storage) fn bind_once_more(&self, array: &Arc<Array>, access: Access) -> bool {
         let mut entries = self.entries.lock();
