@@ -82,9 +82,9 @@ impl Unavailable {
     /// [`Error::InUse`].
     pub fn check_not_awaited(path: &FilePath, own: Option<&Self>) -> Result<(), Error> {
         let own = own.map(|own| own.number);
-        let root = store().root();
+        let sought = store().root().sought(path);
         let is_it = |(number, awaited): (&u64, &Awaited)| {
-            Some(*number) != own && root.is_same_place(&awaited.path, path)
+            Some(*number) != own && sought.is_of(&awaited.path)
         };
         if AWAITED.lock().iter().any(is_it) {
             return Err(Error::InUse {

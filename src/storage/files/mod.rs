@@ -11,4 +11,5 @@ pub(in crate::storage) mod path;
 pub(in crate::storage) mod replacement;
 pub(in crate::storage) mod reserved;
 pub(in crate::storage) mod root;
+pub(in crate::storage) mod sought;
 pub(in crate::storage) mod unnamed;

@@ -19,7 +19,8 @@ use crate::storage::files::destination::{Above, Destination};
 use crate::storage::files::identity::{FileId, identity};
 use crate::storage::files::path;
 use crate::storage::files::path::FilePath;
-use crate::storage::files::reserved::{Reserved, ReservedPlace, deepest};
+use crate::storage::files::reserved::Reserved;
+use crate::storage::files::sought::{Directories, Sought, place_of};
 use crate::storage::files::unnamed::Nameless;
 use crate::storage::system;
 use crate::storage::system::{Missing, descriptor_link};
@@ -53,6 +54,7 @@ pub struct Root {
     /// As it was asked for; symbolic links may lead to it.
     configured: PathBuf,
     reserved: RwLock<Reserved>,
+    directories: Directories,
 }
 
 impl Root {
@@ -73,6 +75,7 @@ impl Root {
             path,
             configured,
             reserved: RwLock::default(),
+            directories: Directories::new(),
         })
     }
 
@@ -125,7 +128,7 @@ impl Root {
     fn check_not_reserved(&self, path: &FilePath, found: Option<&Found>) -> Result<()> {
         let (parent, name) = path.split();
         let found = found.map(|found| (found.handle.as_fd(), found.id));
-        let place = || self.place_of(parent);
+        let place = || place_of(&self.dir, parent);
         if self.reserved.read().holds(name, place, found) {
             return Err(Error::Reserved {
                 path: path.to_string(),
@@ -134,25 +137,9 @@ impl Root {
         Ok(())
     }
 
-    fn place_of(&self, dir: &Path) -> Option<ReservedPlace> {
-        deepest(dir, |dir| {
-            let dir = match dir.as_os_str().is_empty() {
-                true => Path::new("."),
-                false => dir,
-            };
-            let dir = self.dir.open_dir(dir).ok()?;
-            fstat(&dir).ok().map(|stat| FileId::of(&stat))
-        })
-    }
-
-    /// Whether two paths name one place, whether there is a file or not.
-    pub fn is_same_place(&self, one: &FilePath, other: &FilePath) -> bool {
-        let ((one_dir, one_name), (other_dir, other_name)) = (one.split(), other.split());
-        one_name == other_name
-            && (one_dir == other_dir
-                || self
-                    .place_of(one_dir)
-                    .is_some_and(|place| self.place_of(other_dir) == Some(place)))
+    /// The place that a path names, whether there is a file or not.
+    pub fn sought<'a>(&'a self, path: &'a FilePath) -> Sought<'a> {
+        Sought::new(&self.dir, &self.directories, path)
     }
 
     /// Finds out which system calls are refused on this machine and below this directory. Before it has, none of the

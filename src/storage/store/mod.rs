@@ -4,6 +4,7 @@
 
 pub(in crate::storage) mod background;
 pub(in crate::storage) mod bound;
+pub(in crate::storage) mod claim;
 pub(in crate::storage) mod drop_head;
 mod entries;
 pub(in crate::storage) mod filling;

@@ -89,11 +89,12 @@ impl Registry {
         root: &Root,
         path: &FilePath,
     ) -> Option<Arc<Array>> {
+        let sought = root.sought(path);
         let entries = self.entries.lock();
         let entry = entries
             .open
             .values()
-            .find(|entry| entry.bindings > 0 && root.is_same_place(entry.array.path(), path))?;
+            .find(|entry| entry.bindings > 0 && sought.is_of(entry.array.path()))?;
         Some(Arc::clone(&entry.array))
     }
 
