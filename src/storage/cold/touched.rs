@@ -7,6 +7,8 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
+use rustix::param::page_size;
+
 use crate::storage::array::handle::Array;
 use crate::storage::array::view::View;
 use crate::storage::memory::mapping::Mapping;
@@ -74,6 +76,38 @@ fn per_piece(item_size: u64) -> u64 {
     (PIECE / item_size).max(1)
 }
 
+/// Pages that were found in RAM just now. Each look is a system call, and the values of one command may lie in a few pages, as those
+/// that many searches begin with do.
+struct FoundPages(Vec<Option<u64>>);
+
+impl FoundPages {
+    /// So many are known at once.
+    const MOST: usize = 1024;
+
+    fn of(touched: &Touched, item_size: u64) -> Self {
+        let slots = match touched {
+            Touched::Searches { .. } => Self::MOST,
+            _ => touched.pieces(item_size).min(Self::MOST),
+        };
+        Self(vec![None; slots])
+    }
+
+    fn look(&mut self, view: &View<'_>, values: Range<u64>) -> Option<bool> {
+        let bytes = view.array().bytes_of(values, view.count());
+        let page = bytes.start / page_size() as u64;
+        if bytes.is_empty() || bytes.end > (page + 1) * page_size() as u64 {
+            return view.has_bytes_in_ram(bytes);
+        }
+        let slot = page as usize % self.0.len();
+        if self.0[slot] == Some(page) {
+            return Some(true);
+        }
+        let found = view.has_bytes_in_ram(bytes);
+        self.0[slot] = found.filter(|&found| found).map(|_| page);
+        found
+    }
+}
+
 impl Array {
     /// Whether values of it may be elsewhere than in RAM, so that a [`View::has_in_ram`] is worth its time.
     #[inline]
@@ -121,11 +155,12 @@ impl View<'_> {
     }
 
     pub(super) fn looks_at(&mut self, touched: &Touched) -> Option<bool> {
+        let mut pages = FoundPages::of(touched, self.item_size());
         if let Touched::Searches { item, targets } = touched {
             let mut found = Some(true);
             for target in targets {
                 let _ = search(self.count(), *item, target, |index, out: &mut [u8]| {
-                    found = self.has_range(index..index + 1);
+                    found = pages.look(self, index..index + 1);
                     if found != Some(true) {
                         return Err(());
                     }
@@ -140,7 +175,7 @@ impl View<'_> {
         }
         let size = self.item_size();
         for number in 0..touched.pieces(size) {
-            let found = self.has_range(touched.piece(number, size));
+            let found = pages.look(self, touched.piece(number, size));
             if found != Some(true) {
                 return found;
             }
