@@ -76,6 +76,8 @@ thread_local! {
     static DISK: RefCell<Option<Disk>> = const { RefCell::new(None) };
     /// Run during a sync, while the array is not locked: what a client does at that time.
     static DURING_SYNC: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
+    /// Run before a call that changes the file: what another process does at that time.
+    static BEFORE_CHANGE: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
 }
 
 fn with_disk(work: impl FnOnce(&mut Disk)) {
@@ -84,10 +86,19 @@ fn with_disk(work: impl FnOnce(&mut Disk)) {
 
 /// Around a call that changes the file.
 pub fn change<T>(call: impl FnOnce() -> T) -> T {
+    if let Some(mut work) = BEFORE_CHANGE.take() {
+        work();
+        BEFORE_CHANGE.set(Some(work));
+    }
     with_disk(Disk::look);
     let result = call();
     with_disk(Disk::look_after_change);
     result
+}
+
+/// Has something done before each call of this thread that changes the file.
+pub fn before_changes(work: Option<Box<dyn FnMut()>>) {
+    BEFORE_CHANGE.set(work);
 }
 
 pub fn store() {

@@ -1,8 +1,10 @@
 //! The storage layer as a whole: what a file holds after each step, and after a crash at each step.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -1387,5 +1389,52 @@ fn a_power_cut_after_a_trim_leaves_no_values_at_the_end_that_look_like_a_record(
         let store = store_in(after.path());
         let found = contents(&bind(&store, "f", ItemType::DOUBLE));
         assert_eq!(found[..4096], [&values[8..]].concat());
+    }
+}
+
+/// Each call that sets the length of the file would put zeros in the place of what is gone, and the length right.
+#[test]
+fn a_file_that_is_cut_while_its_length_is_changed_shows_no_zeros() {
+    type Change = fn(&Arc<Array>);
+    let changes: [(&str, Change); 5] = [
+        ("an append within a page", |array| {
+            let _ = array.append(&[1; 80]);
+        }),
+        ("an append beyond it", |array| {
+            let _ = array.append(&[1; 8000]);
+        }),
+        ("a growth", |array| {
+            let _ = array.lock().grow_now(8192, 8192);
+        }),
+        ("a growth of slack", |array| {
+            let _ = array.lock().grow_now(8192, 8192);
+            let _ = array.lock().grow_now(16_384, 16_384);
+            let _ = array.give_back_slack();
+        }),
+        ("a removal", |array| {
+            let _ = array.truncate(90);
+        }),
+    ];
+    for (what, change) in changes {
+        for number in 0_i32.. {
+            let dir = TempDir::new().unwrap();
+            let WithoutWorker {
+                array, jobs: _jobs, ..
+            } = without_worker(dir.path());
+            array.append(&[1; 800]).unwrap();
+            let (file, left) = (dir.path().join("f"), Rc::new(Cell::new(number)));
+            let calls = Rc::clone(&left);
+            power_cut::before_changes(Some(Box::new(move || {
+                if calls.replace(calls.get() - 1) == 0 {
+                    cut_from_outside(&file, 400);
+                }
+            })));
+            change(&array);
+            power_cut::before_changes(None);
+            if left.get() >= 0 {
+                break;
+            }
+            assert!(array.is_lost(), "{what}, cut before call {number}");
+        }
     }
 }

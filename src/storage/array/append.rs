@@ -345,8 +345,9 @@ impl Writer<'_> {
             let map = map(&file, &self.array.path, end, Access::Writable)?;
             self.replace_map(map);
         }
-        let written =
-            disk::write_at(&file, bytes, from).map_err(|e| self.array.failed("append to", e))?;
+        let written = self
+            .keeping(from, || disk::write_at(&file, bytes, from))?
+            .map_err(|e| self.array.failed("append to", e))?;
         if written < bytes.len() {
             self.free_unused();
             // The next byte would have told why.

@@ -138,7 +138,7 @@ impl Writer<'_> {
         } else {
             let file = self.file_as_left()?;
             let token = self.may_set_length()?;
-            disk::set_len(&file, len, token)
+            self.keeping(len, || disk::set_len(&file, len, token))?
                 .map_err(|e| array.failed("shorten", e))
                 .inspect_err(give_up)?;
             self.set_count(left)?;

@@ -227,7 +227,7 @@ impl Array {
 }
 
 impl Locked<'_> {
-    pub(super) fn grow_now(&mut self, needed: u64, wanted: u64) -> Result<()> {
+    pub(in crate::storage) fn grow_now(&mut self, needed: u64, wanted: u64) -> Result<()> {
         let plan = self.plan(needed, wanted)?;
         self.array
             .prepare(&plan)
@@ -265,7 +265,9 @@ impl Locked<'_> {
         self.check_length()?;
         let record = self.record(grown.file_len, self.extent.len());
         let file = self.file()?;
-        disk::write_all_at(&file, &record.to_tail(), grown.file_len - record::TAIL)
+        let tail_at = grown.file_len - record::TAIL;
+        let write = || disk::write_all_at(&file, &record.to_tail(), tail_at);
+        self.keeping(self.extent.len(), write)?
             .map_err(|e| self.array.failed("extend", e))
     }
 
@@ -288,7 +290,8 @@ impl Locked<'_> {
             }
             let record = self.record(grown.file_len, 0);
             let file = self.file_as_left()?;
-            disk::write_all_at(&file, &record.to_tail(), tail_at)
+            let write = || disk::write_all_at(&file, &record.to_tail(), tail_at);
+            self.keeping(self.extent.end(), write)?
                 .map_err(|e| self.array.failed("extend", e))?;
         }
         if !Arc::ptr_eq(self.open.map(), &grown.map) {

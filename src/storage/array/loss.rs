@@ -53,6 +53,45 @@ impl Locked<'_> {
         error
     }
 
+    /// Makes a call that sets the length of the file, whose bytes before `end` stay what they are. If another process cuts it after
+    /// the last look at it, its length is right again and zeros are in the place of values: the last byte that is not zero tells.
+    pub(in crate::storage) fn keeping<T>(
+        &mut self,
+        end: u64,
+        call: impl FnOnce() -> T,
+    ) -> Result<T> {
+        let before = self.last_byte(end)?;
+        let result = call();
+        if let Some((at, byte)) = before {
+            let mut now = [0];
+            let read = self.open.map().read(at, &mut now);
+            read.map_err(|fault| self.mark_lost(fault))?;
+            if now != [byte] {
+                let reason = "was cut by another process while its length was changed";
+                return Err(self.mark_lost_because(reason.to_owned()));
+            }
+        }
+        Ok(result)
+    }
+
+    /// The last byte before `end` that is not zero, if one of the nearest is not, and where it is.
+    fn last_byte(&mut self, end: u64) -> Result<Option<(u64, u8)>> {
+        const AT_ONCE: u64 = 64;
+        let (mut from, mut bytes) = (end, [0; AT_ONCE as usize]);
+        let nearest = end.saturating_sub(64 * AT_ONCE);
+        while from > nearest {
+            let len = AT_ONCE.min(from);
+            from -= len;
+            let bytes = &mut bytes[..len as usize];
+            let read = self.open.map().read(from, bytes);
+            read.map_err(|fault| self.mark_lost(fault))?;
+            if let Some(at) = bytes.iter().rposition(|&byte| byte != 0) {
+                return Ok(Some((from + at as u64, bytes[at])));
+            }
+        }
+        Ok(None)
+    }
+
     pub(in crate::storage) fn not_lost(&self) -> Result<()> {
         match self.loss.lost() {
             None => Ok(()),

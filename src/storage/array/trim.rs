@@ -89,7 +89,8 @@ impl Locked<'_> {
         if self.extent.has_slack() {
             let file = self.file_as_left()?;
             let token = self.may_set_length()?;
-            disk::set_len(&file, exact, token).map_err(|e| self.array.failed("shorten", e))?;
+            self.keeping(exact, || disk::set_len(&file, exact, token))?
+                .map_err(|e| self.array.failed("shorten", e))?;
             self.extent.become_exact();
             self.array.shared.stats.trims.add_one();
         }
