@@ -295,36 +295,3 @@ fn vadvise_in_multi() {
     assert_eq!(resident_pages(&db.path("f")), 0);
     assert_eq!(db.say("VGET db 3"), "4");
 }
-
-/// What the server computes for a search of all those values, in seconds, once all of the array is in RAM.
-fn cost_of_searches(cold_reads: &str) -> f64 {
-    let db = with_cold_array();
-    assert_eq!(db.ask("VALL db").items().len(), VALUES as usize);
-    assert_eq!(
-        db.say(&format!("CONFIG SET mmap.cold-reads {cold_reads}")),
-        "OK"
-    );
-    let targets: Vec<String> = (0..100_000).map(|i| (i * 10).to_string()).collect();
-    let words: Vec<&str> = ["VSEARCH", "db"]
-        .into_iter()
-        .chain(targets.iter().map(String::as_str))
-        .collect();
-    let computed = || -> f64 {
-        ["used_cpu_user", "used_cpu_sys"]
-            .map(|field| db.info("cpu", field).parse::<f64>().unwrap())
-            .iter()
-            .sum()
-    };
-    let before = computed();
-    for _ in 0..3 {
-        assert_eq!(db.run(&words).items().len(), targets.len());
-    }
-    computed() - before
-}
-
-#[test]
-fn a_page_is_looked_for_once_in_a_command() {
-    let (with, without) = (cost_of_searches("async"), cost_of_searches("inline"));
-    // The search is made twice.
-    assert!(with < 5.0 * without, "{with} s, and {without} s without");
-}

@@ -92,18 +92,22 @@ impl FoundPages {
         Self(vec![None; slots])
     }
 
-    fn look(&mut self, view: &View<'_>, values: Range<u64>) -> Option<bool> {
-        let bytes = view.array().bytes_of(values, view.count());
+    /// Whether bytes are in RAM: what is known of their page, or what `look` finds.
+    fn have(
+        &mut self,
+        bytes: Range<u64>,
+        look: impl FnOnce(Range<u64>) -> Option<bool>,
+    ) -> Option<bool> {
         let page = bytes.start / page_size() as u64;
         if bytes.is_empty() || bytes.end > (page + 1) * page_size() as u64 {
-            return view.has_bytes_in_ram(bytes);
+            return look(bytes);
         }
         let slot = page as usize % self.0.len();
         if self.0[slot] == Some(page) {
             return Some(true);
         }
-        let found = view.has_bytes_in_ram(bytes);
-        self.0[slot] = found.filter(|&found| found).map(|_| page);
+        let found = look(bytes);
+        self.0[slot] = (found == Some(true)).then_some(page);
         found
     }
 }
@@ -160,7 +164,7 @@ impl View<'_> {
             let mut found = Some(true);
             for target in targets {
                 let _ = search(self.count(), *item, target, |index, out: &mut [u8]| {
-                    found = pages.look(self, index..index + 1);
+                    found = self.has_range_with(index..index + 1, &mut pages);
                     if found != Some(true) {
                         return Err(());
                     }
@@ -175,7 +179,7 @@ impl View<'_> {
         }
         let size = self.item_size();
         for number in 0..touched.pieces(size) {
-            let found = pages.look(self, touched.piece(number, size));
+            let found = self.has_range_with(touched.piece(number, size), &mut pages);
             if found != Some(true) {
                 return found;
             }
@@ -185,6 +189,12 @@ impl View<'_> {
 
     pub(super) fn has_range(&self, values: Range<u64>) -> Option<bool> {
         self.has_bytes_in_ram(self.array().bytes_of(values, self.count()))
+    }
+
+    /// As [`Self::has_range`], with what is known already.
+    fn has_range_with(&self, values: Range<u64>, pages: &mut FoundPages) -> Option<bool> {
+        let bytes = self.array().bytes_of(values, self.count());
+        pages.have(bytes, |bytes| self.has_bytes_in_ram(bytes))
     }
 }
 
@@ -210,6 +220,30 @@ mod tests {
         let path = FilePath::new(b"f").unwrap();
         let bound = store.bind(&path, item, Access::Writable, false).unwrap();
         (store, bound)
+    }
+
+    #[test]
+    fn a_page_that_was_found_is_not_looked_for_again() {
+        let page = page_size() as u64;
+        let mut pages = FoundPages(vec![None; 4]);
+        let mut ask = |bytes: Range<u64>, there: Option<bool>| {
+            let mut looks = 0;
+            let found = pages.have(bytes, |_| {
+                looks += 1;
+                there
+            });
+            (found, looks)
+        };
+        for there in [None, Some(false), Some(true)] {
+            assert_eq!(ask(8..16, there), (there, 1));
+        }
+        assert_eq!(ask(0..page, Some(false)), (Some(true), 0));
+        assert_eq!(ask(page - 8..page + 8, Some(true)), (Some(true), 1));
+        assert_eq!(ask(page..page + 8, Some(true)), (Some(true), 1));
+        // Another page in its place.
+        assert_eq!(ask(4 * page..4 * page + 8, Some(true)), (Some(true), 1));
+        assert_eq!(ask(8..16, Some(true)), (Some(true), 1));
+        assert_eq!(ask(page..page + 8, None), (Some(true), 0));
     }
 
     #[test]
