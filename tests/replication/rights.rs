@@ -277,3 +277,27 @@ fn a_dump_makes_no_file_where_another_keys_file_is_away() {
     assert_eq!(hand_in(&mut db.client(), "y:1", &payload).to_string(), "OK");
     assert_eq!(db.say("VALL y:1"), "[1, 2, 3]");
 }
+
+#[test]
+fn nor_is_a_file_set_aside_there() {
+    let mut db = Server::with("MMAP x:1 f");
+    db.ask("VPUSH x:1 1 2");
+    let payload = dump(&db, "x:1");
+    db.ask("VPUSH x:1 3");
+    db.ask("MMAP y:1 f.replaced");
+    db.ask("VPUSH y:1 4 5");
+    db.save();
+    std::fs::rename(db.path("f.replaced"), db.path("away")).unwrap();
+    let is_refused = |db: &Server| {
+        assert!(hand_in(&mut restorer(db), "x:1", &payload).is_error());
+        assert_eq!(names(db), ["away", "dump.rdb", "f"]);
+        assert_eq!(db.say("VALL x:1"), "[1, 2, 3]");
+    };
+    is_refused(&db);
+    db.kill_9();
+    db.start_again();
+    is_refused(&db);
+    std::fs::rename(db.path("away"), db.path("f.replaced")).unwrap();
+    db.restart();
+    assert_eq!(db.say("VALL y:1"), "[4, 5]");
+}

@@ -26,7 +26,9 @@ pub fn may_become(rdb: &RdbReader, path: &FilePath) -> Result<MayBecome, Error> 
     let key = owner(rdb);
     with_former(rdb, |former| {
         let former = former.as_deref();
-        Unavailable::check_not_awaited(path, former.and_then(Binding::why_unavailable))?;
+        let own = former.and_then(Binding::why_unavailable);
+        Unavailable::check_not_awaited(path, own)?;
+        Unavailable::check_not_awaited(&path.aside(), own)?;
         let former = former.and_then(|former| {
             let array = former.target_array().ok()?;
             Some((array, former.access))

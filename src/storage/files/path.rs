@@ -81,7 +81,7 @@ impl FilePath {
     }
 
     /// The path of the file that this one has replaced.
-    pub(in crate::storage) fn aside(&self) -> Self {
+    pub fn aside(&self) -> Self {
         Self([&self.0, REPLACED.as_bytes()].concat().into())
     }
 

@@ -83,6 +83,13 @@ impl Store {
                 _ => Ok(MayBecome::Anything),
             };
         };
+        // As above, for the name that it gets.
+        let aside = path.aside();
+        if self.registry.find_by_place(&self.root, &aside).is_some()
+            && self.root.find(&aside)?.is_none()
+        {
+            return Err(in_use(&aside));
+        }
         let has_claim = Owner::of(&found, path)?.is(key);
         match former {
             Some((former, access)) if former.id() == found.id && former.is_alone() => {
