@@ -1415,18 +1415,22 @@ fn a_file_that_is_cut_while_its_length_is_changed_shows_no_zeros() {
             let _ = array.truncate(90);
         }),
     ];
-    for (what, change) in changes {
+    let endings = [&[1; 800][..], &[&[1; 400][..], &[0; 400]].concat()];
+    let cases = changes
+        .into_iter()
+        .flat_map(|case| endings.map(|values| (case, values)));
+    for ((what, change), values) in cases {
         for number in 0_i32.. {
             let dir = TempDir::new().unwrap();
             let WithoutWorker {
                 array, jobs: _jobs, ..
             } = without_worker(dir.path());
-            array.append(&[1; 800]).unwrap();
+            array.append(values).unwrap();
             let (file, left) = (dir.path().join("f"), Rc::new(Cell::new(number)));
             let calls = Rc::clone(&left);
             power_cut::before_changes(Some(Box::new(move || {
                 if calls.replace(calls.get() - 1) == 0 {
-                    cut_from_outside(&file, 400);
+                    cut_from_outside(&file, 320);
                 }
             })));
             change(&array);

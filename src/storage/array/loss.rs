@@ -2,6 +2,7 @@
 //! it is opened again.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 use rustix::fs::fstat;
@@ -74,22 +75,25 @@ impl Locked<'_> {
         Ok(result)
     }
 
-    /// The last byte before `end` that is not zero, if one of the nearest is not, and where it is.
+    /// The last byte before `end` that is not zero, if one of the nearest 4 KiB is not, and where it is.
     fn last_byte(&mut self, end: u64) -> Result<Option<(u64, u8)>> {
-        const AT_ONCE: u64 = 64;
-        let (mut from, mut bytes) = (end, [0; AT_ONCE as usize]);
-        let nearest = end.saturating_sub(64 * AT_ONCE);
-        while from > nearest {
-            let len = AT_ONCE.min(from);
-            from -= len;
-            let bytes = &mut bytes[..len as usize];
-            let read = self.open.map().read(from, bytes);
-            read.map_err(|fault| self.mark_lost(fault))?;
-            if let Some(at) = bytes.iter().rposition(|&byte| byte != 0) {
-                return Ok(Some((from + at as u64, bytes[at])));
-            }
+        let near = end.saturating_sub(64);
+        match self.last_byte_of::<64>(near..end)? {
+            None => self.last_byte_of::<4032>(near.saturating_sub(4032)..near),
+            found => Ok(found),
         }
-        Ok(None)
+    }
+
+    fn last_byte_of<const MOST: usize>(&mut self, place: Range<u64>) -> Result<Option<(u64, u8)>> {
+        if place.is_empty() {
+            return Ok(None);
+        }
+        let mut bytes = [0; MOST];
+        let bytes = &mut bytes[..(place.end - place.start) as usize];
+        let read = self.open.map().read(place.start, bytes);
+        read.map_err(|fault| self.mark_lost(fault))?;
+        let at = bytes.iter().rposition(|&byte| byte != 0);
+        Ok(at.map(|at| (place.start + at as u64, bytes[at])))
     }
 
     pub(in crate::storage) fn not_lost(&self) -> Result<()> {
