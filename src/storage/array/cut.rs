@@ -78,8 +78,7 @@ impl Array {
     pub fn end_at(self: &Arc<Self>, count: u64) -> Result<()> {
         let mut writer = self.writer()?;
         writer.truncate(count)?;
-        let count = writer.extent.count();
-        writer.may_keep(0..count)
+        writer.may_end()
     }
 }
 

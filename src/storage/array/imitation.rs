@@ -136,6 +136,11 @@ impl Locked<'_> {
         self.no_record(&ending, page_end)
     }
 
+    /// As [`Self::may_keep`], of all values.
+    pub(in crate::storage) fn may_end(&mut self) -> Result<()> {
+        self.may_keep(0..self.extent.count())
+    }
+
     /// How many values may be vouched for: a power cut leaves the file with these. All of them, but for those that look like a record
     /// where others are to follow.
     ///
@@ -177,9 +182,7 @@ impl Array {
     /// # Errors
     /// If the file would end in what looks like a record once it is exact.
     pub fn check_end(self: &Arc<Self>) -> Result<()> {
-        let mut locked = self.lock();
-        let count = locked.extent.count();
-        locked.may_keep(0..count)
+        self.lock().may_end()
     }
 
     /// Whether values that were appended would make a page end in what looks like a record.
@@ -345,7 +348,7 @@ mod tests {
 
     /// What is appended during the copy decides how the copy ends.
     #[test]
-    fn nobody_is_told_of_a_trim_that_would_leave_what_looks_like_a_record() {
+    fn no_replica_is_told_of_a_trim_that_would_leave_what_looks_like_a_record() {
         let dir = TempDir::new().unwrap();
         let WithoutWorker {
             registry,

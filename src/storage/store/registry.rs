@@ -75,12 +75,7 @@ impl Registry {
 
     /// The array that was opened under a path and is bound to a key, wherever its file is now.
     pub(in crate::storage) fn find_by_path(&self, path: &FilePath) -> Option<Arc<Array>> {
-        let entries = self.entries.lock();
-        let entry = entries
-            .open
-            .values()
-            .find(|entry| entry.bindings > 0 && entry.array.path() == path)?;
-        Some(Arc::clone(&entry.array))
+        self.find_bound(|array| array.path() == path)
     }
 
     /// The array that was opened under a path that names this place, and is bound to a key, wherever its file is now.
@@ -90,11 +85,15 @@ impl Registry {
         path: &FilePath,
     ) -> Option<Arc<Array>> {
         let sought = root.sought(path);
+        self.find_bound(|array| sought.is_of(array.path()))
+    }
+
+    fn find_bound(&self, is_it: impl Fn(&Array) -> bool) -> Option<Arc<Array>> {
         let entries = self.entries.lock();
         let entry = entries
             .open
             .values()
-            .find(|entry| entry.bindings > 0 && sought.is_of(entry.array.path()))?;
+            .find(|entry| entry.bindings > 0 && is_it(&entry.array))?;
         Some(Arc::clone(&entry.array))
     }
 
