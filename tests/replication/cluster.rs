@@ -223,11 +223,11 @@ impl Router {
     }
 }
 
-/// Whether a node has another for its primary, and the link to it.
-fn follows(node: &Server, primary: &Server) -> bool {
-    !is_primary(node)
-        && node.info("replication", "master_port") == primary.port().to_string()
-        && node.info("replication", "master_link_status") == "up"
+/// Whether a node has another for its primary, and the link to it. One reply tells: it may become a primary between two.
+pub fn follows(node: &Server, primary: &Server) -> bool {
+    let replication = node.ask("INFO replication").text();
+    let says = |expected: &str| replication.lines().any(|line| line == expected);
+    says(&format!("master_port:{}", primary.port())) && says("master_link_status:up")
 }
 
 const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
